@@ -1,0 +1,59 @@
+# Everything a person or CI does with Scopebook. `make` lists it.
+.DEFAULT_GOAL := help
+.PHONY: help run test check fix bench openapi demo-bundle clean
+BIN := .venv/bin
+FRONTEND := $(shell find frontend -type f -not -path '*/node_modules/*' -not -path '*/.svelte-kit/*' 2>/dev/null)
+STATIC := api/scopebook_api/static/index.html
+
+help: ## List what can be made.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.venv/.run: pyproject.toml constraints.txt scripts/install.sh
+	@echo "Installing Scopebook into .venv ..."
+	@scripts/install.sh run
+	@touch $@
+
+.venv/.dev: .venv/.run
+	@echo "Installing what checks and tests need ..."
+	@scripts/install.sh dev
+	@touch $@
+
+$(STATIC): $(FRONTEND) scripts/frontend.sh | .venv/.run
+	@echo "Building the web app ..."
+	@scripts/frontend.sh npm run --silent build
+	@touch $@
+
+run: .venv/.run $(STATIC) ## Set up and start everything on http://localhost:8000.
+	@exec $(BIN)/scopebook up $(ARGS)
+
+test: .venv/.dev $(STATIC) ## Set up and run all tests, a real browser's included.
+	@scripts/browser.sh
+	@scripts/frontend.sh npm test --silent
+	$(BIN)/pytest -q $(ARGS)
+
+check: .venv/.dev ## Format, lint, types, import contracts.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@scripts/frontend.sh npm run --silent check
+	@scripts/frontend.sh npm run --silent lint
+
+fix: .venv/.dev ## Format, and mend what can be mended.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	@scripts/frontend.sh npm run --silent format
+
+openapi: .venv/.dev ## Write what is generated: the API's schema, the web app's types, the settings.
+	$(BIN)/python -m scopebook_api.openapi > build-openapi.json && mv build-openapi.json frontend/openapi.json
+	@{ printf "# Settings\n\nEvery setting is an environment variable; \`make openapi\` writes this page.\n\n"; $(BIN)/python -m scopebook.settings; } > docs/settings.md
+	@scripts/frontend.sh npm run --silent types
+
+bench: .venv/.dev ## Time the parts of a first run; prints a table.
+	$(BIN)/python benchmarks/first_run.py
+
+demo-bundle: .venv/.dev ## Build the demo bundle anew: corpus, tokenizer, model, SAEs, evaluation.
+	$(BIN)/python -m scopebook_demo.build --work build/demo --out demo/scopebook_demo/bundle $(ARGS)
+
+clean: ## Remove what `make` made; instances' data stays.
+	rm -rf .venv build frontend/node_modules frontend/.svelte-kit api/scopebook_api/static

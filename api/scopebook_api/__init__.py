@@ -1,0 +1,1 @@
+"""The HTTP service: asks the dictionary, returns. Imports no torch."""

@@ -1,0 +1,63 @@
+"""Build the FastAPI app: routers, errors, the built frontend."""
+
+from importlib.metadata import version
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import FileResponse, Response
+from fastapi.staticfiles import StaticFiles
+from scopebook.embedding import query_embedder
+from starlette.exceptions import HTTPException
+from starlette.types import Scope
+
+from scopebook.db.sessions import Sessions, sessions
+from scopebook.search import EmbedQuery
+from scopebook_api.errors import add_error_answers
+from scopebook_api.routers import corpora, features, health, jobs, releases, runs, search
+
+STATIC = Path(__file__).parent / "static"
+
+
+class Frontend(StaticFiles):
+    """The built pages; paths that are no file are the app's own routes."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Answer unknown pages with the app's shell, and name what a page must not embed."""
+        try:
+            response = await super().get_response(path, scope)
+        except HTTPException as error:
+            if error.status_code != 404 or Request(scope).method != "GET" or "." in Path(path).name:
+                raise
+            response = FileResponse(STATIC / "index.html")
+        if path.startswith("_app/immutable/"):
+            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        else:
+            response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None) -> FastAPI:
+    """Return the app over a session factory; by default over the settings' database."""
+    app = FastAPI(
+        title="Scopebook",
+        summary="The feature dictionary of Qwen-Scope sparse autoencoders.",
+        version=version("scopebook"),
+        openapi_url="/api/openapi.json",
+        docs_url="/api/docs",
+        redoc_url=None,
+    )
+    app.state.sessions = factory or sessions()
+    app.state.embed = embed or query_embedder(app.state.sessions)
+    add_error_answers(app)
+    add_routes(app)
+    if (STATIC / "index.html").exists():
+        app.mount("/", Frontend(directory=STATIC, html=True))
+    return app
+
+
+def add_routes(app: FastAPI) -> None:
+    """Put every noun's routes under /api."""
+    api = APIRouter(prefix="/api")
+    for routes in (health, search, features, releases, corpora, jobs, runs):
+        api.include_router(routes.router)
+    app.include_router(api)

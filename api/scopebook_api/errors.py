@@ -1,0 +1,83 @@
+"""The table from the dictionary's errors to HTTP problems (RFC 9457)."""
+
+import logging
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import InterfaceError, OperationalError
+from starlette.exceptions import HTTPException
+
+from scopebook.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    ScopebookError,
+    UnavailableError,
+)
+from scopebook_api.schemas import Problem
+
+log = logging.getLogger(__name__)
+
+STATUS_OF: dict[type[ScopebookError], HTTPStatus] = {
+    InvalidInputError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NotFoundError: HTTPStatus.NOT_FOUND,
+    ConflictError: HTTPStatus.CONFLICT,
+    UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+def problem(status: HTTPStatus | int, detail: str) -> JSONResponse:
+    """Return an answer with the problem's status, in the problem's media type."""
+    status = HTTPStatus(status)
+    body = Problem(title=status.phrase, status=status.value, detail=detail)
+    return JSONResponse(body.model_dump(), status, media_type="application/problem+json")
+
+
+def add_error_answers(app: FastAPI) -> None:
+    """Make every refusal of the dictionary and of the framework a problem with one sentence."""
+    app.add_exception_handler(ScopebookError, _refused)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(HTTPException, _framework)
+    app.add_exception_handler(OperationalError, _database_down)
+    app.add_exception_handler(InterfaceError, _database_down)
+    app.add_exception_handler(Exception, _unforeseen)
+
+
+def _refused(_: Request, error: Exception) -> JSONResponse:
+    for kind in type(error).__mro__:
+        if kind in STATUS_OF:
+            return problem(STATUS_OF[kind], str(error))
+    log.error("No status is set for %s", type(error).__name__)
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+
+
+def _malformed(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    parts = [
+        f"{'.'.join(str(step) for step in fault['loc'][1:]) or 'the body'}: {fault['msg']}"
+        for fault in error.errors()
+    ]
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "The request is not valid; " + "; ".join(parts))
+
+
+def _framework(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return problem(error.status_code, f"{error.detail}.")
+
+
+def _database_down(_: Request, error: Exception) -> JSONResponse:
+    log.warning("The database did not answer: %s", error)
+    return problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "The database does not answer; it may be restarting, so try again in a moment.",
+    )
+
+
+def _unforeseen(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "Scopebook met an error it did not foresee; the API's log has the details.",
+    )

@@ -1,0 +1,49 @@
+"""Features: lists of them, and one with everything known."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from scopebook.feature_views import FeatureInFull
+from scopebook.features import Sort, list_features, read_feature
+from scopebook.release_names import parse_feature_id
+from scopebook_api.deps import Cursor, DbSession, Limit
+from scopebook_api.schemas import FeatureRead, FeatureSummary, Page
+
+router = APIRouter(prefix="/features", tags=["features"])
+
+
+@router.get("", response_model=Page[FeatureSummary])
+def browse(
+    session: DbSession,
+    release: str | None = None,
+    layer: int | None = None,
+    flag: str | None = None,
+    sort: Sort = "index",
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    preview: bool = False,
+) -> dict[str, object]:
+    """List features; by density or largest activation, those never collected are left out."""
+    features, following = list_features(
+        session,
+        release=release,
+        layer=layer,
+        flag=flag,
+        sort=sort,
+        limit=limit,
+        cursor=cursor,
+        preview=preview,
+    )
+    return {"items": features, "next": following}
+
+
+@router.get("/{model:path}/{source}/{index}", response_model=FeatureRead)
+def read(
+    session: DbSession,
+    model: str,
+    source: Annotated[str, Path(description="`{layer}-{set}`.")],
+    index: str,
+) -> FeatureInFull:
+    """Return everything known of one feature."""
+    return read_feature(session, parse_feature_id(f"{model}/{source}/{index}"))

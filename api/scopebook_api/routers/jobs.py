@@ -1,0 +1,106 @@
+"""Long work: list, watch, cancel, retry."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from scopebook.db.sessions import Sessions, unit_of_work
+from scopebook.job_reports import JobReport, list_jobs, read_job
+from scopebook.steps import cancel_job, retry_job
+from scopebook_api.deps import Cursor, DbSession, Limit
+from scopebook_api.schemas import JobRead, JobState, Page
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+#: Seconds between two looks at the database for one stream.
+WATCH_INTERVAL_S = 0.5
+#: Looks without news after which a comment keeps proxies from closing the stream.
+QUIET_LOOKS = 20
+_OVER = ("done", "failed", "cancelled")
+
+
+@router.get("", response_model=Page[JobRead])
+def browse(
+    session: DbSession,
+    state: Annotated[JobState | None, Query()] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> dict[str, object]:
+    """List jobs, newest first, without their steps."""
+    jobs, following = list_jobs(session, state=state, limit=limit, cursor=cursor)
+    return {"items": jobs, "next": following}
+
+
+@router.get("/events", response_class=StreamingResponse)
+async def watch_all(request: Request) -> StreamingResponse:
+    """Stream every job that changes, as server-sent events; never ends."""
+    return _stream(_changes(request.app.state.sessions, None))
+
+
+@router.get("/{job_id}", response_model=JobRead)
+def read(session: DbSession, job_id: int) -> JobReport:
+    """Return one job with its steps."""
+    return read_job(session, job_id)
+
+
+@router.get("/{job_id}/events", response_class=StreamingResponse)
+async def watch(request: Request, job_id: int) -> StreamingResponse:
+    """Stream one job as it changes; ends with the job."""
+    sessions: Sessions = request.app.state.sessions
+    await run_in_threadpool(_read, sessions, job_id)  # an unknown job is a 404, not a stream
+    return _stream(_changes(sessions, job_id))
+
+
+@router.post("/{job_id}/cancel", response_model=JobRead)
+def cancel(session: DbSession, job_id: int) -> JobReport:
+    """Cancel what is queued and stop what runs."""
+    cancel_job(session, job_id)
+    return read_job(session, job_id)
+
+
+@router.post("/{job_id}/retry", response_model=JobRead)
+def retry(session: DbSession, job_id: int) -> JobReport:
+    """Do a job's failed and cancelled steps again."""
+    retry_job(session, job_id)
+    return read_job(session, job_id)
+
+
+def _stream(events: AsyncIterator[str]) -> StreamingResponse:
+    return StreamingResponse(
+        events,
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+def _read(sessions: Sessions, job_id: int | None) -> list[JobRead]:
+    """Return the job with its steps, or the newest jobs without."""
+    with unit_of_work(sessions) as session:
+        reports = list_jobs(session, limit=20)[0] if job_id is None else [read_job(session, job_id)]
+        return [JobRead.model_validate(report) for report in reports]
+
+
+async def _changes(sessions: Sessions, job_id: int | None) -> AsyncIterator[str]:
+    """Yield each job as it is now, then whenever it has changed."""
+    sent: dict[int, str] = {}
+    quiet = 0
+    state: Literal["open", "over"] = "open"
+    while state == "open":
+        jobs = await run_in_threadpool(_read, sessions, job_id)
+        for job in jobs:
+            data = job.model_dump_json()
+            if sent.get(job.id) != data:
+                sent[job.id] = data
+                quiet = 0
+                yield f"event: job\ndata: {data}\n\n"
+        if job_id is not None and jobs[0].state in _OVER:
+            state = "over"
+        else:
+            quiet += 1
+            if quiet % QUIET_LOOKS == 0:
+                yield ": still here\n\n"
+            await asyncio.sleep(WATCH_INTERVAL_S)

@@ -1,0 +1,286 @@
+"""The JSON that goes in and out, as pydantic models.
+
+Activations are in units of the residual stream (the SAE's own), densities and shares lie in 0..1,
+times are UTC.
+"""
+
+from datetime import datetime
+from typing import Annotated, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Item = TypeVar("Item")
+
+#: Where a label's wording comes from.
+LabelSource = Literal["keywords", "llm", "person", "import"]
+JobState = Literal["queued", "running", "done", "failed", "cancelling", "cancelled"]
+
+
+class Schema(BaseModel):
+    """Reads attributes of rows and dataclasses as well as mappings."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Page(Schema, Generic[Item]):
+    """One page of a list; `next` is the cursor of the following page or null."""
+
+    items: list[Item]
+    next: str | None = None
+
+
+class LabelRead(Schema):
+    """A proposed wording of a feature or of one of its senses."""
+
+    id: int
+    text: str
+    source: LabelSource
+    method: str = Field(description="What made it, e.g. `keywords-1` or a model's name.")
+    sense: int | None = Field(description="The sense it words, by ordinal; null: the feature.")
+    author: str | None
+    created_at: datetime
+
+
+class DocumentRead(Schema):
+    """Where a text comes from."""
+
+    id: int
+    name: str
+    title: str | None
+    tag: str | None
+    language: str | None
+    source: str | None
+    licence: str | None
+
+
+class TokenRead(Schema):
+    """A piece of text as the model reads it, widened to whole characters.
+
+    Tokens that split one character are shown as one, with the largest of their activations.
+    """
+
+    text: str
+    activation: float
+
+
+class ExampleRead(Schema):
+    """A context that fires the feature."""
+
+    context_id: int
+    kind: Literal["best", "sample"]
+    activation: float = Field(description="The feature's largest activation in the context.")
+    quantile: float | None = Field(
+        description="Share of the feature's firing contexts with a smaller peak; samples only."
+    )
+    sense: int | None
+    peak: int = Field(description="Index into `tokens` of the largest activation.")
+    tokens: list[TokenRead]
+    cut_left: bool = Field(description="More of the document stands before the window.")
+    cut_right: bool
+    document: DocumentRead
+
+
+class FeatureSummary(Schema):
+    """A feature in a list."""
+
+    id: str = Field(
+        description="`{model}/{layer}-{set}/{index}`.",
+        examples=["Scopebook-Demo-4M-Base/2-res-w1k-l0_8/917"],
+    )
+    model: str
+    release: str
+    layer: int
+    set_name: str
+    index: int
+    label: LabelRead | None
+    density: float | None = Field(description="Share of tokens that fire it; null: not collected.")
+    max_activation: float | None
+    flags: list[str] = Field(description="`dead`, `dense`, `token`, ...")
+    preview: ExampleRead | None = Field(
+        default=None, description="Its best example, cut short; in lists only on request."
+    )
+
+
+class SearchHit(FeatureSummary):
+    """A feature that answers a search."""
+
+    score: float = Field(description="Fused rank score, higher is better; compares one answer.")
+    matched: list[Literal["id", "words", "meaning"]] = Field(description="Why it was found.")
+    similarity: float | None = Field(description="Cosine of label and query; null: not near.")
+
+
+class TokenWeight(Schema):
+    """A vocabulary entry with a number."""
+
+    token_id: int
+    text: str = Field(description="As text; bytes that are no character are written `\\xE4`.")
+    value: float
+
+
+class Histogram(Schema):
+    """Counts between neighbouring edges; `len(edges) == len(counts) + 1`, log-spaced."""
+
+    edges: list[float]
+    counts: list[int]
+
+
+class Statistics(Schema):
+    """What one collection measured of a feature."""
+
+    run_id: int
+    corpus: str
+    tokens_seen: int
+    contexts_seen: int
+    count: int = Field(description="Tokens that fired it.")
+    contexts: int = Field(description="Contexts that fired it.")
+    density: float
+    mean: float = Field(description="Mean activation over the tokens that fired it.")
+    max: float
+    histogram: Histogram
+    top_tokens: list[TokenWeight] = Field(description="Share of activation mass by firing token.")
+    tags: list["TagShare"] = Field(description="Document tags of its firing contexts, by lift.")
+
+
+class TagShare(Schema):
+    """How often a tag occurs among a feature's firing contexts."""
+
+    tag: str
+    share: float
+    lift: float = Field(description="Share here divided by the tag's share of all contexts.")
+
+
+class SenseRead(Schema):
+    """A cluster of a feature's examples that mean one thing."""
+
+    ordinal: int
+    share: float = Field(description="Share of the clustered examples.")
+    keywords: list[str]
+    label: LabelRead | None
+
+
+class NeighbourRead(Schema):
+    """A feature whose decoder direction is close."""
+
+    id: str
+    layer: int
+    set_name: str
+    index: int
+    cosine: float
+    label: LabelRead | None
+
+
+class FeatureRead(FeatureSummary):
+    """Everything known of a feature."""
+
+    decoder_norm: float
+    promoted: list[TokenWeight] = Field(description="Tokens its direction makes likelier.")
+    suppressed: list[TokenWeight]
+    neighbours: list[NeighbourRead]
+    statistics: Statistics | None
+    senses: list[SenseRead]
+    labels: list[LabelRead] = Field(description="Every label ever given, newest first.")
+    examples: list[ExampleRead]
+    previous: str | None = Field(description="Id of the feature before it in its SAE.")
+    following: str | None
+    caution: str | None = Field(description="The licence caution of the release.")
+
+
+class SaeRead(Schema):
+    """One layer of a release."""
+
+    layer: int
+    set_name: str
+    features: int
+    alive: int | None = Field(description="Features that fired in the current run.")
+    labelled: int
+    corpus: str | None = Field(description="The corpus of the current run.")
+    tokens_seen: int | None
+
+
+class ReleaseRead(Schema):
+    """A published set of SAEs for a model."""
+
+    name: str
+    model: str
+    width: int
+    k: int
+    source: str
+    revision: str | None
+    caution: str | None
+    saes: list[SaeRead]
+
+
+class CorpusRead(Schema):
+    """A registered body of text."""
+
+    name: str
+    documents: int
+    size_bytes: int
+    tags: dict[str, int] = Field(description="Documents by tag.")
+    created_at: datetime
+
+
+class StepRead(Schema):
+    """A part of a job, done by one task."""
+
+    id: int
+    stage: int
+    kind: str
+    title: str
+    state: JobState
+    progress: float
+    detail: str | None = Field(description="E.g. `41,984 of 100,000 tokens`.")
+    attempt: int
+    worker: str | None
+    error: str | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class JobRead(Schema):
+    """Long work a person asked for."""
+
+    id: int
+    kind: str
+    title: str
+    state: JobState
+    progress: float = Field(description="0..1 over all of its steps.")
+    detail: str | None = Field(description="What it does at the moment.")
+    error: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    steps: list[StepRead] = []
+
+
+class CollectRequest(Schema):
+    """Ask for a collection and labels."""
+
+    release: str
+    corpus: str
+    layers: list[int] | None = Field(default=None, description="Null: all that are registered.")
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    label: bool = Field(default=True, description="Label by keywords afterwards.")
+
+
+class Status(Schema):
+    """What this instance holds and does."""
+
+    version: str
+    ready: bool = Field(description="At least one labelled feature can be searched.")
+    releases: int
+    corpora: int
+    features: int
+    labelled: int
+    jobs_running: int
+    demo: JobRead | None = Field(description="The job that builds the demo dictionary.")
+    semantic: bool = Field(description="Queries can be embedded, so search finds by meaning.")
+
+
+class Problem(Schema):
+    """RFC 9457 problem details."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str

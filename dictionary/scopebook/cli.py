@@ -1,0 +1,52 @@
+"""The command `scopebook`: one sentence for every refusal, and exit codes that scripts can use.
+
+Exit 0: done. 1: it could not be done. 2: the input is wrong.
+"""
+
+import logging
+import sys
+
+import typer
+
+from scopebook.commands import corpora, demo, doctor, features, jobs, releases, runs, up
+from scopebook.console import err
+from scopebook.errors import InvalidInputError, NotFoundError, ScopebookError
+from scopebook.settings import settings
+
+app = typer.Typer(
+    name="scopebook",
+    help="The feature dictionary of Qwen-Scope sparse autoencoders.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(up.up)
+app.command()(demo.demo)
+app.command()(releases.add)
+app.command()(runs.collect)
+app.command()(features.search)
+app.command()(features.feature)
+app.command()(jobs.jobs)
+app.command()(doctor.doctor)
+app.command(hidden=True)(jobs.sweep)
+
+corpus = typer.Typer(help="Bodies of text that features are collected over.", no_args_is_help=True)
+corpus.command("add")(corpora.add)
+corpus.command("list")(corpora.browse)
+app.add_typer(corpus, name="corpus")
+
+
+def main() -> None:
+    """Run a command and turn refusals into one sentence on stderr."""
+    logging.basicConfig(
+        level=settings().log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        app()
+    except ScopebookError as error:
+        err.print(f"scopebook: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2 if isinstance(error, InvalidInputError | NotFoundError) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The commands, one file per noun; each asks the dictionary and prints."""

@@ -1,0 +1,124 @@
+"""`scopebook search` and `scopebook feature`: find features and read one."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from scopebook.console import dictionary, err, out, print_json
+from scopebook.db.sessions import unit_of_work
+from scopebook.embedding import query_embedder
+from scopebook.examples import Example
+from scopebook.feature_views import FeatureInFull
+from scopebook.features import read_feature
+from scopebook.release_names import parse_feature_id, parse_layers
+from scopebook.search import Hit, search_features
+
+_EXAMPLES_SHOWN = 5
+#: A share of the peak above which a token is marked.
+_MARKED = 0.3
+
+
+def search(
+    query: Annotated[str, typer.Argument(help="A concept, words of a label, or a feature's id.")],
+    release: Annotated[str | None, typer.Option(help="Only this release.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Only these layers, e.g. 11,12.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="Hits to print.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Find features by concept."""
+    with dictionary() as factory, unit_of_work(factory) as session:
+        hits, following = search_features(
+            session,
+            query,
+            embed=query_embedder(factory),
+            release=release,
+            layers=parse_layers(layer) if layer else None,
+            limit=limit,
+            preview=True,
+        )
+    if as_json:
+        print_json({"items": hits, "next": following})
+    elif hits:
+        out.print(_hits(hits))
+    else:
+        err.print(f"No feature answers {query!r}.", markup=False)
+
+
+def _hits(hits: Sequence[Hit]) -> Table:
+    table = Table("feature", "label", "found by", "density", "best example", expand=True)
+    for hit in hits:
+        label = Text(hit.label.text if hit.label else "unlabelled")
+        if hit.label:
+            label.append(f"  [{hit.label.source}]", style="dim")
+        table.add_row(
+            Text(hit.id, overflow="fold"),
+            label,
+            ", ".join(hit.matched),
+            f"{hit.density:.2%}" if hit.density is not None else "-",
+            _marked(hit.preview) if hit.preview else Text("-"),
+        )
+    return table
+
+
+def _marked(example: Example) -> Text:
+    """Return the example with its firing tokens set off."""
+    text = Text(overflow="fold")
+    for i, token in enumerate(example.tokens):
+        strong = token.activation >= _MARKED * example.activation > 0
+        style = "bold reverse" if i == example.peak else "underline" if strong else ""
+        text.append(token.text.replace("\n", "↵"), style=style)
+    return text
+
+
+def feature(
+    feature_id: Annotated[str, typer.Argument(metavar="MODEL/LAYER-SET/INDEX")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Show everything known of one feature."""
+    with dictionary() as factory, unit_of_work(factory) as session:
+        found = read_feature(session, parse_feature_id(feature_id))
+    if as_json:
+        print_json(found)
+    else:
+        _print_feature(found)
+
+
+def _print_feature(found: FeatureInFull) -> None:
+    label = f"{found.label.text}  [{found.label.source}]" if found.label else "unlabelled"
+    out.print(Text(found.id, style="bold"))
+    out.print(Text(label))
+    facts = Table.grid(padding=(0, 2))
+    for name, value in _facts(found):
+        facts.add_row(Text(name, style="dim"), Text(value, overflow="fold"))
+    out.print(facts)
+    for example in found.examples[:_EXAMPLES_SHOWN]:
+        out.print(Text(f"\n{example.activation:.2f}  {example.document.name}", style="dim"))
+        out.print(_marked(example))
+
+
+def _facts(found: FeatureInFull) -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    measured = found.statistics
+    if measured is None:
+        rows.append(("evidence", "none: its layer was not collected"))
+    else:
+        rows += [
+            ("corpus", f"{measured.corpus}, {measured.tokens_seen:,} tokens"),
+            ("fires on", f"{measured.density:.3%} of tokens, {measured.contexts:,} contexts"),
+            ("activation", f"mean {measured.mean:.2f}, largest {measured.max:.2f}"),
+            ("top tokens", _tokens(measured.top_tokens)),
+            ("flags", ", ".join(found.flags) or "none"),
+        ]
+    return [
+        *rows,
+        ("promotes", _tokens(found.promoted)),
+        ("suppresses", _tokens(found.suppressed)),
+        ("near", ", ".join(f"{n.index} ({n.cosine:.2f})" for n in found.neighbours)),
+    ]
+
+
+def _tokens(weights: Sequence[Any]) -> str:
+    return "  ".join(f"{weight.text!r}" for weight in weights)

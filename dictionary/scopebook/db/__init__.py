@@ -1,0 +1,1 @@
+"""The vault: tables, sessions, and the one function that commits."""

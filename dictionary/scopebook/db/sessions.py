@@ -1,0 +1,40 @@
+"""Sessions, and the one place where the product commits."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from scopebook import notices
+from scopebook.errors import InvalidInputError
+from scopebook.settings import settings
+
+Sessions = sessionmaker[Session]
+
+
+def sessions_for(database_url: str) -> Sessions:
+    """Return a session factory over a pool that notices a restarted server."""
+    engine = create_engine(database_url, pool_pre_ping=True, pool_size=5, max_overflow=10)
+    return sessionmaker(engine, expire_on_commit=False)
+
+
+@cache
+def sessions() -> Sessions:
+    """Return this process's session factory, over the database of the settings."""
+    database_url = settings().database_url
+    if database_url is None:
+        raise InvalidInputError(
+            "SCOPEBOOK_DATABASE_URL is not set: start this through `scopebook up`, "
+            "or name a PostgreSQL database."
+        )
+    return sessions_for(database_url)
+
+
+@contextmanager
+def unit_of_work(factory: Sessions) -> Iterator[Session]:
+    """Commit at the end, roll back on any exception; notices leave only after the commit."""
+    with factory.begin() as session:
+        yield session
+    notices.send_requested(session)

@@ -1,0 +1,352 @@
+"""The tables, in the order in which they fill: models, texts, runs, labels.
+
+What a person or a model said is never overwritten: labels and choices only grow. The tables of
+jobs stand in `scopebook.db.jobs`.
+"""
+
+from typing import Any
+
+from pgvector.sqlalchemy import HALFVEC
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Computed,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    String,
+    UniqueConstraint,
+)
+from sqlalchemy import text as sql
+from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
+from sqlalchemy.orm import Mapped, mapped_column
+
+from scopebook.db.base import Base, BigId, Created, Moment
+
+#: A feature's row id is `sae_id << FEATURE_BITS | index`: known without a look-up, so bulk loads
+#: need none, and in order of the index within an SAE. The widest Qwen-Scope SAE has 2**17 features.
+FEATURE_BITS = 20
+
+
+class Tokenizer(Base):
+    """A vocabulary; two models with the same one share their tokenised texts."""
+
+    __tablename__ = "tokenizer"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    path: Mapped[str]
+
+
+class TokenPiece(Base):
+    """The bytes of one vocabulary entry."""
+
+    __tablename__ = "token_piece"
+
+    tokenizer_id: Mapped[int] = mapped_column(
+        ForeignKey("tokenizer.id", ondelete="CASCADE"), primary_key=True
+    )
+    token_id: Mapped[int] = mapped_column(primary_key=True)
+    piece: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Model(Base):
+    """A checkpoint that is run."""
+
+    __tablename__ = "model"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    path: Mapped[str]
+    revision: Mapped[str | None]
+    layers: Mapped[int]
+    d_model: Mapped[int]
+    tokenizer_id: Mapped[int] = mapped_column(ForeignKey("tokenizer.id"))
+    created_at: Mapped[Created]
+
+
+class Release(Base):
+    """One published set of SAEs for a model."""
+
+    __tablename__ = "release"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("model.id"))
+    set_name: Mapped[str]
+    width: Mapped[int]
+    k: Mapped[int]
+    source: Mapped[str]
+    revision: Mapped[str | None]
+    caution: Mapped[str | None]
+    created_at: Mapped[Created]
+
+    __table_args__ = (UniqueConstraint("model_id", "set_name"),)
+
+
+class Sae(Base):
+    """One layer's autoencoder of a release."""
+
+    __tablename__ = "sae"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    release_id: Mapped[int] = mapped_column(ForeignKey("release.id"))
+    layer: Mapped[int] = mapped_column(SmallInteger)
+    d_sae: Mapped[int]
+    k: Mapped[int]
+    sha256: Mapped[str] = mapped_column(String(64))
+    artifact: Mapped[str]
+    #: The collection whose evidence the dictionary shows.
+    current_run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id", ondelete="SET NULL"))
+    created_at: Mapped[Created]
+
+    __table_args__ = (
+        UniqueConstraint("release_id", "layer"),
+        CheckConstraint(f"d_sae <= {2**FEATURE_BITS}", name="feature_ids_fit"),
+    )
+
+
+class Feature(Base):
+    """One latent of one SAE, with what its weights alone tell."""
+
+    __tablename__ = "feature"
+
+    id: Mapped[BigId]
+    sae_id: Mapped[int] = mapped_column(ForeignKey("sae.id", ondelete="CASCADE"), index=True)
+    index: Mapped[int]
+    decoder_norm: Mapped[float]
+    #: Packed pairs (`scopebook.packing`): token id and logit.
+    promoted: Mapped[bytes] = mapped_column(LargeBinary)
+    suppressed: Mapped[bytes] = mapped_column(LargeBinary)
+    #: Packed pairs: index within the SAE and cosine.
+    neighbours: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Corpus(Base):
+    """A registered body of text."""
+
+    __tablename__ = "corpus"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    source: Mapped[str]
+    created_at: Mapped[Created]
+
+
+class Document(Base):
+    """One text of a corpus."""
+
+    __tablename__ = "document"
+
+    id: Mapped[BigId]
+    corpus_id: Mapped[int] = mapped_column(ForeignKey("corpus.id", ondelete="CASCADE"))
+    ordinal: Mapped[int]
+    name: Mapped[str]
+    sha256: Mapped[bytes] = mapped_column(LargeBinary(32))
+    text: Mapped[str]
+    title: Mapped[str | None]
+    tag: Mapped[str | None]
+    language: Mapped[str | None]
+    source: Mapped[str | None]
+    licence: Mapped[str | None]
+
+    __table_args__ = (
+        UniqueConstraint("corpus_id", "ordinal"),
+        UniqueConstraint("corpus_id", "sha256"),
+    )
+
+
+class Tokenisation(Base):
+    """A corpus cut into contexts with one tokenizer."""
+
+    __tablename__ = "tokenisation"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    corpus_id: Mapped[int] = mapped_column(ForeignKey("corpus.id", ondelete="CASCADE"))
+    tokenizer_id: Mapped[int] = mapped_column(ForeignKey("tokenizer.id"))
+    context_tokens: Mapped[int]
+    created_at: Mapped[Created]
+
+    __table_args__ = (UniqueConstraint("corpus_id", "tokenizer_id", "context_tokens"),)
+
+
+class Context(Base):
+    """One run of tokens the model sees at once; never part of two documents."""
+
+    __tablename__ = "context"
+
+    id: Mapped[BigId]
+    tokenisation_id: Mapped[int] = mapped_column(ForeignKey("tokenisation.id", ondelete="CASCADE"))
+    document_id: Mapped[int] = mapped_column(ForeignKey("document.id", ondelete="CASCADE"))
+    ordinal: Mapped[int] = mapped_column(comment="0 is the document's beginning")
+    n_tokens: Mapped[int]
+    #: Packed int32 (`scopebook.packing`): token ids.
+    tokens: Mapped[bytes] = mapped_column(LargeBinary)
+    #: Packed int32: first and last character of each token in the document's text.
+    spans: Mapped[bytes] = mapped_column(LargeBinary)
+
+    __table_args__ = (
+        UniqueConstraint("tokenisation_id", "document_id", "ordinal"),
+        Index("ix_context_tokenisation_id_id", "tokenisation_id", "id"),
+    )
+
+
+class Run(Base):
+    """One collection over one corpus with fixed parameters."""
+
+    __tablename__ = "run"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"))
+    release_id: Mapped[int] = mapped_column(ForeignKey("release.id"))
+    tokenisation_id: Mapped[int] = mapped_column(ForeignKey("tokenisation.id"))
+    layers: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
+    parameters: Mapped[dict[str, Any]]
+    tokens_seen: Mapped[int | None] = mapped_column(BigInteger)
+    contexts_seen: Mapped[int | None] = mapped_column(BigInteger)
+    created_at: Mapped[Created]
+    finished_at: Mapped[Moment | None]
+
+
+class Shard(Base):
+    """The contexts that one step of a run reads, and where its result lies."""
+
+    __tablename__ = "shard"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
+    ordinal: Mapped[int]
+    first_context_id: Mapped[int] = mapped_column(BigInteger)
+    last_context_id: Mapped[int] = mapped_column(BigInteger)
+    #: Written once, in the transaction that ends the step; null until then.
+    artifact: Mapped[str | None]
+
+    __table_args__ = (UniqueConstraint("run_id", "ordinal"),)
+
+
+class Evidence(Base):
+    """What one run measured of one feature."""
+
+    __tablename__ = "evidence"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    feature_id: Mapped[int] = mapped_column(
+        ForeignKey("feature.id", ondelete="CASCADE"), primary_key=True
+    )
+    count: Mapped[int] = mapped_column(BigInteger)
+    contexts: Mapped[int] = mapped_column(BigInteger)
+    density: Mapped[float]
+    mean: Mapped[float]
+    max: Mapped[float]
+    flags: Mapped[list[str]] = mapped_column(ARRAY(String))
+    #: Packed int64 counts over the edges of `scopebook.packing.HISTOGRAM_EDGES`.
+    histogram: Mapped[bytes] = mapped_column(LargeBinary)
+    #: Packed pairs: token id and share of the activation mass.
+    top_tokens: Mapped[bytes] = mapped_column(LargeBinary)
+    #: `[[tag, share, lift], ...]`, highest lift first.
+    tags: Mapped[list[Any]] = mapped_column(type_=Base.type_annotation_map[dict[str, Any]])
+    #: Packed examples (`scopebook.packing`), best first, then the sample by activation.
+    examples: Mapped[bytes] = mapped_column(LargeBinary)
+
+    __table_args__ = (
+        Index("ix_evidence_feature_id", "feature_id"),
+        Index("ix_evidence_run_id_density", "run_id", "density", "feature_id"),
+        Index("ix_evidence_run_id_max", "run_id", "max", "feature_id"),
+    )
+
+
+class Sense(Base):
+    """A cluster of a feature's examples that mean one thing."""
+
+    __tablename__ = "sense"
+
+    id: Mapped[BigId]
+    feature_id: Mapped[int] = mapped_column(ForeignKey("feature.id", ondelete="CASCADE"))
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
+    ordinal: Mapped[int] = mapped_column(SmallInteger, comment="0 is the largest")
+    share: Mapped[float]
+    keywords: Mapped[list[str]] = mapped_column(ARRAY(String))
+    #: Positions in the evidence's examples.
+    members: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
+
+    __table_args__ = (UniqueConstraint("feature_id", "run_id", "ordinal"),)
+
+
+class Label(Base):
+    """A proposed wording of a feature, or of one of its senses; append-only but for `current`."""
+
+    __tablename__ = "label"
+
+    id: Mapped[BigId]
+    feature_id: Mapped[int] = mapped_column(ForeignKey("feature.id", ondelete="CASCADE"))
+    sae_id: Mapped[int] = mapped_column(ForeignKey("sae.id", ondelete="CASCADE"))
+    sense_id: Mapped[int | None] = mapped_column(ForeignKey("sense.id", ondelete="SET NULL"))
+    text: Mapped[str]
+    source: Mapped[str]
+    method: Mapped[str]
+    author: Mapped[str | None]
+    provenance: Mapped[dict[str, Any]]
+    #: Whether this is the wording in force; `label_choice` keeps how it came to be.
+    current: Mapped[bool]
+    created_at: Mapped[Created]
+    words: Mapped[Any] = mapped_column(
+        TSVECTOR, Computed("to_tsvector('english', text)", persisted=True)
+    )
+
+    __table_args__ = (
+        CheckConstraint("source IN ('keywords', 'llm', 'person', 'import')", name="known_source"),
+        Index("ix_label_feature_id", "feature_id"),
+        Index("ix_label_sae_id_current", "sae_id", postgresql_where=sql("current")),
+        Index("ix_label_words", "words", postgresql_using="gin", postgresql_where=sql("current")),
+        # One wording in force for the feature, and one for each of its senses.
+        Index(
+            "uq_label_current",
+            "feature_id",
+            sql("coalesce(sense_id, 0)"),
+            unique=True,
+            postgresql_where=sql("current"),
+        ),
+    )
+
+
+class LabelChoice(Base):
+    """That a label became the current one, by whom and why; append-only."""
+
+    __tablename__ = "label_choice"
+
+    id: Mapped[BigId]
+    label_id: Mapped[int] = mapped_column(ForeignKey("label.id", ondelete="CASCADE"), index=True)
+    chosen_by: Mapped[str]
+    reason: Mapped[str | None]
+    created_at: Mapped[Created]
+
+
+class Embedder(Base):
+    """A text embedding model, with its export that the API runs."""
+
+    __tablename__ = "embedder"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    dimension: Mapped[int]
+    artifact: Mapped[str | None]
+    created_at: Mapped[Created]
+
+
+class LabelEmbedding(Base):
+    """A label's vector; unit length, so cosine and inner product order alike."""
+
+    __tablename__ = "label_embedding"
+
+    label_id: Mapped[int] = mapped_column(
+        ForeignKey("label.id", ondelete="CASCADE"), primary_key=True
+    )
+    embedder_id: Mapped[int] = mapped_column(ForeignKey("embedder.id"), primary_key=True)
+    #: Repeated from the label, so that a scan inside one SAE reads this table alone.
+    sae_id: Mapped[int] = mapped_column(ForeignKey("sae.id", ondelete="CASCADE"))
+    #: Without a dimension: each embedder has a partial index of its own dimension.
+    embedding: Mapped[Any] = mapped_column(HALFVEC())
+
+    __table_args__ = (Index("ix_label_embedding_embedder_id_sae_id", "embedder_id", "sae_id"),)

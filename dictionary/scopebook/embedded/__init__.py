@@ -1,0 +1,1 @@
+"""The embedded instance: every server of Scopebook, owned by one data folder."""

@@ -1,0 +1,120 @@
+"""The programs an instance runs beside its servers: workers, the sweep and the API."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from scopebook.jobs import QUEUES
+from scopebook.settings import Settings
+
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True)
+class Program:
+    """One row of the table of programs."""
+
+    name: str
+    argv: Sequence[str]
+    stop_signals: Sequence[tuple[signal.Signals, float]] = ((signal.SIGTERM, 5.0),)
+    #: Tells whether it answers; without one the start does not wait for it.
+    ready: Callable[[], bool] | None = None
+
+
+@dataclass(frozen=True)
+class Programs:
+    """What an instance runs: `work` on demand or always, `api` for `scopebook up` only."""
+
+    work: Sequence[Program]
+    api: Sequence[Program]
+
+
+def programs(settings: Settings) -> Programs:
+    """Return the table of the real programs."""
+    return Programs(work=(workers(settings), sweep()), api=(api(settings),))
+
+
+def workers(settings: Settings) -> Program:
+    """Celery's workers for all queues; they end softly, then with their tasks, then at once."""
+    argv = [sys.executable, "-m", "celery", "-A", "scopebook_workers.app:app", "worker"]
+    argv += ["--pool", "prefork", "--concurrency", str(worker_count(settings))]
+    argv += ["-Q", ",".join(QUEUES), "--without-mingle", "--without-gossip"]
+    argv += ["-l", settings.log_level]
+    return Program("workers", argv, ((signal.SIGTERM, 8.0), (signal.SIGQUIT, 4.0)))
+
+
+def sweep() -> Program:
+    """The loop that sends notices for steps that are due."""
+    return Program("sweep", [sys.executable, "-m", "scopebook.cli", "sweep"])
+
+
+def api(settings: Settings) -> Program:
+    """The HTTP API with the built frontend."""
+    argv = [sys.executable, "-m", "uvicorn", "scopebook_api.app:create_app", "--factory"]
+    argv += ["--host", settings.host, "--port", str(settings.port)]
+    # Open event streams would hold the stop up for ever.
+    argv += ["--timeout-graceful-shutdown", "2", "--log-level", settings.log_level.lower()]
+    return Program("api", argv, ready=lambda: accepts(settings.host, settings.port))
+
+
+def accepts(host: str, port: int) -> bool:
+    """Tell whether something accepts connections there."""
+    try:
+        socket.create_connection((_WILDCARDS.get(host, host), port), timeout=2.0).close()
+    except OSError:
+        return False
+    return True
+
+
+def api_url(settings: Settings) -> str:
+    """Return the address to open in a browser."""
+    local = settings.host in _WILDCARDS or settings.host in _LOOPBACK
+    return f"http://{'localhost' if local else settings.host}:{settings.port}"
+
+
+def environment(settings: Settings, database_url: str, broker_url: str | None) -> Mapping[str, str]:
+    """Return the environment of the programs: the caller's, and where the servers are."""
+    ours = {
+        "SCOPEBOOK_DATABASE_URL": database_url,
+        "SCOPEBOOK_DATA_DIR": str(settings.data_dir),
+        "SCOPEBOOK_HOST": settings.host,
+        "SCOPEBOOK_PORT": str(settings.port),
+        # Threads that spin while they wait cost half of the speed on busy cores.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "TOKENIZERS_PARALLELISM": "false",
+        # `python -m` would import from whatever folder the command was called in.
+        "PYTHONSAFEPATH": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+    if broker_url is not None:
+        ours["SCOPEBOOK_BROKER_URL"] = broker_url
+    return {**os.environ, **ours}
+
+
+def worker_count(settings: Settings) -> int:
+    """Return how many worker processes to run: as set, or one per GPU, or one per two cores."""
+    if settings.workers:
+        return settings.workers
+    gpus = 0 if settings.device == "cpu" else gpu_count()
+    return gpus or max(1, (os.cpu_count() or 1) // 2)
+
+
+def gpu_count() -> int:
+    """Return how many NVIDIA GPUs this process may use, asked without loading CUDA."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([device for device in visible.split(",") if device.strip() not in ("", "-1")])
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return 0
+    try:
+        told = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    return sum(line.startswith("GPU ") for line in told.stdout.splitlines())

@@ -1,0 +1,52 @@
+"""Server settings sized to the machine that runs them."""
+
+import os
+from pathlib import Path
+
+import psutil
+
+_MB = 2**20
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+_SHARED_MEMORY = Path("/dev/shm")
+
+
+def memory_bytes() -> int:
+    """Return the memory that this machine or container may use."""
+    total = int(psutil.virtual_memory().total)
+    try:
+        limit = int(_CGROUP_LIMIT.read_text())
+    except (OSError, ValueError):  # no cgroup, or "max"
+        return total
+    return min(total, limit)
+
+
+def _shared_memory_bytes() -> int:
+    try:
+        state = os.statvfs(_SHARED_MEMORY)
+    except OSError:
+        return 2**62  # not Linux: shared memory is not a mount with a size
+    return state.f_bavail * state.f_frsize
+
+
+def _megabytes(size: int, least: int, most: int) -> str:
+    return f"{min(max(size // _MB, least), most)}MB"
+
+
+def postgres_settings(free_disk_bytes: int) -> dict[str, str]:
+    """Return the server settings for this machine's memory and the disk that is left.
+
+    Builds of vector indexes by several processes share `maintenance_work_mem` through /dev/shm,
+    which containers keep small.
+    """
+    memory = memory_bytes()
+    return {
+        "shared_buffers": _megabytes(memory // 16, 128, 512),
+        "maintenance_work_mem": _megabytes(
+            min(memory // 16, _shared_memory_bytes() // 2), 32, 1024
+        ),
+        "max_wal_size": _megabytes(free_disk_bytes // 8, 256, 4096),
+        "random_page_cost": "1.1",
+        "jit": "off",
+        "wal_level": "minimal",
+        "max_wal_senders": "0",
+    }

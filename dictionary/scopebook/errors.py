@@ -1,0 +1,47 @@
+"""The errors Scopebook raises on purpose.
+
+The message of each is one sentence for the person who gets it: it names the input, says what was
+expected and what to do. They know nothing of HTTP or exit codes; the table in
+`scopebook_api.errors` and `scopebook.cli` translate them.
+
+    ScopebookError
+    ├── InvalidInputError      the input is wrong and must be changed
+    │   └── CheckpointError    a file is not the SAE or model it claims to be
+    ├── NotFoundError          the thing named does not exist
+    ├── ConflictError          the state forbids it (already there, already running)
+    └── UnavailableError       something outside is missing or down
+        ├── HubError           the Hugging Face hub (or its mirror) did not give the file
+        └── InstanceError      the embedded instance could not start or stay up
+"""
+
+
+class ScopebookError(Exception):
+    """Anything Scopebook refuses or cannot do, with a sentence for the person."""
+
+
+class InvalidInputError(ScopebookError):
+    """The input is wrong; the same call fails again until it is changed."""
+
+
+class CheckpointError(InvalidInputError):
+    """A file is not the SAE or model it claims to be."""
+
+
+class NotFoundError(ScopebookError):
+    """The thing named does not exist."""
+
+
+class ConflictError(ScopebookError):
+    """The present state forbids the change."""
+
+
+class UnavailableError(ScopebookError):
+    """Something outside of Scopebook is missing or down; the same call may work later."""
+
+
+class HubError(UnavailableError):
+    """The Hugging Face hub, or its mirror, did not give what was asked for."""
+
+
+class InstanceError(UnavailableError):
+    """The embedded instance could not start or could not stay up."""

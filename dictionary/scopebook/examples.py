@@ -1,0 +1,207 @@
+"""Examples as text: packed evidence turned into the tokens a person reads."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import BigInteger, Integer, column, func, select, values
+from sqlalchemy.orm import Session
+
+from scopebook.db.tables import Context, Document
+from scopebook.packing import BEST, ExampleSet, unpack_ints
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Text between character borders, with the largest activation of its tokens."""
+
+    text: str
+    activation: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The document an example comes from."""
+
+    id: int
+    name: str
+    title: str | None
+    tag: str | None
+    language: str | None
+    source: str | None
+    licence: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A context that fires a feature, as text."""
+
+    context_id: int
+    kind: str
+    activation: float
+    quantile: float | None
+    sense: int | None
+    peak: int
+    tokens: list[Piece]
+    cut_left: bool
+    cut_right: bool
+    document: Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """Which tokens of which packed example to show."""
+
+    examples: ExampleSet
+    position: int
+    sense: int | None = None
+    left: int | None = None
+    right: int | None = None
+
+    @property
+    def context_id(self) -> int:
+        """The context the example points into."""
+        return int(self.examples.context_id[self.position])
+
+    def bounds(self) -> tuple[int, int]:
+        """Return the first token and the one after the last, counted in the context."""
+        start, end = int(self.examples.start[self.position]), int(self.examples.end[self.position])
+        peak = int(self.examples.peak[self.position])
+        if self.left is not None:
+            start = max(start, peak - self.left)
+        if self.right is not None:
+            end = min(end, peak + self.right + 1)
+        return start, end
+
+
+def read_examples(session: Session, windows: Sequence[Window]) -> list[Example]:
+    """Return the windows as text, in their order, with two queries for all of them."""
+    contexts = _contexts(session, {window.context_id for window in windows})
+    ranges = [_characters(window, contexts[window.context_id][1]) for window in windows]
+    texts = _texts(
+        session,
+        [
+            (contexts[window.context_id][2].id, start, end)
+            for window, (start, end) in zip(windows, ranges, strict=True)
+        ],
+    )
+    return [
+        _example(window, contexts[window.context_id], start, text)
+        for window, (start, _), text in zip(windows, ranges, texts, strict=True)
+    ]
+
+
+_ContextRow = tuple[int, NDArray[np.int32], Source]
+
+
+def _contexts(session: Session, ids: set[int]) -> dict[int, _ContextRow]:
+    rows = session.execute(
+        select(
+            Context.id,
+            Context.n_tokens,
+            Context.spans,
+            Document.id,
+            Document.name,
+            Document.title,
+            Document.tag,
+            Document.language,
+            Document.source,
+            Document.licence,
+        )
+        .join(Document, Document.id == Context.document_id)
+        .where(Context.id.in_(ids))
+    )
+    return {
+        row[0]: (
+            row[1],
+            unpack_ints(row[2]).reshape(-1, 2),
+            Source(
+                id=row[3],
+                name=row[4],
+                title=row[5],
+                tag=row[6],
+                language=row[7],
+                source=row[8],
+                licence=row[9],
+            ),
+        )
+        for row in rows
+    }
+
+
+def _characters(window: Window, spans: NDArray[np.int32]) -> tuple[int, int]:
+    """Return the characters of the document that the window covers."""
+    start, end = window.bounds()
+    return int(spans[start:end, 0].min()), int(spans[start:end, 1].max())
+
+
+def _texts(session: Session, parts: Sequence[tuple[int, int, int]]) -> list[str]:
+    """Return the named characters of each document; cut by Postgres, documents may be long."""
+    if not parts:
+        return []
+    wanted = values(
+        column("ordinal", Integer),
+        column("document_id", BigInteger),
+        column("first", Integer),
+        column("length", Integer),
+        name="wanted",
+    ).data([(i, doc, start + 1, end - start) for i, (doc, start, end) in enumerate(parts)])
+    rows = session.execute(
+        select(func.substr(Document.text, wanted.c.first, wanted.c.length))
+        .select_from(wanted)
+        .join(Document, Document.id == wanted.c.document_id)
+        .order_by(wanted.c.ordinal)
+    )
+    return [text for (text,) in rows]
+
+
+def _example(window: Window, context: _ContextRow, first_char: int, text: str) -> Example:
+    n_tokens, spans, document = context
+    start, end = window.bounds()
+    activations = np.zeros(end - start, dtype=np.float32)
+    positions, amounts = window.examples.activations(window.position)
+    inside = (positions >= start) & (positions < end)
+    activations[positions[inside] - start] = amounts[inside]
+    pieces, piece_of = cut_into_pieces(text, spans[start:end] - first_char, activations)
+    best = window.examples.kind[window.position] == BEST
+    return Example(
+        context_id=window.context_id,
+        kind="best" if best else "sample",
+        activation=float(window.examples.activation[window.position]),
+        quantile=None if best else float(window.examples.quantile[window.position]),
+        sense=window.sense,
+        peak=piece_of[int(window.examples.peak[window.position]) - start],
+        tokens=pieces,
+        cut_left=bool(start > 0),
+        cut_right=bool(end < n_tokens),
+        document=document,
+    )
+
+
+def cut_into_pieces(
+    text: str, spans: NDArray[np.int32], activations: NDArray[np.float32]
+) -> tuple[list[Piece], list[int]]:
+    """Cut `text` at the borders of its tokens, never inside a character.
+
+    `spans` (token, 2) are first and last (exclusive) character of each token. Byte-level tokens
+    can split a character; all tokens of such a character make one piece. Text that no token
+    covers goes to the piece after it. Returns the pieces and, for each token, its piece.
+    """
+    begins = [0]
+    piece_of: list[int] = []
+    reached = 0
+    for start, end in spans.tolist():
+        if piece_of and start >= reached and reached > begins[-1]:
+            begins.append(reached)
+        piece_of.append(len(begins) - 1)
+        reached = max(reached, end)
+    strongest = [0.0] * len(begins)
+    for token, piece in enumerate(piece_of):
+        strongest[piece] = max(strongest[piece], float(activations[token]))
+    borders = [*begins, len(text)]
+    pieces = [
+        Piece(text[begin:end], strongest[i]) for i, (begin, end) in enumerate(pairwise(borders))
+    ]
+    return pieces, piece_of

@@ -1,0 +1,97 @@
+"""A feature as lists show it, and as its page does."""
+
+from dataclasses import dataclass, field
+
+from scopebook.examples import Example
+from scopebook.labels import LabelView, SenseView
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureInList:
+    """A feature as lists show it."""
+
+    feature_id: int
+    id: str
+    model: str
+    release: str
+    layer: int
+    set_name: str
+    index: int
+    label: LabelView | None
+    density: float | None
+    max_activation: float | None
+    flags: list[str]
+    preview: Example | None = None
+
+
+@dataclass(frozen=True)
+class TokenWeight:
+    """A vocabulary entry with a number."""
+
+    token_id: int
+    text: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts between neighbouring edges."""
+
+    edges: list[float]
+    counts: list[int]
+
+
+@dataclass(frozen=True)
+class TagShare:
+    """How often a document tag occurs among the feature's firing contexts."""
+
+    tag: str
+    share: float
+    lift: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """What one collection measured."""
+
+    run_id: int
+    corpus: str
+    tokens_seen: int
+    contexts_seen: int
+    count: int
+    contexts: int
+    density: float
+    mean: float
+    max: float
+    histogram: Histogram
+    top_tokens: list[TokenWeight]
+    tags: list[TagShare]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbour:
+    """A feature whose decoder direction is close."""
+
+    id: str
+    layer: int
+    set_name: str
+    index: int
+    cosine: float
+    label: LabelView | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureInFull(FeatureInList):
+    """Everything known of one feature."""
+
+    decoder_norm: float
+    promoted: list[TokenWeight]
+    suppressed: list[TokenWeight]
+    neighbours: list[Neighbour]
+    statistics: Statistics | None
+    senses: list[SenseView]
+    labels: list[LabelView]
+    examples: list[Example] = field(default_factory=list)
+    previous: str | None
+    following: str | None
+    caution: str | None

@@ -1,0 +1,328 @@
+"""Features: one with everything known of it, and lists of them."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from sqlalchemy import Select, select, tuple_
+from sqlalchemy.orm import Session
+
+from scopebook.db.tables import (
+    FEATURE_BITS,
+    Corpus,
+    Evidence,
+    Feature,
+    Model,
+    Release,
+    Run,
+    Sae,
+    Tokenisation,
+    TokenPiece,
+)
+from scopebook.errors import NotFoundError
+from scopebook.examples import Example, Window, read_examples
+from scopebook.feature_views import (
+    FeatureInFull,
+    FeatureInList,
+    Histogram,
+    Neighbour,
+    Statistics,
+    TagShare,
+    TokenWeight,
+)
+from scopebook.labels import SenseView, current_labels, labels_of, senses_of
+from scopebook.packing import (
+    BEST,
+    HISTOGRAM_EDGES,
+    unpack_counts,
+    unpack_examples,
+    unpack_pairs,
+)
+from scopebook.paging import decode_cursor, encode_cursor
+from scopebook.release_names import FeatureId
+from scopebook.releases import find_saes
+
+Sort = Literal["index", "density", "max"]
+
+#: Tokens shown beside the peak in a list.
+PREVIEW_LEFT, PREVIEW_RIGHT = 24, 14
+_NEIGHBOURS = 10
+
+
+def _listed() -> Select[*tuple[Any, ...]]:
+    """Return the query behind every list: a feature, where it belongs, and its evidence."""
+    return (
+        select(
+            Feature.id,
+            Feature.index,
+            Sae.layer,
+            Release.set_name,
+            Release.name.label("release"),
+            Model.name.label("model"),
+            Evidence.count,
+            Evidence.density,
+            Evidence.max,
+            Evidence.flags,
+        )
+        .join(Sae, Sae.id == Feature.sae_id)
+        .join(Release, Release.id == Sae.release_id)
+        .join(Model, Model.id == Release.model_id)
+        .outerjoin(
+            Evidence,
+            (Evidence.feature_id == Feature.id) & (Evidence.run_id == Sae.current_run_id),
+        )
+    )
+
+
+def list_features(
+    session: Session,
+    *,
+    release: str | None = None,
+    layer: int | None = None,
+    flag: str | None = None,
+    sort: Sort = "index",
+    cursor: str | None = None,
+    limit: int = 50,
+    preview: bool = False,
+) -> tuple[list[FeatureInList], str | None]:
+    """Return features and the next page's cursor; by density or max, those never seen are last."""
+    saes = find_saes(session, release=release, layers=None if layer is None else [layer])
+    statement = _listed().where(Feature.sae_id.in_([sae.id for sae in saes])).limit(limit + 1)
+    if flag is not None:
+        statement = statement.where(Evidence.flags.contains([flag]))
+    if sort == "index":
+        statement = statement.order_by(Feature.id)
+        if cursor is not None:
+            statement = statement.where(Feature.id > decode_cursor(cursor, [int])[0])
+    else:
+        value = Evidence.density if sort == "density" else Evidence.max
+        statement = statement.where(value.is_not(None)).order_by(value.desc(), Feature.id.desc())
+        if cursor is not None:
+            statement = statement.where(
+                tuple_(value, Feature.id) < tuple_(*decode_cursor(cursor, [float, int]))
+            )
+    rows = session.execute(statement).all()
+    page = rows[:limit]
+    following = None
+    if len(rows) > limit:
+        last = page[-1]
+        value_of = {"density": last.density, "max": last.max}
+        following = encode_cursor([last.id] if sort == "index" else [value_of[sort], last.id])
+    return describe(session, page, preview=preview), following
+
+
+def features_by_id(
+    session: Session, feature_ids: Sequence[int], *, preview: bool = False
+) -> list[FeatureInList]:
+    """Return the features with these row ids, in the given order."""
+    rows = session.execute(_listed().where(Feature.id.in_(feature_ids))).all()
+    by_id = {row.id: row for row in rows}
+    return describe(session, [by_id[i] for i in feature_ids if i in by_id], preview=preview)
+
+
+def describe(session: Session, rows: Sequence[Any], *, preview: bool) -> list[FeatureInList]:
+    """Add labels, and the best example where asked for, to listed rows."""
+    ids = [row.id for row in rows]
+    labels = current_labels(session, ids)
+    previews = _previews(session, ids) if preview else {}
+    return [
+        FeatureInList(**_head(row), label=labels.get(row.id), preview=previews.get(row.id))
+        for row in rows
+    ]
+
+
+def _head(row: Any) -> dict[str, Any]:
+    return {
+        "feature_id": row.id,
+        "id": str(FeatureId(row.model, row.layer, row.set_name, row.index)),
+        "model": row.model,
+        "release": row.release,
+        "layer": row.layer,
+        "set_name": row.set_name,
+        "index": row.index,
+        "density": row.density,
+        "max_activation": row.max,
+        "flags": row.flags or [],
+    }
+
+
+def _previews(session: Session, feature_ids: Sequence[int]) -> dict[int, Example]:
+    rows = session.execute(
+        select(Evidence.feature_id, Evidence.examples)
+        .join(Feature, Feature.id == Evidence.feature_id)
+        .join(Sae, (Sae.id == Feature.sae_id) & (Sae.current_run_id == Evidence.run_id))
+        .where(Evidence.feature_id.in_(feature_ids), Evidence.count > 0)
+    )
+    windows = {
+        feature_id: Window(
+            examples=unpack_examples(packed), position=0, left=PREVIEW_LEFT, right=PREVIEW_RIGHT
+        )
+        for feature_id, packed in rows
+    }
+    return dict(zip(windows, read_examples(session, list(windows.values())), strict=True))
+
+
+def read_feature(session: Session, wanted: FeatureId) -> FeatureInFull:
+    """Return everything known of one feature."""
+    row = session.execute(
+        _listed()
+        .add_columns(
+            Feature,
+            Evidence,
+            Release.caution,
+            Model.tokenizer_id,
+            Sae.id.label("sae_id"),
+            Sae.d_sae,
+        )
+        .where(
+            Model.name == wanted.model,
+            Release.set_name == wanted.set_name,
+            Sae.layer == wanted.layer,
+            Feature.index == wanted.index,
+        )
+    ).one_or_none()
+    if row is None:
+        raise NotFoundError(_why_missing(session, wanted))
+    evidence = row.Evidence
+    senses = senses_of(session, row.id, row.Evidence.run_id) if evidence else []
+    texts = _TokenTexts(session, row.tokenizer_id)
+    return FeatureInFull(
+        **_head(row),
+        label=current_labels(session, [row.id]).get(row.id),
+        decoder_norm=row.Feature.decoder_norm,
+        promoted=texts.weights(row.Feature.promoted),
+        suppressed=texts.weights(row.Feature.suppressed),
+        neighbours=_neighbours(session, row, wanted),
+        statistics=_statistics(session, evidence, texts) if evidence else None,
+        senses=senses,
+        labels=labels_of(session, row.id),
+        examples=_examples(session, evidence, senses) if evidence and evidence.count else [],
+        previous=_beside(wanted, wanted.index - 1, row.d_sae),
+        following=_beside(wanted, wanted.index + 1, row.d_sae),
+        caution=row.caution,
+    )
+
+
+def _why_missing(session: Session, wanted: FeatureId) -> str:
+    """Say which part of the id names nothing."""
+    saes = session.execute(
+        select(Model.name, Sae.layer, Release.set_name, Sae.d_sae)
+        .join(Release, Release.model_id == Model.id)
+        .join(Sae, Sae.release_id == Release.id)
+        .order_by(Model.name, Sae.layer)
+    ).all()
+    of_model = [row for row in saes if row.name == wanted.model]
+    for row in of_model:
+        if (row.layer, row.set_name) == (wanted.layer, wanted.set_name):
+            return (
+                f"There is no feature {wanted}: its SAE has {row.d_sae:,} features, "
+                f"numbered 0 to {row.d_sae - 1}."
+            )
+    if of_model:
+        known = ", ".join(f"{row.layer}-{row.set_name}" for row in of_model[:8])
+        return (
+            f"There is no feature {wanted}: {wanted.model} has no SAE "
+            f"{wanted.layer}-{wanted.set_name} here; it has {known}."
+        )
+    models = sorted({row.name for row in saes})
+    return f"There is no feature {wanted}: the model {wanted.model} is not registered here; " + (
+        f"there is {', '.join(models)}." if models else "add a release with `scopebook add`."
+    )
+
+
+def _beside(wanted: FeatureId, index: int, d_sae: int) -> str | None:
+    if not 0 <= index < d_sae:
+        return None
+    return str(FeatureId(wanted.model, wanted.layer, wanted.set_name, index))
+
+
+def _examples(session: Session, evidence: Evidence, senses: Sequence[SenseView]) -> list[Example]:
+    packed = unpack_examples(evidence.examples)
+    sense_of = {position: sense.ordinal for sense in senses for position in sense.members}
+    # Samples are shown from strong to weak, so that the quantiles read downwards.
+    order = sorted(
+        range(len(packed)), key=lambda i: (packed.kind[i] != BEST, -packed.activation[i], i)
+    )
+    windows = [Window(examples=packed, position=i, sense=sense_of.get(i)) for i in order]
+    return read_examples(session, windows)
+
+
+def _statistics(session: Session, evidence: Evidence, texts: "_TokenTexts") -> Statistics:
+    run, corpus = session.execute(
+        select(Run, Corpus.name)
+        .join(Tokenisation, Tokenisation.id == Run.tokenisation_id)
+        .join(Corpus, Corpus.id == Tokenisation.corpus_id)
+        .where(Run.id == evidence.run_id)
+    ).one()
+    return Statistics(
+        run_id=run.id,
+        corpus=corpus,
+        tokens_seen=run.tokens_seen or 0,
+        contexts_seen=run.contexts_seen or 0,
+        count=evidence.count,
+        contexts=evidence.contexts,
+        density=evidence.density,
+        mean=evidence.mean,
+        max=evidence.max,
+        histogram=_histogram(evidence),
+        top_tokens=texts.weights(evidence.top_tokens),
+        tags=[TagShare(*tag) for tag in evidence.tags],
+    )
+
+
+def _histogram(evidence: Evidence) -> Histogram:
+    """Return the bins between the first and the last that hold something."""
+    counts = unpack_counts(evidence.histogram)
+    filled = np.flatnonzero(counts)
+    if not len(filled):
+        return Histogram(edges=[], counts=[])
+    first, last = int(filled[0]), int(filled[-1])
+    edges = HISTOGRAM_EDGES[first : last + 2].copy()
+    if np.isinf(edges[-1]):
+        edges[-1] = max(evidence.max, edges[-2] * np.sqrt(2))
+    return Histogram(edges=edges.tolist(), counts=counts[first : last + 1].tolist())
+
+
+def _neighbours(session: Session, row: Any, wanted: FeatureId) -> list[Neighbour]:
+    pairs = unpack_pairs(row.Feature.neighbours)[:_NEIGHBOURS]
+    ids = {index: (row.sae_id << FEATURE_BITS) | index for index, _ in pairs}
+    labels = current_labels(session, list(ids.values()))
+    return [
+        Neighbour(
+            id=str(FeatureId(wanted.model, wanted.layer, wanted.set_name, index)),
+            layer=wanted.layer,
+            set_name=wanted.set_name,
+            index=index,
+            cosine=cosine,
+            label=labels.get(ids[index]),
+        )
+        for index, cosine in pairs
+    ]
+
+
+class _TokenTexts:
+    """Texts of vocabulary entries, looked up once per list of pairs."""
+
+    def __init__(self, session: Session, tokenizer_id: int) -> None:
+        self._session = session
+        self._tokenizer_id = tokenizer_id
+
+    def weights(self, packed: bytes) -> list[TokenWeight]:
+        """Return packed pairs with the text of each token."""
+        pairs = unpack_pairs(packed)
+        rows = self._session.execute(
+            select(TokenPiece.token_id, TokenPiece.piece).where(
+                TokenPiece.tokenizer_id == self._tokenizer_id,
+                TokenPiece.token_id.in_([token_id for token_id, _ in pairs]),
+            )
+        )
+        pieces = {row.token_id: row.piece for row in rows}
+        return [
+            TokenWeight(token_id, token_text(pieces.get(token_id, b"")), value)
+            for token_id, value in pairs
+        ]
+
+
+def token_text(piece: bytes) -> str:
+    r"""Return the token as text; bytes that are no whole character are written `\xe4`."""
+    return piece.decode("utf-8", errors="backslashreplace")

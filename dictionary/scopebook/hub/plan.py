@@ -1,0 +1,161 @@
+"""Say what a release costs in disk and memory before anything is downloaded."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scopebook.errors import HubError, InvalidInputError
+from scopebook.hub.download import chosen_layers, layers_in, local_folder, release_repo_id, spans
+from scopebook.hub.files import size_text
+from scopebook.hub.listing import Hub, look_up
+from scopebook.release_names import (
+    PublishedRelease,
+    layer_file,
+    parse_release_name,
+    published_release,
+)
+
+_FLOAT32 = 4
+_BFLOAT16 = 2
+# Measured: a convert holds this much beside the source, whose pages are mapped.
+_CONVERT_BYTES = 100 * 2**20
+# Activations, caches and pre-activations of a batch beside the weights.
+_RUN_BYTES = 2**30
+# Embeddings are not in every model's nominal size.
+_NOMINAL_SHARE = 1.15
+_PARAMETERS = re.compile(r"-([0-9]+(?:\.[0-9]+)?)([MB])(?![A-Za-z0-9])")
+
+
+@dataclass(frozen=True)
+class PlannedFile:
+    """One layer's checkpoint."""
+
+    name: str
+    layer: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class DownloadPlan:
+    """What adding a release takes; `exact` if the sizes are the hub's and not computed.
+
+    `convert_bytes` is the peak memory of converting one layer, `run_bytes` the memory (of the GPU
+    or the machine) for the model in bfloat16, these layers' SAEs in float32 and a batch.
+    """
+
+    release: str
+    base_model: str
+    revision: str | None
+    files: tuple[PlannedFile, ...]
+    download_bytes: int
+    converted_bytes: int
+    convert_bytes: int
+    model_bytes: int
+    run_bytes: int
+    exact: bool
+
+    @property
+    def disk_bytes(self) -> int:
+        """The download and the converted copy of it; the model comes on top."""
+        return self.download_bytes + self.converted_bytes
+
+    def __str__(self) -> str:
+        about = "" if self.exact else "about "
+        layers = spans([file.layer for file in self.files])
+        model = f" beside {self.base_model}" if self.model_bytes else " without the model"
+        return (
+            f"{self.release}, layers {layers}: {about}{size_text(self.download_bytes)} to "
+            f"download, {about}{size_text(self.disk_bytes)} on disk with the converted copy, "
+            f"{size_text(self.convert_bytes)} of memory to convert, about "
+            f"{size_text(self.run_bytes)} of memory to run{model}."
+        )
+
+
+def plan_download(
+    release: str,
+    layers: Sequence[int] | None = None,
+    *,
+    revision: str | None = None,
+    ask_hub: bool = True,
+    hub: Hub | None = None,
+) -> DownloadPlan:
+    """Return what the layers of a release (all, if none are named) will take.
+
+    Sizes come from the hub; where it cannot be reached, or is not to be asked, they are computed
+    from the shapes of the published releases. Nothing is downloaded or written but the note which
+    commit the hub named.
+    """
+    name = parse_release_name(release)
+    folder = local_folder(release)
+    if folder is not None:
+        held = layers_in(folder, layers)
+        files = [PlannedFile(file.path.name, file.layer, file.size_bytes) for file in held]
+        return _plan(release, name.base_model, None, files, download=False, exact=True)
+    known = published_release(release)
+    try:
+        if not ask_hub:
+            raise HubError(f"{release} is not among the published releases: ask the hub for it.")
+        listing = look_up(release_repo_id(release), revision=revision, hub=hub or Hub())
+    except HubError:
+        if known is None:
+            raise
+        files = _computed_files(known, layers)
+        return _plan(known.repo_id, name.base_model, None, files, download=True, exact=False)
+    files = [
+        PlannedFile(layer_file(layer), layer, listing.sizes[layer_file(layer)])
+        for layer in chosen_layers(listing, layers)
+    ]
+    return _plan(
+        listing.repo_id, name.base_model, listing.revision, files, download=True, exact=True
+    )
+
+
+def sae_bytes(d_sae: int, d_model: int) -> int:
+    """Return the size of one SAE in float32: two matrices and two biases."""
+    return _FLOAT32 * (2 * d_sae * d_model + d_sae + d_model)
+
+
+def nominal_model_bytes(base_model: str) -> int:
+    """Return about what a model takes in bfloat16, by the size in its name; 0 if it has none."""
+    match = _PARAMETERS.search(base_model)
+    if match is None:
+        return 0
+    parameters = float(match[1]) * (10**9 if match[2] == "B" else 10**6)
+    return int(parameters * _NOMINAL_SHARE) * _BFLOAT16
+
+
+def _computed_files(known: PublishedRelease, layers: Sequence[int] | None) -> list[PlannedFile]:
+    chosen = sorted(set(layers)) if layers else range(known.layer_count)
+    beyond = [layer for layer in chosen if layer not in range(known.layer_count)]
+    if beyond:
+        raise InvalidInputError(
+            f"{known.repo_id} has no layer {beyond[0]}: expected 0 to {known.layer_count - 1}."
+        )
+    size_bytes = sae_bytes(known.width, known.d_model)
+    return [PlannedFile(layer_file(layer), layer, size_bytes) for layer in chosen]
+
+
+def _plan(
+    release: str,
+    base_model: str,
+    revision: str | None,
+    files: Sequence[PlannedFile],
+    *,
+    download: bool,
+    exact: bool,
+) -> DownloadPlan:
+    """Published files are in float32, so that a converted copy is as large as its source."""
+    converted = sum(file.size_bytes for file in files)
+    model = nominal_model_bytes(base_model)
+    return DownloadPlan(
+        release=release,
+        base_model=base_model,
+        revision=revision,
+        files=tuple(files),
+        download_bytes=converted if download else 0,
+        converted_bytes=converted,
+        convert_bytes=max((file.size_bytes for file in files), default=0) + _CONVERT_BYTES,
+        model_bytes=model,
+        run_bytes=model + converted + _RUN_BYTES,
+        exact=exact,
+    )

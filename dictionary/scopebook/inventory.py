@@ -1,0 +1,87 @@
+"""What this instance holds, in numbers."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from scopebook.db.jobs import Job
+from scopebook.db.tables import Corpus, Document, Label, LabelEmbedding, Release, Sae
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inventory:
+    """Counts over the whole dictionary."""
+
+    releases: int
+    corpora: int
+    features: int
+    labelled: int
+    embedded: int
+    jobs_running: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusReport:
+    """A corpus with its size."""
+
+    name: str
+    documents: int
+    size_bytes: int
+    tags: dict[str, int]
+    created_at: datetime
+
+
+def take_inventory(session: Session) -> Inventory:
+    """Count what there is, in one statement."""
+    row = session.execute(
+        select(
+            select(func.count()).select_from(Release).scalar_subquery().label("releases"),
+            select(func.count()).select_from(Corpus).scalar_subquery().label("corpora"),
+            select(func.coalesce(func.sum(Sae.d_sae), 0)).scalar_subquery().label("features"),
+            select(func.count())
+            .select_from(Label)
+            .where(Label.current, Label.sense_id.is_(None))
+            .scalar_subquery()
+            .label("labelled"),
+            select(func.count())
+            .select_from(select(LabelEmbedding.label_id).limit(1).subquery())
+            .scalar_subquery()
+            .label("embedded"),
+            select(func.count())
+            .select_from(Job)
+            .where(Job.state.in_(("queued", "running", "cancelling")))
+            .scalar_subquery()
+            .label("jobs_running"),
+        )
+    ).one()
+    return Inventory(**row._asdict())
+
+
+def list_corpora(session: Session) -> list[CorpusReport]:
+    """Return all corpora by name, with their documents by tag."""
+    rows = session.execute(
+        select(
+            Corpus.name,
+            Corpus.created_at,
+            Document.tag,
+            func.count(Document.id),
+            func.coalesce(func.sum(func.octet_length(Document.text)), 0),
+        )
+        .outerjoin(Document, Document.corpus_id == Corpus.id)
+        .group_by(Corpus.name, Corpus.created_at, Document.tag)
+        .order_by(Corpus.name, Document.tag)
+    )
+    reports: dict[str, CorpusReport] = {}
+    for name, created_at, tag, documents, size in rows:
+        before = reports.get(name)
+        tags = {**(before.tags if before else {}), **({tag: documents} if tag else {})}
+        reports[name] = CorpusReport(
+            name=name,
+            documents=documents + (before.documents if before else 0),
+            size_bytes=size + (before.size_bytes if before else 0),
+            tags=tags,
+            created_at=created_at,
+        )
+    return list(reports.values())

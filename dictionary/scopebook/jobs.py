@@ -1,0 +1,33 @@
+"""The names of background work: which kinds of steps there are and which queue carries each.
+
+API, command line and workers know each other by these names and by row ids only.
+"""
+
+from typing import Final
+
+ADD_RELEASE: Final = "release.add"
+EXPORT_EMBEDDER: Final = "embedder.export"
+TOKENISE_CORPUS: Final = "corpus.tokenise"
+PLAN_RUN: Final = "run.plan"
+COLLECT_SHARD: Final = "shard.collect"
+MERGE_SAE: Final = "sae.merge"
+LABEL_SAE: Final = "sae.label"
+EMBED_LABELS: Final = "labels.embed"
+
+CPU: Final = "cpu"
+GPU: Final = "gpu"
+
+#: The queue of each kind of step. Work that runs a model goes to `gpu`, so that a team can give
+#: that queue to its GPU machines; an embedded instance consumes both.
+QUEUE_OF: Final[dict[str, str]] = {
+    ADD_RELEASE: CPU,
+    EXPORT_EMBEDDER: CPU,
+    TOKENISE_CORPUS: CPU,
+    PLAN_RUN: CPU,
+    COLLECT_SHARD: GPU,
+    MERGE_SAE: CPU,
+    LABEL_SAE: CPU,
+    EMBED_LABELS: GPU,
+}
+
+QUEUES: Final = tuple(sorted(set(QUEUE_OF.values())))

@@ -1,0 +1,73 @@
+"""The post room: "look" messages to the workers, sent by name after a commit.
+
+A notice carries no data and may be lost: the steps stand in Postgres, and the sweep sends a new
+notice while one of them is due.
+"""
+
+import logging
+from functools import cache
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from sqlalchemy.orm import Session
+
+from scopebook.jobs import QUEUE_OF
+from scopebook.settings import settings
+
+log = logging.getLogger(__name__)
+
+#: A notice nobody took for so long is dropped; by then the sweep has sent another.
+EXPIRES_S = 10
+_REQUESTED = "scopebook.notices"
+
+
+def celery_options() -> dict[str, object]:
+    """Return the Celery settings that senders and workers share."""
+    return {
+        "broker_url": settings().broker_url,
+        "task_ignore_result": True,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        # Acknowledged early: a lost worker's step comes back when its lease runs out, and no
+        # visibility timeout of the broker can make a long step run twice.
+        "task_acks_late": False,
+        "task_create_missing_queues": True,
+        "task_publish_retry": False,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_transport_options": {
+            "socket_timeout": 30,
+            "socket_connect_timeout": 5,
+            "retry_on_timeout": True,
+        },
+    }
+
+
+@cache
+def _sender() -> Celery:
+    app = Celery("scopebook")
+    app.conf.update(celery_options())
+    return app
+
+
+def request(session: Session, kind: str, count: int = 1) -> None:
+    """Ask that `count` workers look for steps of `kind` once this session has committed."""
+    requested: dict[str, int] = session.info.setdefault(_REQUESTED, {})
+    requested[kind] = requested.get(kind, 0) + count
+
+
+def send_requested(session: Session) -> None:
+    """Send what was asked for in a session that has committed."""
+    for kind, count in session.info.pop(_REQUESTED, {}).items():
+        send(kind, count)
+
+
+def send(kind: str, count: int = 1) -> None:
+    """Send `count` notices; a broker that is down is logged, since the sweep comes back to it."""
+    if settings().broker_url is None:
+        return
+    try:
+        for _ in range(count):
+            _sender().send_task(kind, queue=QUEUE_OF[kind], expires=EXPIRES_S)
+    except (OperationalError, OSError) as error:
+        log.warning("No notice for %s left: the broker does not answer (%s).", kind, error)

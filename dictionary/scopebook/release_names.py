@@ -1,0 +1,186 @@
+"""Parse the names that carry meaning: releases, layer lists and feature ids."""
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from scopebook.errors import InvalidInputError
+
+RELEASE_FORM = "SAE-Res-<model>-W<width>K-L0_<k>, for example SAE-Res-Qwen3.5-2B-Base-W32K-L0_50"
+FEATURE_FORM = "<model>/<layer>-<set>/<index>, for example Qwen/Qwen3-8B/12-res-w32k-l0_50/6159"
+LAYERS_FORM = "numbers and ranges, for example 11,12,20-23, or all"
+
+_RELEASE = re.compile(
+    r"SAE-Res-(?P<model>[A-Za-z0-9][A-Za-z0-9._-]*)"
+    r"-W(?P<width>[0-9]{1,6})(?P<thousands>K?)-L0_(?P<k>[0-9]{1,6})"
+)
+_FEATURE = re.compile(
+    r"(?P<model>\S(?:.*\S)?)/(?P<layer>[0-9]{1,4})-(?P<set>[A-Za-z0-9][A-Za-z0-9._-]*)"
+    r"/(?P<index>[0-9]{1,9})"
+)
+_LAYER_SPAN = re.compile(r"([0-9]{1,4})(?:-([0-9]{1,4}))?")
+# No published model has more than 64; a list for a release of unknown depth must still end.
+_MOST_LAYERS = 1000
+
+
+@dataclass(frozen=True)
+class ReleaseName:
+    """What the name of a release says about every SAE in it."""
+
+    name: str
+    base_model: str
+    width: int
+    k: int
+    set_name: str
+
+
+@dataclass(frozen=True)
+class PublishedRelease:
+    """One of the fourteen Qwen-Scope releases: facts that its repository does not state."""
+
+    name: str
+    base_model: str
+    layer_count: int
+    d_model: int
+    width: int
+    k: int
+
+    @property
+    def repo_id(self) -> str:
+        """The release's id on the hub."""
+        return f"Qwen/{self.name}"
+
+
+@dataclass(frozen=True)
+class FeatureId:
+    """One feature of one SAE; `str()` gives the form that people and links use."""
+
+    model: str
+    layer: int
+    set_name: str
+    index: int
+
+    @property
+    def sae(self) -> str:
+        """The SAE within its model: `12-res-w32k-l0_50`."""
+        return f"{self.layer}-{self.set_name}"
+
+    def __str__(self) -> str:
+        return f"{self.model}/{self.sae}/{self.index}"
+
+
+def parse_release_name(release: str) -> ReleaseName:
+    """Read a repo id, a folder name or a path whose last part is such a name."""
+    name = PurePath(release.strip()).name
+    match = _RELEASE.fullmatch(name)
+    if match is None:
+        raise InvalidInputError(
+            f"{shown(release)} is not the name of a Qwen-Scope release: expected {RELEASE_FORM}."
+        )
+    width = int(match["width"]) * (1024 if match["thousands"] else 1)
+    k = int(match["k"])
+    if not 0 < k <= width:
+        raise InvalidInputError(
+            f"{shown(release)} names {k} active features of {width}: expected 1 to {width}."
+        )
+    published = published_release(name)
+    return ReleaseName(
+        name=name,
+        base_model=published.base_model if published else match["model"],
+        width=width,
+        k=k,
+        set_name=f"res-w{match['width']}{match['thousands']}-l0_{match['k']}".lower(),
+    )
+
+
+def published_release(release: str) -> PublishedRelease | None:
+    """Return the known facts of a published release, by repo id or folder name."""
+    return _PUBLISHED.get(PurePath(release.strip()).name)
+
+
+def published_releases() -> list[PublishedRelease]:
+    """Return all fourteen, smallest model first."""
+    return list(_PUBLISHED.values())
+
+
+def layer_file(layer: int) -> str:
+    """Return the file name of one layer's SAE in a release."""
+    return f"layer{layer}.sae.pt"
+
+
+def parse_layers(layers: str, layer_count: int | None = None) -> list[int]:
+    """Read `11,12,20-23` or `all` into sorted layer numbers, each once.
+
+    Without `layer_count` (a release that is not known yet) `all` is refused, since nobody can
+    say what it means.
+    """
+    if layers.strip().lower() == "all" and layer_count is not None:
+        return list(range(layer_count))
+    limit = _MOST_LAYERS if layer_count is None else layer_count
+    chosen: set[int] = set()
+    for part in layers.split(","):
+        chosen.update(_layer_span(part.strip(), layers, limit))
+    return sorted(chosen)
+
+
+def parse_feature_id(feature: str) -> FeatureId:
+    """Read `{model}/{layer}-{set}/{index}`; the model may itself hold slashes."""
+    match = _FEATURE.fullmatch(feature.strip())
+    if match is None:
+        raise InvalidInputError(f"{shown(feature)} is not a feature id: expected {FEATURE_FORM}.")
+    return FeatureId(match["model"], int(match["layer"]), match["set"], int(match["index"]))
+
+
+def shown(text: str, longest: int = 80) -> str:
+    """Quote what a person typed, cut so that an error stays one sentence."""
+    return repr(text if len(text) <= longest else f"{text[:longest]}...")
+
+
+def _layer_span(part: str, layers: str, limit: int) -> range:
+    match = _LAYER_SPAN.fullmatch(part)
+    if match is None:
+        raise InvalidInputError(f"{shown(layers)} is not a list of layers: expected {LAYERS_FORM}.")
+    first = int(match[1])
+    last = int(match[2] or match[1])
+    if last < first:
+        raise InvalidInputError(
+            f"the range {shown(part)} in the layers {shown(layers)} runs backwards: "
+            f"write {last}-{first}."
+        )
+    if last >= limit:
+        raise InvalidInputError(
+            f"layer {last} in {shown(layers)} does not exist: expected 0 to {limit - 1}."
+        )
+    return range(first, last + 1)
+
+
+def _published_pair(
+    model: str, layer_count: int, d_model: int, *sets: tuple[int, int]
+) -> list[PublishedRelease]:
+    """Return one model's releases; `sets` are (width in thousands, k)."""
+    return [
+        PublishedRelease(
+            f"SAE-Res-{model}-W{width}K-L0_{k}",
+            f"Qwen/{model}",
+            layer_count,
+            d_model,
+            width * 1024,
+            k,
+        )
+        for width, k in sets
+    ]
+
+
+# Shapes as published with the releases; the 27B is the only one trained on an instruct model.
+_PUBLISHED = {
+    release.name: release
+    for release in [
+        *_published_pair("Qwen3-1.7B-Base", 28, 2048, (32, 50), (32, 100)),
+        *_published_pair("Qwen3.5-2B-Base", 24, 2048, (32, 50), (32, 100)),
+        *_published_pair("Qwen3-8B-Base", 36, 4096, (64, 50), (64, 100)),
+        *_published_pair("Qwen3.5-9B-Base", 32, 4096, (64, 50), (64, 100)),
+        *_published_pair("Qwen3.5-27B", 64, 5120, (80, 50), (80, 100)),
+        *_published_pair("Qwen3-30B-A3B-Base", 48, 2048, (32, 50), (128, 100)),
+        *_published_pair("Qwen3.5-35B-A3B-Base", 40, 2048, (32, 50), (128, 100)),
+    ]
+}

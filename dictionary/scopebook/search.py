@@ -1,0 +1,212 @@
+"""Find features by words, by meaning, and by id, in one ranking."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pgvector.sqlalchemy import HALFVEC
+from sqlalchemy import Float, Integer, Text, cast, func, or_, select
+from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy.orm import Session
+
+from scopebook.db.tables import FEATURE_BITS, Label, LabelEmbedding, Model, Release, Sae
+from scopebook.errors import InvalidInputError
+from scopebook.feature_views import FeatureInList
+from scopebook.features import features_by_id
+from scopebook.paging import decode_cursor, encode_cursor
+from scopebook.release_names import parse_feature_id
+from scopebook.releases import find_saes
+
+Match = Literal["id", "words", "meaning"]
+
+MAX_QUERY = 500
+#: Candidates that each way of searching puts forward.
+CANDIDATES = 500
+#: Damping of reciprocal rank fusion, the usual value; a hit's share is 1 / (RRF_K + rank).
+RRF_K = 60
+#: Below this cosine a label is not called near: of unrelated pairs of short English texts almost
+#: all lie below with all-MiniLM-L6-v2.
+MIN_SIMILARITY = 0.3
+
+
+@dataclass(frozen=True)
+class QueryVector:
+    """A query as the embedder of `embedder_id` sees it, of unit length."""
+
+    embedder_id: int
+    vector: list[float]
+
+
+#: Returns the query's vector, or None when this instance cannot embed.
+EmbedQuery = Callable[[str], QueryVector | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hit(FeatureInList):
+    """A feature that answers a search."""
+
+    score: float
+    matched: list[Match]
+    similarity: float | None
+
+
+@dataclass
+class _Candidate:
+    score: float
+    matched: list[Match]
+    similarity: float | None = None
+
+
+def search_features(
+    session: Session,
+    query: str,
+    *,
+    embed: EmbedQuery,
+    release: str | None = None,
+    layers: Sequence[int] | None = None,
+    limit: int = 20,
+    cursor: str | None = None,
+    preview: bool = False,
+) -> tuple[list[Hit], str | None]:
+    """Return the features that answer, best first, ties in feature order, and the next cursor.
+
+    A feature counts with its best label: its own or one of its senses'.
+    """
+    words = clean_query(query)
+    sae_ids = [sae.id for sae in find_saes(session, release=release, layers=layers)]
+    candidates: dict[int, _Candidate] = {}
+    _fuse(candidates, "id", [(i, None) for i in _by_id(session, words, sae_ids)])
+    _fuse(candidates, "words", [(i, None) for i in _by_words(session, words, sae_ids)])
+    vector = embed(words)
+    if vector is not None:
+        _fuse(candidates, "meaning", _by_meaning(session, vector, sae_ids))
+    ranked = sorted(candidates.items(), key=lambda item: (-item[1].score, item[0]))
+    if cursor is not None:
+        score, last = decode_cursor(cursor, [float, int])
+        ranked = [item for item in ranked if (-item[1].score, item[0]) > (-score, last)]
+    page = ranked[:limit]
+    following = None
+    if len(ranked) > limit:
+        following = encode_cursor([page[-1][1].score, page[-1][0]])
+    return _hits(session, page, preview=preview), following
+
+
+def clean_query(query: str) -> str:
+    """Return the query without surrounding space, or say what is wrong with it."""
+    words = unicodedata.normalize("NFC", query.replace("\x00", " ")).strip()
+    if not words:
+        raise InvalidInputError(
+            "The search is empty; give a word or a phrase, such as 'legal text'."
+        )
+    if len(words) > MAX_QUERY:
+        raise InvalidInputError(
+            f"The search has {len(words):,} characters, but at most {MAX_QUERY} are searched; "
+            "shorten it to the concept you look for."
+        )
+    if not any(char.isalnum() or (char.isascii() and char.isprintable()) for char in words):
+        raise InvalidInputError(
+            f"The search {words[:20]!r} has no letters or digits; describe the concept in words."
+        )
+    return words
+
+
+def _fuse(
+    candidates: dict[int, _Candidate], match: Match, found: Sequence[tuple[int, float | None]]
+) -> None:
+    """Add one way's ranking by reciprocal rank; an id that matches outranks everything."""
+    for rank, (feature_id, similarity) in enumerate(found, start=1):
+        share = 1.0 if match == "id" else 1 / (RRF_K + rank)
+        candidate = candidates.setdefault(feature_id, _Candidate(0.0, []))
+        candidate.score += share
+        candidate.matched.append(match)
+        if similarity is not None:
+            candidate.similarity = similarity
+
+
+def _by_id(session: Session, words: str, sae_ids: Sequence[int]) -> list[int]:
+    """Return features that the query names: a full id, or an index alone in any SAE."""
+    if re.fullmatch(r"#?\d{1,7}", words):
+        index = int(words.lstrip("#"))
+        saes = session.execute(
+            select(Sae.id, Sae.d_sae).where(Sae.id.in_(sae_ids)).order_by(Sae.id)
+        )
+        return [(sae_id << FEATURE_BITS) | index for sae_id, d_sae in saes if index < d_sae]
+    if words.count("/") < 2:
+        return []
+    try:
+        wanted = parse_feature_id(words)
+    except InvalidInputError:
+        return []
+    rows = session.execute(
+        select(Sae.id)
+        .join(Release, Release.id == Sae.release_id)
+        .join(Model, Model.id == Release.model_id)
+        .where(
+            Sae.id.in_(sae_ids),
+            Sae.d_sae > wanted.index,
+            Sae.layer == wanted.layer,
+            Release.set_name == wanted.set_name,
+            Model.name == wanted.model,
+        )
+    )
+    return [(sae_id << FEATURE_BITS) | wanted.index for (sae_id,) in rows]
+
+
+def _by_words(session: Session, words: str, sae_ids: Sequence[int]) -> list[int]:
+    """Return features whose labels hold any of the words, more and rarer words first.
+
+    Scripts without spaces are not words to the full-text parser, so the query as it stands is
+    also looked for inside the labels.
+    """
+    every = func.plainto_tsquery("english", words)
+    some = cast(func.replace(cast(every, Text), "&", "|"), TSQUERY)
+    inside = Label.text.icontains(words, autoescape=True)
+    rank = func.max(
+        func.ts_rank(Label.words, some)
+        + func.coalesce(cast(Label.words.op("@@")(every), Integer), 0)
+        + cast(inside, Integer)
+    )
+    rows = session.execute(
+        select(Label.feature_id)
+        .where(Label.current, Label.sae_id.in_(sae_ids), or_(Label.words.op("@@")(some), inside))
+        .group_by(Label.feature_id)
+        .order_by(rank.desc(), Label.feature_id)
+        .limit(CANDIDATES)
+    )
+    return [feature_id for (feature_id,) in rows]
+
+
+def _by_meaning(
+    session: Session, query: QueryVector, sae_ids: Sequence[int]
+) -> list[tuple[int, float | None]]:
+    """Return features with a label near the query, nearest first, by an exact scan.
+
+    `OFFSET 0` fences the filter off, so that no vector index can answer first and be filtered
+    afterwards, which silently returns too few.
+    """
+    labels = (
+        select(LabelEmbedding.label_id, LabelEmbedding.embedding)
+        .where(LabelEmbedding.embedder_id == query.embedder_id, LabelEmbedding.sae_id.in_(sae_ids))
+        .offset(0)
+        .subquery()
+    )
+    vector = cast(query.vector, HALFVEC(len(query.vector)))
+    distance = func.min(labels.c.embedding.op("<=>", return_type=Float())(vector))
+    rows = session.execute(
+        select(Label.feature_id, distance)
+        .join(labels, labels.c.label_id == Label.id)
+        .where(Label.current)
+        .group_by(Label.feature_id)
+        .having(distance <= 1 - MIN_SIMILARITY)
+        .order_by(distance, Label.feature_id)
+        .limit(CANDIDATES)
+    )
+    return [(feature_id, 1 - float(nearest)) for feature_id, nearest in rows]
+
+
+def _hits(session: Session, page: Sequence[tuple[int, _Candidate]], *, preview: bool) -> list[Hit]:
+    candidates = dict(page)
+    features = features_by_id(session, list(candidates), preview=preview)
+    return [Hit(**vars(feature), **vars(candidates[feature.feature_id])) for feature in features]

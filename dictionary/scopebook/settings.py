@@ -1,0 +1,124 @@
+"""Every setting of Scopebook, typed and read once from `SCOPEBOOK_*`."""
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+from platformdirs import user_data_path
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """All settings; each has a default that serves one person on one machine."""
+
+    model_config = SettingsConfigDict(env_prefix="SCOPEBOOK_", extra="ignore")
+
+    data_dir: Path = Field(
+        default_factory=lambda: user_data_path("scopebook"),
+        description="The one folder that holds all state of an embedded instance.",
+    )
+    database_url: str | None = Field(
+        None,
+        description="An external PostgreSQL 15+ with pgvector; empty starts the embedded one.",
+    )
+    broker_url: str | None = Field(
+        None,
+        description="An external Redis, Valkey or RabbitMQ; empty starts the embedded Valkey.",
+    )
+    artifacts_url: str | None = Field(
+        None,
+        description="Where shard results and exports lie: a folder or an fsspec URL; "
+        "empty means `artifacts` in the data folder.",
+    )
+    host: str = Field("127.0.0.1", description="The address the API listens on.")
+    port: int = Field(8000, ge=1, le=65535, description="The port the API listens on.")
+    workers: int = Field(
+        0,
+        ge=0,
+        description="Worker processes of an embedded instance; 0 means one per GPU, "
+        "else one for every two cores.",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where models run; `auto` takes CUDA when a device is there."
+    )
+    torch_threads: int = Field(
+        0, ge=0, description="CPU threads of one worker; 0 shares the cores among the workers."
+    )
+    embedder: str = Field(
+        "all-MiniLM-L6-v2",
+        description="The sentence-transformers model for labels: the one from the wheel, a folder "
+        "or a hub id.",
+    )
+    embeddings_url: str | None = Field(
+        None,
+        description="Base URL of an OpenAI-style server (`/v1`) that embeds instead of `embedder`.",
+    )
+    embeddings_model: str | None = Field(
+        None, description="The model name sent to the embeddings server."
+    )
+    embeddings_api_key: SecretStr | None = Field(
+        None, description="Bearer token of the embeddings server."
+    )
+    lease_s: float = Field(
+        60.0, gt=0, description="Seconds a worker holds a step without a sign of life."
+    )
+    sweep_interval_s: float = Field(
+        2.0, gt=0, description="Seconds between two looks for steps that are due."
+    )
+    max_attempts: int = Field(
+        3, ge=1, description="How often a step is tried before it is marked as failed."
+    )
+    context_tokens: int = Field(
+        256, ge=8, description="The longest run of tokens that the model sees at once."
+    )
+    shard_tokens: int = Field(
+        100_000, ge=1, description="About how many tokens one shard of a collection holds."
+    )
+    pg_bindir: Path | None = Field(
+        None, description="Folder with `postgres` and `initdb`; empty takes the wheel's."
+    )
+    valkey_server: Path | None = Field(
+        None, description="A `valkey-server` or `redis-server`; empty takes the wheel's."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="How much the logs say."
+    )
+
+    @property
+    def artifacts(self) -> str:
+        """The artifacts folder or URL, without a slash at its end."""
+        return (self.artifacts_url or str(self.data_dir / "artifacts")).rstrip("/")
+
+
+class _Current:
+    """The settings in force in this process."""
+
+    settings: Settings | None = None
+
+
+def settings() -> Settings:
+    """Return the settings of this process, read from the environment on first use."""
+    if _Current.settings is None:
+        _Current.settings = Settings()
+    return _Current.settings
+
+
+def use_settings(chosen: Settings) -> None:
+    """Put settings in force for this process, e.g. those of the instance a command has found."""
+    _Current.settings = chosen
+
+
+def settings_table() -> str:
+    """Return all settings as the Markdown table of `docs/settings.md`."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default is None or field.default_factory else f"`{field.default}`"
+        if name == "data_dir":
+            default = "`scopebook` in the user's data folder"
+        rows.append(f"| `SCOPEBOOK_{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(settings_table() + "\n")

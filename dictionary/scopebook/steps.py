@@ -1,0 +1,365 @@
+"""Jobs and their steps: create, claim under a lease, end exactly once, cancel, retry.
+
+A worker claims a step for a limited time and renews the lease while it works. Each claim raises
+`fence`; whoever ends or renews a step must name the number it holds, so a worker that was taken for
+dead cannot write over its successor. Only the database's clock is used.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import exists, func, or_, select, text, update
+from sqlalchemy.orm import Session, aliased
+
+from scopebook import notices
+from scopebook.db.jobs import Job, Step
+from scopebook.errors import ConflictError, NotFoundError
+
+#: So many notices at most for one kind at a time; each taker goes on until nothing is due.
+MAX_NOTICES = 8
+_UNFINISHED = ("queued", "running", "cancelling")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewStep:
+    """A step to be created."""
+
+    kind: str
+    stage: int
+    title: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A step held by this worker, until its lease ends."""
+
+    step_id: int
+    job_id: int
+    kind: str
+    stage: int
+    attempt: int
+    fence: int
+    parameters: dict[str, Any]
+
+
+class LostClaimError(ConflictError):
+    """The step is no longer this worker's: its lease ran out, or its job was cancelled."""
+
+
+def create_job(
+    session: Session,
+    kind: str,
+    title: str,
+    steps: Sequence[NewStep],
+    *,
+    parameters: dict[str, Any] | None = None,
+) -> Job:
+    """Create a job with its first steps; workers are told after the commit."""
+    job = Job(kind=kind, title=title, parameters=parameters or {})
+    session.add(job)
+    session.flush()
+    add_steps(session, job.id, steps)
+    session.refresh(job)
+    return job
+
+
+def add_steps(session: Session, job_id: int, steps: Sequence[NewStep]) -> list[Step]:
+    """Add steps to a job that is not over; those of one stage may run side by side."""
+    rows = [
+        Step(
+            job_id=job_id,
+            kind=step.kind,
+            stage=step.stage,
+            title=step.title,
+            parameters=step.parameters,
+        )
+        for step in steps
+    ]
+    session.add_all(rows)
+    session.flush()
+    for step in steps:
+        notices.request(session, step.kind)
+    return rows
+
+
+def _due(max_attempts: int | None = None) -> Any:
+    """Return the condition under which a step may be claimed."""
+    earlier = aliased(Step)
+    condition = (
+        or_(
+            Step.state == "queued",
+            (Step.state == "running") & (Step.lease_until < func.now()),
+        )
+        & exists().where(Job.id == Step.job_id, Job.state.in_(("queued", "running")))
+        & ~exists().where(
+            earlier.job_id == Step.job_id, earlier.stage < Step.stage, earlier.state != "done"
+        )
+    )
+    return condition if max_attempts is None else condition & (Step.attempt < max_attempts)
+
+
+def due_kinds(session: Session) -> dict[str, int]:
+    """Return how many steps of each kind could be claimed now."""
+    rows = session.execute(select(Step.kind, func.count()).where(_due()).group_by(Step.kind))
+    return {kind: min(count, MAX_NOTICES) for kind, count in rows}
+
+
+def claim_step(
+    session: Session, kind: str, *, worker: str, lease_s: float, max_attempts: int
+) -> Claim | None:
+    """Take the oldest due step of `kind`, or return None; commit before working on it."""
+    _fail_exhausted(session, kind, max_attempts)
+    candidate = (
+        select(Step.id)
+        .where(Step.kind == kind, _due(max_attempts))
+        .order_by(Step.job_id, Step.stage, Step.id)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=Step)
+        .scalar_subquery()
+    )
+    row = session.execute(
+        update(Step)
+        .where(Step.id == candidate)
+        .values(
+            state="running",
+            attempt=Step.attempt + 1,
+            fence=Step.fence + 1,
+            worker=worker,
+            lease_until=_lease(lease_s),
+            started_at=func.coalesce(Step.started_at, func.now()),
+            done=0,
+            error=None,
+        )
+        .returning(
+            Step.id,
+            Step.job_id,
+            Step.kind,
+            Step.stage,
+            Step.attempt,
+            Step.fence,
+            Step.parameters,
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    _note_running(session, row.job_id)
+    return Claim(
+        step_id=row.id,
+        job_id=row.job_id,
+        kind=row.kind,
+        stage=row.stage,
+        attempt=row.attempt,
+        fence=row.fence,
+        parameters=row.parameters,
+    )
+
+
+def _lease(lease_s: float) -> Any:
+    return func.now() + text("make_interval(secs => :lease_s)").bindparams(lease_s=lease_s)
+
+
+def _note_running(session: Session, job_id: int) -> None:
+    session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.state == "queued")
+        .values(state="running", started_at=func.coalesce(Job.started_at, func.now()))
+    )
+
+
+def _fail_exhausted(session: Session, kind: str, max_attempts: int) -> None:
+    """Fail steps whose workers died on them again and again, so that nothing loops for ever."""
+    spent = session.execute(
+        select(Step.id, Step.job_id, Step.attempt)
+        .where(Step.kind == kind, Step.attempt >= max_attempts, _due())
+        .with_for_update(skip_locked=True, of=Step)
+    ).all()
+    for step_id, job_id, attempt in spent:
+        message = (
+            f"The worker died {attempt} times while it did this step; "
+            "look into the worker's log, then retry the job."
+        )
+        _fail(session, step_id, job_id, message)
+
+
+def renew_step(
+    session: Session,
+    claim: Claim,
+    *,
+    lease_s: float,
+    done: int | None = None,
+    total: int | None = None,
+    unit: str | None = None,
+) -> None:
+    """Prolong the lease and note the progress; raise `LostClaimError` if it is lost."""
+    progress = {"done": done, "total": total, "unit": unit}
+    values = {name: value for name, value in progress.items() if value is not None}
+    updated = session.execute(
+        update(Step)
+        .where(*_held(claim), exists().where(Job.id == Step.job_id, Job.state == "running"))
+        .values(lease_until=_lease(lease_s), **values)
+        .returning(Step.id)
+    ).one_or_none()
+    if updated is None:
+        raise LostClaimError(f"Step {claim.step_id} was cancelled or given to another worker.")
+
+
+def _held(claim: Claim) -> tuple[Any, ...]:
+    return (
+        Step.id == claim.step_id,
+        Step.fence == claim.fence,
+        Step.state.in_(("running", "cancelling")),
+    )
+
+
+def finish_step(session: Session, claim: Claim, following: Sequence[NewStep] = ()) -> None:
+    """End a step in the transaction that writes its results; raise if the claim is lost.
+
+    `following` are steps of later stages that only this step could know of.
+    """
+    job_state = _lock_job(session, claim.job_id)
+    updated = session.execute(
+        update(Step)
+        .where(*_held(claim))
+        .values(
+            state="done",
+            done=func.greatest(Step.done, Step.total),
+            finished_at=func.now(),
+            lease_until=None,
+        )
+        .returning(Step.id)
+    ).one_or_none()
+    if updated is None or job_state == "cancelling":
+        raise LostClaimError(f"Step {claim.step_id} was cancelled or given to another worker.")
+    add_steps(session, claim.job_id, following)
+    _settle(session, claim.job_id)
+    for kind, count in due_kinds(session).items():
+        notices.request(session, kind, count)
+
+
+def fail_step(session: Session, claim: Claim, message: str, *, again: bool) -> None:
+    """Note why a step failed; `again` gives it back to the queue, else its job has failed."""
+    _lock_job(session, claim.job_id)
+    held = session.execute(select(Step.id).where(*_held(claim))).one_or_none()
+    if held is None:
+        return
+    if again:
+        session.execute(
+            update(Step)
+            .where(Step.id == claim.step_id)
+            .values(state="queued", error=message, lease_until=None)
+        )
+    else:
+        _fail(session, claim.step_id, claim.job_id, message)
+
+
+def _fail(session: Session, step_id: int, job_id: int, message: str) -> None:
+    session.execute(
+        update(Step)
+        .where(Step.id == step_id)
+        .values(state="failed", error=message, lease_until=None, finished_at=func.now())
+    )
+    session.execute(
+        update(Job)
+        .where(Job.id == job_id)
+        .values(state="failed", error=message, finished_at=func.now())
+    )
+
+
+def release_step(session: Session, claim: Claim) -> None:
+    """Give up a step whose job was cancelled."""
+    _lock_job(session, claim.job_id)
+    session.execute(
+        update(Step)
+        .where(*_held(claim))
+        .values(state="cancelled", lease_until=None, finished_at=func.now())
+    )
+    _settle(session, claim.job_id)
+
+
+def give_back_step(session: Session, claim: Claim) -> None:
+    """Queue an unfinished step again because its worker stops; the attempt does not count."""
+    updated = session.execute(
+        update(Step)
+        .where(*_held(claim), Step.state == "running")
+        .values(state="queued", attempt=Step.attempt - 1, lease_until=None)
+        .returning(Step.id)
+    ).one_or_none()
+    if updated is None:
+        release_step(session, claim)
+    else:
+        notices.request(session, claim.kind)
+
+
+def _lock_job(session: Session, job_id: int) -> str:
+    """Lock the job's row and return its state: two last steps must see each other end."""
+    state = session.scalar(select(Job.state).where(Job.id == job_id).with_for_update())
+    if state is None:
+        raise NotFoundError(f"There is no job {job_id}.")
+    return state
+
+
+def _settle(session: Session, job_id: int) -> None:
+    """Derive the job's end from its steps."""
+    states = set(session.scalars(select(Step.state).where(Step.job_id == job_id).distinct()))
+    if states & set(_UNFINISHED):
+        return
+    end = "cancelled" if "cancelled" in states else "failed" if "failed" in states else "done"
+    session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.state.in_(_UNFINISHED))
+        .values(state=end, finished_at=func.now())
+    )
+
+
+def cancel_job(session: Session, job_id: int) -> None:
+    """Cancel what is queued and ask what runs to stop; raise when the job is over."""
+    state = _lock_job(session, job_id)
+    if state in ("done", "failed", "cancelled"):
+        raise ConflictError(f"Job {job_id} is over ({state}), so it cannot be cancelled.")
+    session.execute(update(Job).where(Job.id == job_id).values(state="cancelling"))
+    session.execute(
+        update(Step)
+        .where(Step.job_id == job_id, Step.state == "queued")
+        .values(state="cancelled", finished_at=func.now())
+    )
+    session.execute(
+        update(Step)
+        .where(Step.job_id == job_id, Step.state == "running")
+        .values(state="cancelling")
+    )
+    _settle(session, job_id)
+
+
+def settle_cancelled(session: Session) -> None:
+    """End cancelled steps whose worker died before it could say so."""
+    gone = session.execute(
+        select(Step.id, Step.job_id)
+        .where(Step.state == "cancelling", Step.lease_until < func.now())
+        .with_for_update(skip_locked=True, of=Step)
+    ).all()
+    for step_id, job_id in gone:
+        session.execute(
+            update(Step)
+            .where(Step.id == step_id)
+            .values(state="cancelled", lease_until=None, finished_at=func.now())
+        )
+        _settle(session, job_id)
+
+
+def retry_job(session: Session, job_id: int) -> None:
+    """Queue the failed and cancelled steps of a job again; what is done stays done."""
+    state = _lock_job(session, job_id)
+    if state not in ("failed", "cancelled"):
+        raise ConflictError(f"Job {job_id} is {state}; only a failed or cancelled job is retried.")
+    session.execute(
+        update(Step)
+        .where(Step.job_id == job_id, Step.state.in_(("failed", "cancelled")))
+        .values(state="queued", attempt=0, error=None, done=0, started_at=None, finished_at=None)
+    )
+    session.execute(
+        update(Job).where(Job.id == job_id).values(state="queued", error=None, finished_at=None)
+    )
+    for kind, count in due_kinds(session).items():
+        notices.request(session, kind, count)

@@ -1,0 +1,32 @@
+"""The sweep: looks for steps that are due and tells the workers, so that no notice is vital."""
+
+import logging
+import threading
+
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from scopebook import notices
+from scopebook.db.sessions import Sessions, unit_of_work
+from scopebook.steps import due_kinds, settle_cancelled
+
+log = logging.getLogger(__name__)
+
+
+def sweep_once(factory: Sessions) -> dict[str, int]:
+    """Send a notice for each step that could be claimed now; return how many of each kind."""
+    with unit_of_work(factory) as session:
+        settle_cancelled(session)
+        due = due_kinds(session)
+    for kind, count in due.items():
+        notices.send(kind, count)
+    return due
+
+
+def sweep(factory: Sessions, *, interval_s: float, stop: threading.Event) -> None:
+    """Sweep until `stop` is set; a database that is away is waited for."""
+    while not stop.is_set():
+        try:
+            sweep_once(factory)
+        except (OperationalError, InterfaceError) as error:
+            log.warning("The sweep could not reach the database and tries again: %s", error)
+        stop.wait(interval_s)

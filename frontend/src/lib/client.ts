@@ -1,0 +1,204 @@
+/** The only file that talks to the API; its types come from openapi.json. */
+import type { components, paths } from "./api.gen";
+import { follow, type FeedState } from "./follow";
+import { encodeId } from "./ids";
+
+type Schemas = components["schemas"];
+export type Example = Schemas["ExampleRead"];
+export type Feature = Schemas["FeatureRead"];
+export type FeatureSummary = Schemas["FeatureSummary"];
+export type Histogram = Schemas["Histogram"];
+export type Job = Schemas["JobRead"];
+export type JobState = Job["state"];
+export type Label = Schemas["LabelRead"];
+export type Neighbour = Schemas["NeighbourRead"];
+export type Release = Schemas["ReleaseRead"];
+export type Corpus = Schemas["CorpusRead"];
+export type SearchHit = Schemas["SearchHit"];
+export type Sense = Schemas["SenseRead"];
+export type Statistics = Schemas["Statistics"];
+export type Status = Schemas["Status"];
+export type Step = Schemas["StepRead"];
+export type TagShare = Schemas["TagShare"];
+export type TokenWeight = Schemas["TokenWeight"];
+export type CollectRequest = Schemas["CollectRequest"];
+
+export interface Page<T> {
+  items: T[];
+  next?: string | null;
+}
+
+type Json<R> = R extends { content: { "application/json": infer T } } ? T : never;
+type Get<P extends keyof paths> = paths[P] extends { get: { responses: { 200: infer R } } }
+  ? Json<R>
+  : never;
+
+/** What went wrong, in the API's own sentence where it gave one. */
+export class ApiError extends Error {
+  override name = "ApiError";
+  constructor(
+    readonly status: number,
+    readonly title: string,
+    detail: string,
+  ) {
+    super(detail);
+  }
+}
+
+type Query = Record<string, string | number | boolean | null | undefined>;
+
+function address(path: string, query: Query = {}): string {
+  const pairs = Object.entries(query).filter(([, value]) => value != null && value !== "");
+  const search = new URLSearchParams(pairs.map(([name, value]) => [name, String(value)]));
+  return pairs.length ? `${path}?${search}` : path;
+}
+
+async function problem(response: Response): Promise<ApiError> {
+  const body: unknown = await response.json().catch(() => null);
+  const { title, detail } = (body ?? {}) as { title?: unknown; detail?: unknown };
+  return new ApiError(
+    response.status,
+    typeof title === "string" ? title : `Error ${response.status}`,
+    typeof detail === "string"
+      ? detail
+      : `The server answered ${response.status} ${response.statusText} without saying why; its log may tell.`,
+  );
+}
+
+async function ask<T>(path: string, init: RequestInit = {}): Promise<T> {
+  let response: Response;
+  try {
+    response = await fetch(path, {
+      ...init,
+      headers: { Accept: "application/json", ...init.headers },
+    });
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    const sentence = `Scopebook does not answer at ${location.origin}; check that it runs, then try again.`;
+    throw new ApiError(0, "No answer", sentence);
+  }
+  if (!response.ok) throw await problem(response);
+  return (await response.json()) as T;
+}
+
+function get<P extends keyof paths>(path: P, query: Query = {}, signal?: AbortSignal) {
+  return ask<Get<P>>(address(path, query), { signal: signal ?? null });
+}
+
+function post<T>(path: string, body?: unknown): Promise<T> {
+  const headers = { "Content-Type": "application/json" };
+  return ask<T>(path, { method: "POST", headers, body: JSON.stringify(body ?? {}) });
+}
+
+export interface Place {
+  release?: string | null;
+  layer?: number | null;
+}
+
+export interface FeatureQuery extends Place {
+  flag?: string | null;
+  sort?: string | null;
+  cursor?: string | null;
+}
+
+export function getStatus(signal?: AbortSignal): Promise<Status> {
+  return get("/api/status", {}, signal);
+}
+
+export function listReleases(signal?: AbortSignal): Promise<Page<Release>> {
+  return get("/api/releases", {}, signal);
+}
+
+export function listCorpora(signal?: AbortSignal): Promise<Page<Corpus>> {
+  return get("/api/corpora", {}, signal);
+}
+
+export function search(
+  query: Place & { q: string; cursor?: string | null },
+  signal?: AbortSignal,
+): Promise<Page<SearchHit>> {
+  return get("/api/search", { ...query, limit: 20, preview: true }, signal);
+}
+
+export function listFeatures(
+  query: FeatureQuery,
+  signal?: AbortSignal,
+): Promise<Page<FeatureSummary>> {
+  return get("/api/features", { ...query, limit: 50 }, signal);
+}
+
+export function getFeature(id: string, signal?: AbortSignal): Promise<Feature> {
+  return ask<Feature>(`/api/features/${encodeId(id)}`, { signal: signal ?? null });
+}
+
+export function listJobs(cursor?: string | null, signal?: AbortSignal): Promise<Page<Job>> {
+  return get("/api/jobs", { cursor, limit: 30 }, signal);
+}
+
+export function getJob(id: number, signal?: AbortSignal): Promise<Job> {
+  return ask<Job>(`/api/jobs/${id}`, { signal: signal ?? null });
+}
+
+export function cancelJob(id: number): Promise<Job> {
+  return post(`/api/jobs/${id}/cancel`);
+}
+
+export function retryJob(id: number): Promise<Job> {
+  return post(`/api/jobs/${id}/retry`);
+}
+
+export function startRun(request: CollectRequest): Promise<Job> {
+  return post("/api/runs", request);
+}
+
+export function isFinal(state: JobState): boolean {
+  return state === "done" || state === "failed" || state === "cancelled";
+}
+
+interface Watcher {
+  onItem: (job: Job) => void;
+  onState?: (state: FeedState) => void;
+}
+
+/** Follow one job until it ends. */
+export function watchJob(id: number, { onItem, onState = () => {} }: Watcher): () => void {
+  return whileVisible(() =>
+    follow<Job>({
+      open: () => new EventSource(`/api/jobs/${id}/events`),
+      ask: async () => [await getJob(id)],
+      onItem,
+      onState,
+      isLast: (job) => isFinal(job.state),
+    }),
+  );
+}
+
+/** Follow every job that changes. */
+export function watchJobs({ onItem, onState = () => {} }: Watcher): () => void {
+  return whileVisible(() =>
+    follow<Job>({
+      open: () => new EventSource("/api/jobs/events"),
+      ask: async () => (await listJobs()).items,
+      onItem,
+      onState,
+      isLast: () => false,
+    }),
+  );
+}
+
+/**
+ * Keep something going only while the tab can be seen: a browser allows six connections to one
+ * HTTP/1.1 server, so that streams of forgotten tabs would lock out the one in front.
+ */
+function whileVisible(start: () => () => void): () => void {
+  let stop = document.hidden ? () => {} : start();
+  const turn = (): void => {
+    stop();
+    stop = document.hidden ? () => {} : start();
+  };
+  document.addEventListener("visibilitychange", turn);
+  return () => {
+    document.removeEventListener("visibilitychange", turn);
+    stop();
+  };
+}

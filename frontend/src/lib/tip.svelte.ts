@@ -1,0 +1,22 @@
+/** The one tooltip of the page: which words it shows, and over which element. */
+
+interface Tip {
+  words: string;
+  at: DOMRect;
+}
+
+class Tips {
+  current = $state.raw<Tip | null>(null);
+
+  show(words: string, element: Element): void {
+    // A token that is broken over two lines is pointed at on its first one.
+    const at = element.getClientRects()[0] ?? element.getBoundingClientRect();
+    this.current = { words, at };
+  }
+
+  hide = (): void => {
+    this.current = null;
+  };
+}
+
+export const tips = new Tips();

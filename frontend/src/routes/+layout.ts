@@ -1,0 +1,2 @@
+/** Everything is drawn in the browser; the server only has files. */
+export const ssr = false;

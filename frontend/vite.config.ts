@@ -1,0 +1,8 @@
+import { sveltekit } from "@sveltejs/kit/vite";
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  plugins: [sveltekit()],
+  server: { proxy: { "/api": "http://localhost:8000" } },
+  test: { include: ["src/**/*.test.ts"] },
+});

@@ -1,0 +1,83 @@
+"""A real PostgreSQL for every test that asks for one: migrated once, rolled back after each."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.orm import Session, sessionmaker
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+from scopebook.db.migrate import upgrade
+from scopebook.db.sessions import Sessions
+from scopebook.embedded.postgres import EmbeddedPostgres
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """One server for the whole test run."""
+    home = Path(tempfile.mkdtemp(prefix="scopebook-tests-"))
+    server = EmbeddedPostgres(home)
+    server.start()
+    yield server
+    server.stop()
+    server.remove()
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def template(postgres: EmbeddedPostgres) -> str:
+    """A migrated database that others are copied from."""
+    _administer(postgres, "CREATE DATABASE template_scopebook")
+    upgrade(postgres.url("template_scopebook"))
+    return "template_scopebook"
+
+
+def _administer(postgres: EmbeddedPostgres, statement: str) -> None:
+    engine = create_engine(postgres.url("postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def engine(postgres: EmbeddedPostgres, template: str) -> Iterator[Engine]:
+    """The database of the tests that roll back."""
+    _administer(postgres, f"CREATE DATABASE rolled_back TEMPLATE {template}")
+    engine = create_engine(postgres.url("rolled_back"))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    """A session whose work, commits included, is undone after the test."""
+    with engine.connect() as connection:
+        outer = connection.begin()
+        with Session(
+            connection, join_transaction_mode="create_savepoint", expire_on_commit=False
+        ) as session:
+            yield session
+        outer.rollback()
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
+    """A migrated database of the test's own, for tests that commit or use several connections."""
+    name = f"test_{os.urandom(6).hex()}"
+    _administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield postgres.url(name)
+    _administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def sessions(database_url: str) -> Iterator[Sessions]:
+    """A session factory over a database of the test's own."""
+    engine = create_engine(database_url)
+    yield sessionmaker(engine, expire_on_commit=False)
+    engine.dispose()

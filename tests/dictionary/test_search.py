@@ -1,0 +1,198 @@
+"""Search: by id, words and meaning, in one stable ranking."""
+
+import pytest
+from sqlalchemy.orm import Session
+
+from makers import (
+    feature_id,
+    make_corpus,
+    make_embedding,
+    make_label,
+    make_model,
+    make_release,
+    make_run,
+)
+from scopebook.db.tables import Sae, Sense
+from scopebook.errors import InvalidInputError, NotFoundError
+from scopebook.search import EmbedQuery, Hit, QueryVector, search_features
+
+
+def no_meaning(_: str) -> QueryVector | None:
+    return None
+
+
+def toward(embedder_id: int, vector: list[float]) -> EmbedQuery:
+    return lambda _: QueryVector(embedder_id, vector)
+
+
+def find(
+    session: Session, query: str, embed: EmbedQuery = no_meaning, **filters: object
+) -> list[Hit]:
+    hits, _ = search_features(session, query, embed=embed, **filters)  # type: ignore[arg-type]
+    return hits
+
+
+def test_words_find_labels_by_their_stems(session: Session) -> None:
+    sae, _ = make_release(session)
+    make_label(session, sae, 7, "names of rivers")
+    make_label(session, sae, 8, "names of kings")
+
+    hits = find(session, "river")
+
+    assert [(hit.index, hit.matched) for hit in hits] == [(7, ["words"])]
+
+
+def test_more_of_the_words_come_first(session: Session) -> None:
+    sae, _ = make_release(session)
+    make_label(session, sae, 1, "German verbs")
+    make_label(session, sae, 2, "Chinese text: poems")
+
+    hits = find(session, "chinese text about German")
+
+    assert [hit.index for hit in hits] == [2, 1]
+
+
+def test_a_label_not_in_force_is_not_found(session: Session) -> None:
+    sae, _ = make_release(session)
+    make_label(session, sae, 7, "names of rivers", current=False)
+
+    assert find(session, "river") == []
+
+
+def test_chinese_is_found_inside_labels(session: Session) -> None:
+    sae, _ = make_release(session)
+    make_label(session, sae, 3, "Chinese text: 系统文件, 的")
+
+    assert [hit.index for hit in find(session, "系统")] == [3]
+
+
+@pytest.mark.parametrize("query", ["5", "#5"])
+def test_an_index_finds_the_feature_of_every_layer(session: Session, query: str) -> None:
+    make_release(session)
+
+    hits = find(session, query)
+
+    assert [(hit.layer, hit.index, hit.matched) for hit in hits] == [(1, 5, ["id"]), (2, 5, ["id"])]
+
+
+def test_a_full_id_finds_one_feature(session: Session) -> None:
+    make_release(session)
+
+    (hit,) = find(session, "Tiny-Model/2-res-w1k-l0_8/5")
+
+    assert hit.id == "Tiny-Model/2-res-w1k-l0_8/5"
+
+
+def test_meaning_finds_what_words_do_not(session: Session) -> None:
+    sae, _ = make_release(session)
+    near = make_label(session, sae, 1, "statutes and courts")
+    far = make_label(session, sae, 2, "cooking with butter")
+    make_embedding(session, near, [1.0, 0.0])
+    embedder_id = make_embedding(session, far, [0.0, 1.0])
+
+    (hit,) = find(session, "legal language", toward(embedder_id, [0.8, 0.6 - 0.4]))
+
+    assert (hit.index, hit.matched) == (1, ["meaning"])
+    assert hit.similarity == pytest.approx(0.97, abs=0.02)
+
+
+def test_a_feature_counts_with_its_nearest_sense_and_once(session: Session) -> None:
+    sae, _ = make_release(session)
+    whole = make_label(session, sae, 1, "rivers / kings")
+    sense = Sense(
+        feature_id=feature_id(sae, 1),
+        run_id=_run_id(session),
+        ordinal=0,
+        share=0.5,
+        keywords=[],
+        members=[],
+    )
+    session.add(sense)
+    session.flush()
+    part = make_label(session, sae, 1, "rivers", sense_id=sense.id)
+    make_embedding(session, whole, [0.6, 0.8])
+    embedder_id = make_embedding(session, part, [1.0, 0.0])
+
+    (hit,) = find(session, "streams", toward(embedder_id, [1.0, 0.0]))
+
+    assert hit.similarity == pytest.approx(1.0, abs=1e-3)
+    assert hit.label is not None
+    assert hit.label.text == "rivers / kings"
+
+
+def _run_id(session: Session) -> int:
+    sae = session.query(Sae).first()
+    assert sae is not None
+    return make_run(session, [sae], make_corpus(session, ["x"])).id
+
+
+def test_pages_neither_skip_nor_repeat(session: Session) -> None:
+    sae, _ = make_release(session)
+    for index in range(9):
+        make_label(session, sae, index, "names of rivers")
+
+    seen: list[int] = []
+    cursor = None
+    for _ in range(3):
+        hits, cursor = search_features(session, "river", embed=no_meaning, limit=4, cursor=cursor)
+        seen += [hit.index for hit in hits]
+
+    assert seen == list(range(9))
+    assert cursor is None
+
+
+def test_a_filter_keeps_other_layers_and_releases_out(session: Session) -> None:
+    model = make_model(session)
+    one, two = make_release(session, model=model)
+    (other,) = make_release(
+        session, "SAE-Res-Tiny-Model-W2K-L0_8", model=model, layers=[1], set_name="res-w2k-l0_8"
+    )
+    for sae in (one, two, other):
+        make_label(session, sae, 1, "names of rivers")
+
+    hits = find(session, "river", release="SAE-Res-Tiny-Model-W1K-L0_8", layers=[2])
+
+    assert [hit.id for hit in hits] == ["Tiny-Model/2-res-w1k-l0_8/1"]
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("", "is empty"),
+        ("  \x00 ", "is empty"),
+        ("x" * 10_000, "10,000 characters"),
+        ("🙂🎉", "no letters or digits"),
+    ],
+)
+def test_a_query_that_cannot_be_searched_gets_a_sentence(
+    session: Session, query: str, said: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=said):
+        find(session, query)
+
+
+def test_an_unknown_release_or_layer_is_named(session: Session) -> None:
+    make_release(session)
+
+    with pytest.raises(NotFoundError, match="no release 'nope' here; there is SAE-Res-Tiny"):
+        find(session, "x", release="nope")
+    with pytest.raises(NotFoundError, match="Layer 9 is not registered; there is 1, 2"):
+        find(session, "x", layers=[9])
+
+
+@pytest.mark.parametrize(
+    "query", ["a & b | !c", "'quoted", "100%", "under_score", "\\", "<->", "a:*b"]
+)
+def test_special_characters_are_only_text(session: Session, query: str) -> None:
+    sae, _ = make_release(session)
+    make_label(session, sae, 1, "names of rivers")
+
+    assert find(session, query) == []
+
+
+@pytest.mark.parametrize("cursor", ["nonsense", "🙂", "W10", "eyJhIjogMX0"])
+def test_a_foreign_cursor_is_refused(session: Session, cursor: str) -> None:
+    make_release(session)
+
+    with pytest.raises(InvalidInputError, match="cursor"):
+        find(session, "x", cursor=cursor)

@@ -1,0 +1,1 @@
+"""The workers: Celery tasks, and the tensors, models and labeling they drive."""

@@ -1,0 +1,54 @@
+"""The Celery application: one light task for each kind of step.
+
+The worker's main process imports no torch, since CUDA does not survive a fork: the modules that
+do are imported by `scopebook_workers.claims` in a pool process, when a step first needs them.
+"""
+
+from typing import Any
+
+from celery import Celery, signals
+
+from scopebook.jobs import QUEUE_OF
+from scopebook.notices import celery_options
+from scopebook_workers import process
+from scopebook_workers.claims import work_off
+
+app = Celery("scopebook_workers")
+app.conf.update(celery_options())
+app.conf.update(
+    worker_concurrency=process.pool_size(),
+    worker_pool="prefork",
+    worker_prefetch_multiplier=1,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    # Time to give a step back: the work looks for it whenever it reports progress.
+    worker_soft_shutdown_timeout=20.0,
+    # Importing torch on a cold disk takes longer than Celery's 4 seconds.
+    worker_proc_alive_timeout=120.0,
+    worker_hijack_root_logger=False,
+)
+
+
+def _register(kind: str) -> None:
+    @app.task(name=kind, queue=QUEUE_OF[kind])
+    def look() -> None:
+        work_off(kind)
+
+
+for _kind in QUEUE_OF:
+    _register(_kind)
+
+
+@signals.worker_shutting_down.connect
+def _stop(**_: Any) -> None:
+    process.stop()
+
+
+@signals.celeryd_after_setup.connect
+def _note_concurrency(instance: Any, **_: Any) -> None:
+    """Keep what `--concurrency` said, so that the pool processes can share the cores."""
+    app.conf.worker_concurrency = instance.concurrency
+
+
+@signals.worker_process_init.connect
+def _prepare(**_: Any) -> None:
+    process.prepare(app.conf.worker_concurrency)

@@ -1,0 +1,211 @@
+"""Work on steps: claim one, hold it while working, end it once.
+
+A task module registers the work of one kind of step. The work reads in short transactions of its
+own, computes with none open, and returns a function that writes the results; that function runs
+in the transaction that ends the step, so results stand exactly once::
+
+    @step_task(LABEL_SAE)
+    def label_sae(claim: Claim, progress: Progress) -> Finish:
+        features = read_features(claim.parameters["sae_id"])
+        proposals = []
+        for done, feature in enumerate(features):
+            progress(done, len(features), "features")  # raises when the claim is lost
+            proposals.append(propose(feature))
+
+        def write(session: Session) -> None:
+            save_proposals(session, proposals)
+
+        return write
+
+`write` may return steps of later stages (`NewStep`) that only this step could know of. Work that
+commits parts on its way calls `progress.hold(session)` in each of these transactions, so that a
+worker taken for dead commits nothing any more.
+
+What the work raises ends the step: a `ScopebookError` fails it with its sentence, anything else
+gives it back until it was tried `max_attempts` times.
+"""
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from scopebook.db.sessions import Sessions, sessions, unit_of_work
+from scopebook.errors import ScopebookError
+from scopebook.settings import settings
+from scopebook.steps import (
+    Claim,
+    LostClaimError,
+    NewStep,
+    claim_step,
+    fail_step,
+    finish_step,
+    give_back_step,
+    release_step,
+    renew_step,
+)
+from scopebook_workers import process
+from scopebook_workers.tasks import MODULE_OF
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two writes of a step's progress.
+PROGRESS_INTERVAL_S = 0.5
+
+Finish = Callable[[Session], Sequence[NewStep] | None]
+Work = Callable[[Claim, "Progress"], Finish]
+
+_works: dict[str, Work] = {}
+
+
+class StoppingError(Exception):
+    """This worker shuts down, so it gives its step back."""
+
+
+class Progress:
+    """How far the work is, and whether it is still this worker's.
+
+    A thread of its own writes to the database; a call costs next to nothing.
+    """
+
+    def __init__(self, claim: Claim, factory: Sessions, *, lease_s: float) -> None:
+        self._claim = claim
+        self._factory = factory
+        self._lease_s = lease_s
+        self._state: tuple[int, int, str] | None = None
+        self._lost: LostClaimError | None = None
+        self._moved = threading.Event()
+        self._ended = threading.Event()
+
+    def __call__(self, done: int, total: int, unit: str) -> None:
+        """Note that `done` of `total` units are done; raise when the work is to be dropped."""
+        if self._lost is not None:
+            raise self._lost
+        if process.stopping():
+            raise StoppingError
+        self._state = (done, total, unit)
+        self._moved.set()
+
+    def hold(self, session: Session) -> None:
+        """Keep the claim until this transaction ends; raise `LostClaimError` if it is lost."""
+        renew_step(session, self._claim, lease_s=self._lease_s)
+
+    @contextmanager
+    def renewing(self) -> Iterator[None]:
+        """Renew the lease inside the block, at least three times per lease."""
+        thread = threading.Thread(target=self._renew_until_ended, name="lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            self._moved.set()
+            thread.join()
+
+    def _renew_until_ended(self) -> None:
+        while True:
+            self._moved.wait(self._lease_s / 3)
+            self._moved.clear()
+            if self._ended.is_set() or self._lost is not None:
+                return
+            self._renew()
+            self._ended.wait(min(PROGRESS_INTERVAL_S, self._lease_s / 3))
+
+    def _renew(self) -> None:
+        done, total, unit = self._state or (None, None, None)
+        try:
+            with unit_of_work(self._factory) as session:
+                renew_step(
+                    session,
+                    self._claim,
+                    lease_s=self._lease_s,
+                    done=done,
+                    total=total,
+                    unit=unit,
+                )
+        except LostClaimError as lost:
+            self._lost = lost
+        except SQLAlchemyError as error:
+            # The work goes on: if the lease runs out meanwhile, its end is refused.
+            log.warning("The lease of step %s was not renewed: %s", self._claim.step_id, error)
+
+
+def step_task(kind: str) -> Callable[[Work], Work]:
+    """Register the decorated function as the work of `kind`; see the module's example."""
+
+    def register(work: Work) -> Work:
+        _works[kind] = work
+        return work
+
+    return register
+
+
+def _work_of(kind: str) -> Work:
+    """Import the module of `kind` on first use: torch must not be imported before the fork."""
+    if kind not in _works:
+        import_module(MODULE_OF[kind])
+    return _works[kind]
+
+
+def work_off(kind: str) -> int:
+    """Do the due steps of `kind` one after the other; return how many were done."""
+    done = 0
+    while not process.stopping():
+        claim = _claim(kind)
+        if claim is None or not _do(claim):
+            break
+        done += 1
+    return done
+
+
+def _claim(kind: str) -> Claim | None:
+    with unit_of_work(sessions()) as session:
+        return claim_step(
+            session,
+            kind,
+            worker=f"{socket.gethostname()}:{os.getpid()}",
+            lease_s=settings().lease_s,
+            max_attempts=settings().max_attempts,
+        )
+
+
+def _do(claim: Claim) -> bool:
+    """Do a claimed step and end it, whatever happens; return whether it was done."""
+    log.info("Step %s (%s), attempt %s", claim.step_id, claim.kind, claim.attempt)
+    try:
+        _finish(claim)
+    except LostClaimError as lost:
+        log.info("%s", lost)
+        with unit_of_work(sessions()) as session:
+            release_step(session, claim)
+    except StoppingError:
+        with unit_of_work(sessions()) as session:
+            give_back_step(session, claim)
+    except ScopebookError as error:
+        _fail(claim, str(error), again=False)
+    except Exception as error:  # the process edge of every step: nothing may leave it running
+        log.exception("Step %s (%s) failed", claim.step_id, claim.kind)
+        again = claim.attempt < settings().max_attempts
+        _fail(claim, f"{type(error).__name__}: {error}", again=again)
+    else:
+        return True
+    return False
+
+
+def _finish(claim: Claim) -> None:
+    progress = Progress(claim, sessions(), lease_s=settings().lease_s)
+    with progress.renewing():
+        write = _work_of(claim.kind)(claim, progress)
+        with unit_of_work(sessions()) as session:
+            finish_step(session, claim, write(session) or ())
+
+
+def _fail(claim: Claim, message: str, *, again: bool) -> None:
+    with unit_of_work(sessions()) as session:
+        fail_step(session, claim, message, again=again)

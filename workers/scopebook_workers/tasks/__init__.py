@@ -1,0 +1,19 @@
+"""What the workers do, by kind of step: read rows, call `sae`, `qwen` or `labeling`, write rows.
+
+The modules are named, not imported: they import torch, and only pool processes may.
+"""
+
+from typing import Final
+
+from scopebook import jobs
+
+MODULE_OF: Final[dict[str, str]] = {
+    jobs.ADD_RELEASE: "scopebook_workers.tasks.release",
+    jobs.EXPORT_EMBEDDER: "scopebook_workers.tasks.embed",
+    jobs.TOKENISE_CORPUS: "scopebook_workers.tasks.corpus",
+    jobs.PLAN_RUN: "scopebook_workers.tasks.runs",
+    jobs.COLLECT_SHARD: "scopebook_workers.tasks.shards",
+    jobs.MERGE_SAE: "scopebook_workers.tasks.runs",
+    jobs.LABEL_SAE: "scopebook_workers.tasks.label",
+    jobs.EMBED_LABELS: "scopebook_workers.tasks.embed",
+}
