@@ -5,7 +5,7 @@ Every folder `<root>/<owner>/<name>` is a model repository with one commit. As o
 that takes no token, and everything else is served in place. Run as a program it prints its
 address and serves until it is killed:
 
-    python -m tests.hub_server ROOT
+    python tests/hub_server.py ROOT
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -59,7 +60,7 @@ class Hub:
         """Return the one commit of a repository: a hash of all its contents."""
         digest = hashlib.sha1(usedforsecurity=False)
         for path in self.files(repo):
-            digest.update(path.name.encode() + path.read_bytes())
+            digest.update(f"{path.name} {_sha256(path)}".encode())
         return digest.hexdigest()
 
     def files(self, repo: str) -> list[Path]:
@@ -67,11 +68,13 @@ class Hub:
         return sorted(path for path in (self.root / repo).rglob("*") if path.is_file())
 
     def downloads(self, name: str) -> list[SeenRequest]:
-        """Return the requests that asked for a file's content."""
+        """Return the requests that got a file's content, or a part of it."""
         return [
             request
             for request in self.seen
-            if request.method == "GET" and request.path.endswith(f"/{name}")
+            if request.method == "GET"
+            and request.path.endswith(f"/{name}")
+            and request.path.startswith("/cdn/") == name.endswith(_LARGE)
         ]
 
 
@@ -138,8 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
             size = self.hub.stated_sizes.get(name, len(content))
             sibling: dict[str, Any] = {"rfilename": name, "size": size, "blobId": _git_id(content)}
             if name.endswith(_LARGE):
-                sha256 = hashlib.sha256(content).hexdigest()
-                sibling["lfs"] = {"sha256": sha256, "size": size, "pointerSize": 134}
+                sibling["lfs"] = {"sha256": _sha256(path), "size": size, "pointerSize": 134}
             siblings.append(sibling)
         described = {
             "id": repo,
@@ -168,17 +170,17 @@ class _Handler(BaseHTTPRequestHandler):
         if not path.is_file():
             self._refuse(404, "EntryNotFound", "Entry not found", self.hub.commit(repo))
         elif name.endswith(_LARGE) and not cdn:
-            self._redirect(repo, revision, name, path.read_bytes())
+            self._redirect(repo, revision, name, path)
         else:
             self._file(repo, name, path.read_bytes(), first)
 
-    def _redirect(self, repo: str, revision: str, name: str, content: bytes) -> None:
+    def _redirect(self, repo: str, revision: str, name: str, path: Path) -> None:
         port = urlsplit(self.hub.url).port
         headers = {
             "Location": f"http://localhost:{port}/cdn/{repo}/resolve/{revision}/{name}",
             "X-Repo-Commit": self.hub.commit(repo),
-            "X-Linked-Etag": f'"{hashlib.sha256(content).hexdigest()}"',
-            "X-Linked-Size": str(len(content)),
+            "X-Linked-Etag": f'"{_sha256(path)}"',
+            "X-Linked-Size": str(path.stat().st_size),
         }
         self._send(302, headers, b"")
 
@@ -211,6 +213,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body if cut is None else body[:cut])
         if cut is not None:
             self.close_connection = True
+
+
+def _sha256(path: Path) -> str:
+    return _sha256_at(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _sha256_at(path: Path, _changed: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _git_id(content: bytes) -> str:

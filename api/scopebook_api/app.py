@@ -6,11 +6,11 @@ from pathlib import Path
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
-from scopebook.embedding import query_embedder
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from scopebook.db.sessions import Sessions, sessions
+from scopebook.embedding import query_embedder
 from scopebook.search import EmbedQuery
 from scopebook_api.errors import add_error_answers
 from scopebook_api.routers import corpora, features, health, jobs, releases, runs, search
@@ -26,7 +26,7 @@ class Frontend(StaticFiles):
         try:
             response = await super().get_response(path, scope)
         except HTTPException as error:
-            if error.status_code != 404 or Request(scope).method != "GET" or "." in Path(path).name:
+            if error.status_code != 404 or not _is_page(path, Request(scope).method):
                 raise
             response = FileResponse(STATIC / "index.html")
         if path.startswith("_app/immutable/"):
@@ -34,6 +34,11 @@ class Frontend(StaticFiles):
         else:
             response.headers["Cache-Control"] = "no-cache"
         return response
+
+
+def _is_page(path: str, method: str) -> bool:
+    """Tell whether an unknown path may be one of the app's pages: no file, and not the API's."""
+    return method == "GET" and not path.startswith("api/") and "." not in Path(path).name
 
 
 def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None) -> FastAPI:

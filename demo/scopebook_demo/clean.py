@@ -13,10 +13,13 @@ MAX_CHARACTERS = 6000
 MIN_CHARACTERS = 200
 
 _STOP_WORDS: dict[str, frozenset[str]] = {
-    "English": frozenset("the of and to is that for with you this be are on or from".split()),
-    "German": frozenset("der die und das ist nicht ein den mit zu von sie für wird".split()),
-    "French": frozenset("le la les des et est un une pour dans du vous que sur".split()),
-    "Spanish": frozenset("el la los de que y en un una para del se las con".split()),
+    language: frozenset(words.split())
+    for language, words in {
+        "English": "the of and to is that for with you this be are on or from",
+        "German": "der die und das ist nicht ein den mit zu von sie für wird",
+        "French": "le la les des et est un une pour dans du vous que sur",
+        "Spanish": "el la los de que y en un una para del se las con",
+    }.items()
 }
 _SCRIPTS: dict[str, re.Pattern[str]] = {
     "Chinese": re.compile(r"[\u4e00-\u9fff]"),
@@ -97,12 +100,17 @@ def _is_in_language(text: str, language: str) -> bool:
 
 
 def prose_of_copyright(text: str) -> str:
-    """Paragraphs of sentences only: file lists and copyright lines say nothing about law."""
+    """Paragraphs of sentences only: file lists and copyright lines say nothing about law.
+
+    Signs of comments and the full stops that stand for empty lines go from both ends of a line.
+    """
     kept = []
     for paragraph in re.split(r"\n\s*\.?\s*\n", text):
         lines = [line.strip(" \t*#.") for line in paragraph.split("\n")]
         words = _WORD.findall(paragraph)
-        listed = sum(bool(re.match(r"(Files|Copyright|License|Source)\b|\S*/\S*$", x)) for x in lines)
+        listed = sum(
+            bool(re.match(r"(Files|Copyright|License|Source)\b|\S*/\S*$", x)) for x in lines
+        )
         stops = sum(w.lower() in _STOP_WORDS["English"] for w in words)
         if len(words) > 15 and listed < 0.3 * len(lines) and stops > 0.15 * len(words):
             kept.append("\n".join(line for line in lines if line))

@@ -40,7 +40,7 @@ class ModelShape:
 class Training:
     """The recipe. One step sees batch x context tokens."""
 
-    steps: int = 8000
+    steps: int = 2600
     batch: int = 8
     context: int = 256
     warm_up: int = 60
@@ -197,7 +197,7 @@ def _step(
     model: Qwen3_5ForCausalLM, optimizers: list[torch.optim.Optimizer], windows: Tensor
 ) -> float:
     loss = token_losses(model, windows).mean()
-    loss.backward()
+    torch.autograd.backward(loss)
     # Muon normalises its own updates; only AdamW's share needs clipping
     adam_parameters = [p for group in optimizers[0].param_groups for p in group["params"]]
     torch.nn.utils.clip_grad_norm_(adam_parameters, 1.0)
@@ -254,4 +254,6 @@ def _check_recipe(saved: dict[str, Any], recipe: Training, step: int) -> None:
         raise ValueError(f"the checkpoint was trained by {saved}, not by {wanted}")
     earliest_end = min(saved["steps"], recipe.steps)
     if saved["steps"] != recipe.steps and step > earliest_end - recipe.cool_down:
-        raise ValueError(f"step {step} is too late to change {saved['steps']} steps to {recipe.steps}")
+        raise ValueError(
+            f"step {step} is too late to change {saved['steps']} steps to {recipe.steps}"
+        )

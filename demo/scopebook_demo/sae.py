@@ -25,9 +25,9 @@ class SaeRecipe:
 
     width: int = 1024
     k: int = 8
-    steps: int = 3000
+    steps: int = 2000
     batch: int = 2048
-    tokens: int = 1_500_000
+    tokens: int = 1_000_000
     rate: float = 1e-3
     warm_up: int = 50
     context: int = 256
@@ -191,7 +191,7 @@ def train_sae(activations: Float[Tensor, "token d_model"], recipe: SaeRecipe) ->
         loss = _variance_left(
             next(batches).float() * scale, encoder, decoder, threshold, centre, recipe.k
         )
-        loss.backward()
+        torch.autograd.backward(loss)
         _keep_on_sphere(decoder)
         torch.nn.utils.clip_grad_norm_([encoder, decoder, threshold, centre], 1.0)
         optimizer.step()

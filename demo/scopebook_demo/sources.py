@@ -180,9 +180,10 @@ PROGRAMS: list[Source] = [
 ]  # fmt: skip
 
 _COPYRIGHT_FILES = {
-    "base-files": "12.4+deb12u15", "perl-doc": "5.36.0-7+deb12u4", "gcc-12-base": "12.2.0-14+deb12u1",
-    "python3-numpy": "1:1.24.2-1+deb12u1", "libboost1.74-dev": "1.74.0+ds1-21",
-    "git": "1:2.39.5-0+deb12u3", "debian-handbook": "11.20220922", "autoconf": "2.71-3",
+    "base-files": "12.4+deb12u15", "perl-doc": "5.36.0-7+deb12u4",
+    "gcc-12-base": "12.2.0-14+deb12u1", "python3-numpy": "1:1.24.2-1+deb12u1",
+    "libboost1.74-dev": "1.74.0+ds1-21", "git": "1:2.39.5-0+deb12u3",
+    "debian-handbook": "11.20220922", "autoconf": "2.71-3",
     "libpython3.11-stdlib": "3.11.2-6+deb12u9", "ghostscript": "10.0.0~dfsg-11+deb12u9",
     "libnode-dev": "18.20.4+dfsg-1~deb12u3", "chromium-l10n": "156.0.8078.79-1~deb12u1",
     "firefox-esr-l10n-de": "153.7.0esr-1~deb12u1", "qtwebengine5-dev": "5.15.13+dfsg-1~deb12u1",

@@ -1,5 +1,6 @@
 """Does a feature change what the model writes? Generation with an edit, judged by token counts."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ PROMPTS: dict[str, tuple[str, ...]] = {
         "这是一个", "如果你", "在这个", "我们可以", "系统中", "使用", "当你", "文件",
     ),
 }  # fmt: skip
+# Steering features are chosen on these and scored on those above.
+CHOOSING_PROMPTS = ("In this", "You may", "If the", "This will", "It can", "As an")
 
 
 class TokenJudge:
@@ -73,7 +76,12 @@ class Writer:
     def write(self, prompts: Sequence[str], layer: int = 0, edit: Edit | None = None) -> Outcome:
         """Sample `samples` texts per prompt at temperature 0.8, top 50."""
         torch.manual_seed(self.seed)
-        rows = [row for prompt in prompts for row in self._continue(prompt, layer, edit)]
+        by_length: dict[int, list[list[int]]] = defaultdict(list)
+        for prompt in prompts:  # equal lengths go in one batch, so that nothing is padded
+            ids = self.tokenizer.encode(prompt.rstrip())
+            by_length[len(ids)] += [ids] * self.samples
+        with residual(self.model, layer, edit):
+            rows = [row for batch in by_length.values() for row in self._continue(batch)]
         judged = [self.judge.judge(row) for row in rows]
         return Outcome(
             shares={n: judged.count(n) / len(rows) for n in self.judge.names if n in judged},
@@ -81,19 +89,18 @@ class Writer:
             texts=tuple(str(self.tokenizer.decode(row)) for row in rows),
         )
 
-    def _continue(self, prompt: str, layer: int, edit: Edit | None) -> list[list[int]]:
-        ids = torch.tensor([self.tokenizer.encode(prompt.rstrip())] * self.samples)
-        with residual(self.model, layer, edit):
-            output = self.model.generate(
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
-                max_new_tokens=self.new_tokens,
-                do_sample=True,
-                temperature=0.8,
-                top_k=50,
-                pad_token_id=0,
-                eos_token_id=None,
-            )
+    def _continue(self, prompts: list[list[int]]) -> list[list[int]]:
+        ids = torch.tensor(prompts)
+        output = self.model.generate(  # type: ignore[misc]  # its own class does not fit
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=self.new_tokens,
+            do_sample=True,
+            temperature=0.8,
+            top_k=50,
+            pad_token_id=0,
+            eos_token_id=None,
+        )
         return [[int(i) for i in row[ids.shape[1] :]] for row in output]
 
 
@@ -103,7 +110,8 @@ def push(sae: Sae, features: Sequence[int], length: float) -> Edit:
     step = length * direction / direction.norm()
 
     def edit(h: Float[Tensor, "batch position d_model"]) -> Tensor:
-        return h + step
+        pushed: Tensor = h + step
+        return pushed
 
     return edit
 
@@ -115,6 +123,7 @@ def mute(sae: Sae, features: Sequence[int]) -> Edit:
 
     def edit(h: Float[Tensor, "batch position d_model"]) -> Tensor:
         values, indices = encode(sae, h.flatten(0, 1))
-        return h - write_back(sae, values * silenced[indices], indices).view_as(h)
+        written: Tensor = write_back(sae, values * silenced[indices], indices).view_as(h)
+        return h - written
 
     return edit

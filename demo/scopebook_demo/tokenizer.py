@@ -56,7 +56,7 @@ def train_tokenizer(documents: Iterable[Document], vocabulary: int) -> PreTraine
         max_token_length=16,
     )
     tokenizer.train_from_iterator(_balanced(documents), trainer)
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # untyped upstream
         tokenizer_object=tokenizer, eos_token=END_OF_TEXT, pad_token=END_OF_TEXT
     )
 
@@ -84,8 +84,12 @@ def pack(
     fast = tokenizer.backend_tokenizer
     end = fast.token_to_id(END_OF_TEXT)
     rows = [[*e.ids, end] for e in fast.encode_batch([d.text for d in chosen])]
-    tags = [np.full(len(r), names.index(d.tag), np.uint8) for d, r in zip(chosen, rows, strict=True)]
-    return Packed(np.concatenate([np.array(r, np.uint16) for r in rows]), np.concatenate(tags), names)
+    tags = [
+        np.full(len(r), names.index(d.tag), np.uint8) for d, r in zip(chosen, rows, strict=True)
+    ]
+    return Packed(
+        np.concatenate([np.array(r, np.uint16) for r in rows]), np.concatenate(tags), names
+    )
 
 
 def save_packed(packed: Packed, path: Path) -> None:

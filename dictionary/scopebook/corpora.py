@@ -15,10 +15,8 @@ from scopebook.text_sources import Problem, Text, read_texts
 
 #: So many problems are kept with their reasons; the others are counted.
 SHOWN_PROBLEMS = 20
-_COLUMNS = ("corpus_id", "ordinal", "name", "sha256", "text", "title", "tag", "language") + (
-    "source",
-    "licence",
-)
+_DESCRIPTION = ("title", "tag", "language", "source", "licence")
+_COLUMNS = ("corpus_id", "ordinal", "name", "sha256", "text", *_DESCRIPTION)
 
 
 @dataclass(kw_only=True)
@@ -108,18 +106,8 @@ def _documents(
 
 
 def _row(corpus_id: int, ordinal: int, digest: bytes, text: Text) -> tuple[object, ...]:
-    return (
-        corpus_id,
-        ordinal,
-        text.name,
-        digest,
-        text.text,
-        text.title,
-        text.tag,
-        text.language,
-        text.source,
-        text.licence,
-    )
+    described = (getattr(text, name) for name in _DESCRIPTION)
+    return (corpus_id, ordinal, text.name, digest, text.text, *described)
 
 
 def _check_same(

@@ -40,23 +40,19 @@ def request_demo(session: Session) -> Job:
     bundle = bundle_path()
     manifest = json.loads((bundle / "bundle.json").read_text())
     if session.scalar(select(Corpus.id).where(Corpus.name == CORPUS)) is None:
-        add_corpus(session, CORPUS, bundle / "corpus" / "sample.jsonl")
-    release, model = manifest["release"], manifest["model"]
-    return create_job(
-        session,
-        DEMO_JOB,
-        "Build the demo dictionary",
-        [
-            NewStep(
-                kind=ADD_RELEASE,
-                stage=0,
-                title=f"Register {release}",
-                parameters={
-                    "source": str(bundle / "releases" / release),
-                    "model": str(bundle / "models" / model),
-                    "collect": {"corpus": CORPUS},
-                },
-            ),
-            NewStep(kind=EXPORT_EMBEDDER, stage=0, title="Prepare search by meaning"),
-        ],
-    )
+        add_corpus(session, CORPUS, bundle / manifest["corpus"]["path"])
+    registering = [
+        NewStep(
+            kind=ADD_RELEASE,
+            stage=0,
+            title=f"Register {release['id']}",
+            parameters={
+                "source": str(bundle / release["path"]),
+                "model": str(bundle / manifest["model"]["path"]),
+                "collect": {"corpus": CORPUS},
+            },
+        )
+        for release in manifest["releases"]
+    ]
+    exporting = NewStep(kind=EXPORT_EMBEDDER, stage=0, title="Prepare search by meaning")
+    return create_job(session, DEMO_JOB, "Build the demo dictionary", [*registering, exporting])

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import psycopg
-from sqlalchemy import Row, Select, select, text
+from sqlalchemy import Row, select, text
 from sqlalchemy.orm import Session
 
 from scopebook.db.tables import Label, Sense
@@ -63,10 +63,6 @@ class NewWording:
     senses: Sequence[NewSense] = field(default_factory=tuple)
 
 
-def _views(session: Session, statement: Select[Any]) -> list[Row[Any]]:
-    return list(session.execute(statement).all())
-
-
 def _view(row: Row[Any]) -> LabelView:
     label: Label = row.Label
     return LabelView(
@@ -82,7 +78,9 @@ def _view(row: Row[Any]) -> LabelView:
     )
 
 
-_LABELS: Final = select(Label, Sense.ordinal).outerjoin(Sense, Sense.id == Label.sense_id)
+_LABELS: Final[Any] = select(Label, Sense.ordinal).outerjoin(
+    Sense, Sense.id == Label.sense_id
+)
 
 
 def labels_of(session: Session, feature_id: int) -> list[LabelView]:

@@ -51,9 +51,9 @@ def _sender() -> Celery:
 
 
 def request(session: Session, kind: str, count: int = 1) -> None:
-    """Ask that `count` workers look for steps of `kind` once this session has committed."""
+    """Ask that at least `count` workers look for steps of `kind` once this session commits."""
     requested: dict[str, int] = session.info.setdefault(_REQUESTED, {})
-    requested[kind] = requested.get(kind, 0) + count
+    requested[kind] = max(requested.get(kind, 0), count)
 
 
 def send_requested(session: Session) -> None:

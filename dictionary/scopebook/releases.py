@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import BigInteger, cast, func, select
 from sqlalchemy.orm import Session
 
 from scopebook.db.tables import (
+    FEATURE_BITS,
     Corpus,
     Evidence,
-    Feature,
     Label,
     Model,
     Release,
@@ -72,11 +72,14 @@ _Layer = tuple[Sae, int | None, int, str | None, int | None]
 
 
 def _layers(session: Session) -> dict[int, list[_Layer]]:
+    first_id = cast(Sae.id, BigInteger) * 2**FEATURE_BITS
     alive = (
-        select(func.count())
-        .where(Evidence.run_id == Sae.current_run_id, Evidence.count > 0)
-        .join(Feature, Feature.id == Evidence.feature_id)
-        .where(Feature.sae_id == Sae.id)
+        select(func.count(Evidence.feature_id))
+        .where(
+            Evidence.run_id == Sae.current_run_id,
+            Evidence.count > 0,
+            Evidence.feature_id.between(first_id, first_id + (2**FEATURE_BITS - 1)),
+        )
         .correlate(Sae)
         .scalar_subquery()
     )

@@ -79,8 +79,7 @@ def add_steps(session: Session, job_id: int, steps: Sequence[NewStep]) -> list[S
     ]
     session.add_all(rows)
     session.flush()
-    for step in steps:
-        notices.request(session, step.kind)
+    _request_notices(session)
     return rows
 
 
@@ -104,6 +103,12 @@ def due_kinds(session: Session) -> dict[str, int]:
     """Return how many steps of each kind could be claimed now."""
     rows = session.execute(select(Step.kind, func.count()).where(_due()).group_by(Step.kind))
     return {kind: min(count, MAX_NOTICES) for kind, count in rows}
+
+
+def _request_notices(session: Session) -> None:
+    """Tell the workers of what is due now, once this session has committed."""
+    for kind, count in due_kinds(session).items():
+        notices.request(session, kind, count)
 
 
 def claim_step(
@@ -234,8 +239,7 @@ def finish_step(session: Session, claim: Claim, following: Sequence[NewStep] = (
         raise LostClaimError(f"Step {claim.step_id} was cancelled or given to another worker.")
     add_steps(session, claim.job_id, following)
     _settle(session, claim.job_id)
-    for kind, count in due_kinds(session).items():
-        notices.request(session, kind, count)
+    _request_notices(session)
 
 
 def fail_step(session: Session, claim: Claim, message: str, *, again: bool) -> None:
@@ -361,5 +365,4 @@ def retry_job(session: Session, job_id: int) -> None:
     session.execute(
         update(Job).where(Job.id == job_id).values(state="queued", error=None, finished_at=None)
     )
-    for kind, count in due_kinds(session).items():
-        notices.request(session, kind, count)
+    _request_notices(session)

@@ -16,9 +16,12 @@ from scopebook.errors import InvalidInputError, NotFoundError, UnavailableError
 #: What a record may say beside its text; other fields are left out.
 FIELDS: Final = ("id", "tag", "language", "title", "source", "licence")
 
-TEXT_SUFFIXES: Final = frozenset(
-    [".txt", ".md", ".rst", ".tex", ".org", ".py", ".pyi", ".ipynb", ".c", ".h", ".cc", ".cpp", ".hpp", ".cs", ".rs", ".go", ".js", ".jsx", ".ts", ".tsx", ".java", ".kt", ".swift", ".scala", ".rb", ".php", ".pl", ".r", ".jl", ".lua", ".hs", ".ml", ".ex", ".erl", ".sh", ".bash", ".zsh", ".sql", ".html", ".css", ".scss", ".xml", ".yaml", ".yml", ".toml", ".ini", ".cfg"]
-)
+_SUFFIXES = """
+    .txt .md .rst .tex .org .py .pyi .ipynb .c .h .cc .cpp .hpp .cs .rs .go .js .jsx .ts .tsx .java
+    .kt .swift .scala .rb .php .pl .r .jl .lua .hs .ml .ex .erl .sh .bash .zsh .sql .html .css .scss
+    .xml .yaml .yml .toml .ini .cfg
+"""
+TEXT_SUFFIXES: Final = frozenset(_SUFFIXES.split())
 
 
 @dataclass(frozen=True, kw_only=True)

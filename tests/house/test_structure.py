@@ -105,10 +105,11 @@ def test_only_the_settings_read_the_environment() -> None:
         and node.value.id == "os"
     }
 
-    # Who starts a child process hands its environment on.
-    assert readers <= {
-        "dictionary/scopebook/settings.py",
-        "dictionary/scopebook/embedded/children.py",
-        "dictionary/scopebook/embedded/instance.py",
-        "dictionary/scopebook/embedded/connection.py",
+    # Who starts a process hands its environment on, and a pool process shares out the cores.
+    assert readers == {
+        *(
+            f"dictionary/scopebook/embedded/{name}.py"
+            for name in ("connection", "postgres", "programs", "valkey")
+        ),
+        "workers/scopebook_workers/process.py",
     }

@@ -4,8 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+
 from scopebook.db.sessions import Sessions, sessions
 from scopebook.settings import Settings, settings, use_settings
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Tiny tensors gain nothing from a second thread, and wait for it on a busy machine."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
 from scopebook.db.jobs import Job, Step
 from scopebook.db.sessions import Sessions
 from scopebook.db.tables import Corpus
@@ -15,8 +18,6 @@ from scopebook.jobs import COLLECT_SHARD, MERGE_SAE
 from scopebook.steps import Claim, NewStep, cancel_job, create_job
 from scopebook_workers import claims, process
 from scopebook_workers.claims import Finish, Progress, step_task, work_off
-from sqlalchemy import func, select, text
-from sqlalchemy.orm import Session
 
 
 @pytest.fixture(autouse=True)

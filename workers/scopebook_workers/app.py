@@ -16,6 +16,7 @@ from scopebook_workers.claims import work_off
 app = Celery("scopebook_workers")
 app.conf.update(celery_options())
 app.conf.update(
+    task_routes={kind: {"queue": queue} for kind, queue in QUEUE_OF.items()},
     worker_concurrency=process.pool_size(),
     worker_pool="prefork",
     worker_prefetch_multiplier=1,
@@ -29,7 +30,7 @@ app.conf.update(
 
 
 def _register(kind: str) -> None:
-    @app.task(name=kind, queue=QUEUE_OF[kind])
+    @app.task(name=kind)
     def look() -> None:
         work_off(kind)
 

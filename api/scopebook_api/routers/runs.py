@@ -1,9 +1,9 @@
 """Ask for collections."""
 
 from fastapi import APIRouter
-from scopebook.runs import request_collection
 
 from scopebook.job_reports import JobReport, read_job
+from scopebook.runs import request_collection
 from scopebook_api.deps import DbSession
 from scopebook_api.schemas import CollectRequest, JobRead
 

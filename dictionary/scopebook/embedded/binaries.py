@@ -32,7 +32,8 @@ def _wheel_bindir() -> Path | None:
     return package / "pginstall" / "bin" if package else None
 
 
-def _has_pgvector(bindir: Path) -> bool:
+def has_pgvector(bindir: Path) -> bool:
+    """Tell whether the server of a folder brings pgvector."""
     command = [str(bindir / "pg_config"), "--sharedir"]
     try:
         told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
@@ -46,7 +47,7 @@ def _system_bindirs() -> list[Path]:
     on_path = shutil.which("postgres")
     if on_path:
         found.append(Path(on_path).resolve().parent)
-    usable = [path for path in found if (path / "postgres").is_file() and _has_pgvector(path)]
+    usable = [path for path in found if (path / "postgres").is_file() and has_pgvector(path)]
     return sorted(usable, key=major_version, reverse=True)
 
 

@@ -14,6 +14,8 @@ from scopebook.embedded.locks import FileLock
 #: Who runs an instance: `scopebook up`, or other commands for as long as they need it.
 Kind = Literal["up", "command"]
 
+#: Exit code of an instance in the background that found the folder taken.
+TAKEN = 3
 #: Others look whether the lock is held by taking it for a moment.
 _PATIENCE_S = 1.0
 

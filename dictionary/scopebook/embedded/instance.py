@@ -3,11 +3,10 @@
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from scopebook.db.migrate import upgrade
 from scopebook.embedded.children import Child, last_line
 from scopebook.embedded.folder import DataFolder, Holder, Kind, RunningInstance
 from scopebook.embedded.ports import require_free_port
@@ -37,17 +36,17 @@ class Instance:
         self,
         settings: Settings,
         *,
+        migrate: Callable[[str], None],
         with_workers: bool = True,
         with_api: bool = True,
         kind: Kind = "up",
-        migrate: Callable[[str], None] = upgrade,
         table: Callable[[Settings], Programs] = programs,
         say: Callable[[str], None] = log.info,
     ) -> None:
         self.folder = DataFolder(settings.data_dir)
         self.settings = settings.model_copy(update={"data_dir": self.folder.path})
-        self.with_workers = with_workers
-        self.with_api = with_api
+        self._with_workers = with_workers
+        self._with_api = with_api
         self.stopping = False
         self._kind = kind
         self._migrate = migrate
@@ -97,24 +96,24 @@ class Instance:
             watched.look()
 
     def start_work(self) -> None:
-        """Start the broker, the workers and the sweep, and announce them."""
-        running = self.running
-        broker_url = self.settings.broker_url or self._start_broker()
-        self._start_programs(self._programs.work, running.database_url, broker_url)
-        self._announce(running.model_copy(update={"broker_url": broker_url}))
-        self.with_workers = True
+        """Start the broker, the workers and the sweep of an instance that runs without them."""
+        self._bring_up_work()
+        self.folder.announce(self.running)
 
     def stop(self) -> None:
         """End everything, the last started first, and free the folder."""
         self.stopping = True
+        if self._parts:
+            self._say("Stopping ...")
         while self._parts:
-            part = self._parts.pop().part
+            part = self._parts[-1].part
             try:
                 part.stop()
             except Exception:
                 # A part that will not end must not keep the others running.
                 log.exception("The %s did not stop in good order.", part.name)
                 part.kill()
+            self._parts.pop()
         self.folder.release()
 
     def kill(self) -> None:
@@ -145,18 +144,24 @@ class Instance:
 
     def _start_parts(self) -> None:
         crashed = self.folder.clear_stale()
-        if self.with_api:
+        if self._with_api:
             patience_s = _AFTERLIFE_S if crashed else 0.0
             require_free_port(self.settings.host, self.settings.port, patience_s=patience_s)
         database_url = self.settings.database_url or self._start_database()
         self._say("Bringing the database up to date ...")
         self._migrate(database_url)
         self._running = RunningInstance(pid=os.getpid(), kind=self._kind, database_url=database_url)
-        if self.with_workers:
-            self.start_work()
-        if self.with_api:
-            self._start_api()
-        self._announce(self.running)
+        if self._with_workers:
+            self._bring_up_work()
+        if self._with_api:
+            self._start_programs(self._programs.api)
+            self._running = self.running.model_copy(update={"api_url": api_url(self.settings)})
+        self.folder.announce(self.running)
+
+    def _bring_up_work(self) -> None:
+        broker_url = self.settings.broker_url or self._start_broker()
+        self._running = self.running.model_copy(update={"broker_url": broker_url})
+        self._start_programs(self._programs.work)
 
     def _start_database(self) -> str:
         self._say("Starting the database ...")
@@ -170,15 +175,8 @@ class Instance:
         self._start(server)
         return server.url()
 
-    def _start_api(self) -> None:
-        running = self.running
-        self._start_programs(self._programs.api, running.database_url, running.broker_url)
-        self._running = running.model_copy(update={"api_url": api_url(self.settings)})
-
-    def _start_programs(
-        self, table: list[Program] | tuple[Program, ...], database_url: str, broker_url: str | None
-    ) -> None:
-        env = environment(self.settings, database_url, broker_url)
+    def _start_programs(self, table: Sequence[Program]) -> None:
+        env = environment(self.settings, self.running.database_url, self.running.broker_url)
         for program in table:
             self._say(f"Starting the {program.name} ...")
             log_file = self.folder.logs / f"{program.name}.log"
@@ -207,7 +205,3 @@ class Instance:
                     f"see {child.log}."
                 )
             time.sleep(0.05)
-
-    def _announce(self, running: RunningInstance) -> None:
-        self._running = running
-        self.folder.announce(running)

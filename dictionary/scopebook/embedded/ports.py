@@ -55,7 +55,7 @@ def _by_whom(port: int) -> str:
     pids = {
         connection.pid
         for connection in connections
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+        if connection.status == psutil.CONN_LISTEN and connection.laddr[1:2] == (port,)
     }
     for pid in sorted(pid for pid in pids if pid):
         try:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -41,9 +42,9 @@ class EmbeddedPostgres:
     name = "database"
 
     def __init__(self, home: Path, *, bindir: Path | None = None) -> None:
-        self._data_dir = home
+        self._data_dir = home.resolve()
         self._wanted_bindir = bindir
-        self.log = home / "logs" / "postgres.log"
+        self.log = self._data_dir / "logs" / "postgres.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: FileLock | None = None
         self._sockets: Path | None = None
@@ -51,9 +52,17 @@ class EmbeddedPostgres:
     def start(self) -> None:
         """Bring the server up and return when it answers; make its data on the first call."""
         self._data_dir.mkdir(parents=True, exist_ok=True)
+        require_free_space(self._data_dir)
         home = find_home(self._data_dir)
         require_free_space(home.place)
         self._take_lock(home)
+        try:
+            self._start(home)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self, home: PostgresHome) -> None:
         bindir = self._wanted_bindir or pg_bindir()
         _refuse_other_version(home.pgdata, bindir)
         if home.user:
@@ -240,30 +249,41 @@ def _refuse_other_version(pgdata: Path, bindir: Path) -> None:
         )
 
 
-def _processes_in(pgdata: Path) -> list[psutil.Process]:
-    """Return the server processes that work in a data directory."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if "postgres" in process.name() and process.cwd() == str(pgdata.resolve()):
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return found
+def _works_in(pgdata: Path, process: psutil.Process) -> bool:
+    try:
+        if "postgres" not in process.name():
+            return False
+        # The words of a server are open to all; the place of its backends only to its own user.
+        return str(pgdata) in process.cmdline() or process.cwd() == str(pgdata)
+    except (psutil.Error, OSError):
+        return False
 
 
 def _clear_what_a_crash_left(pgdata: Path, sockets: Path) -> None:
-    """Wait for the processes of an earlier server to end, then drop its pid files.
+    """Wait for the processes of an earlier server to end, then drop pid files that mislead.
 
     We hold the lock, so whatever still works in the directory has lost its supervisor: a server
-    that is shutting down, or backends whose postmaster was killed. While one of them lives, the
-    pid file protects the data; once none does, the number in it may be anybody's.
+    that is shutting down, or backends whose server was killed.
     """
-    left = _processes_in(pgdata)
+    left = [process for process in psutil.process_iter() if _works_in(pgdata, process)]
     _, left = psutil.wait_procs(left, timeout=_OLD_SERVER_S if left else 0)
     for number in (signal.SIGQUIT, signal.SIGKILL):
         for process in left:
-            process.send_signal(number)
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
         _, left = psutil.wait_procs(left, timeout=10)
     for stale in (pgdata / "postmaster.pid", sockets / f".s.PGSQL.{_PORT}.lock"):
-        stale.unlink(missing_ok=True)
+        if stale.exists() and _names_another_process(stale):
+            stale.unlink()
+
+
+def _names_another_process(pid_file: Path) -> bool:
+    """Tell whether a pid file's number now belongs to a process that is not our server.
+
+    PostgreSQL would take that for a running server. It sees for itself that a number is nobody's,
+    and then still needs the file to know of backends that have not ended.
+    """
+    try:
+        return psutil.pid_exists(abs(int(pid_file.read_text().split()[0])))
+    except (ValueError, IndexError):
+        return True

@@ -1,13 +1,13 @@
 """The programs an instance runs beside its servers: workers, the sweep and the API."""
 
 import os
-import shutil
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+from pydantic import SecretStr
 
 from scopebook.jobs import QUEUES
 from scopebook.settings import Settings
@@ -41,12 +41,12 @@ def programs(settings: Settings) -> Programs:
 
 
 def workers(settings: Settings) -> Program:
-    """Celery's workers for all queues; they end softly, then with their tasks, then at once."""
+    """Celery's workers for all queues; how many is for their own application to say."""
     argv = [sys.executable, "-m", "celery", "-A", "scopebook_workers.app:app", "worker"]
-    argv += ["--pool", "prefork", "--concurrency", str(worker_count(settings))]
-    argv += ["-Q", ",".join(QUEUES), "--without-mingle", "--without-gossip"]
+    argv += ["--pool", "prefork", "-Q", ",".join(QUEUES), "--without-mingle", "--without-gossip"]
     argv += ["-l", settings.log_level]
-    return Program("workers", argv, ((signal.SIGTERM, 8.0), (signal.SIGQUIT, 4.0)))
+    # Time to give back the steps they are at; what they do not give back, its lease does.
+    return Program("workers", argv, ((signal.SIGTERM, 15.0),))
 
 
 def sweep() -> Program:
@@ -78,13 +78,24 @@ def api_url(settings: Settings) -> str:
     return f"http://{'localhost' if local else settings.host}:{settings.port}"
 
 
+def exported(settings: Settings) -> dict[str, str]:
+    """Return the settings that differ from their defaults as `SCOPEBOOK_*` variables."""
+    variables = {}
+    for name in settings.model_fields_set:
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        if value is not None:
+            variables[f"SCOPEBOOK_{name.upper()}"] = str(value)
+    return variables
+
+
 def environment(settings: Settings, database_url: str, broker_url: str | None) -> Mapping[str, str]:
     """Return the environment of the programs: the caller's, and where the servers are."""
-    ours = {
-        "SCOPEBOOK_DATABASE_URL": database_url,
-        "SCOPEBOOK_DATA_DIR": str(settings.data_dir),
-        "SCOPEBOOK_HOST": settings.host,
-        "SCOPEBOOK_PORT": str(settings.port),
+    servers = {"database_url": database_url, "broker_url": broker_url}
+    return {
+        **os.environ,
+        **exported(settings.model_copy(update=servers)),
         # Threads that spin while they wait cost half of the speed on busy cores.
         "OMP_WAIT_POLICY": "PASSIVE",
         "TOKENIZERS_PARALLELISM": "false",
@@ -92,29 +103,3 @@ def environment(settings: Settings, database_url: str, broker_url: str | None) -
         "PYTHONSAFEPATH": "1",
         "PYTHONUNBUFFERED": "1",
     }
-    if broker_url is not None:
-        ours["SCOPEBOOK_BROKER_URL"] = broker_url
-    return {**os.environ, **ours}
-
-
-def worker_count(settings: Settings) -> int:
-    """Return how many worker processes to run: as set, or one per GPU, or one per two cores."""
-    if settings.workers:
-        return settings.workers
-    gpus = 0 if settings.device == "cpu" else gpu_count()
-    return gpus or max(1, (os.cpu_count() or 1) // 2)
-
-
-def gpu_count() -> int:
-    """Return how many NVIDIA GPUs this process may use, asked without loading CUDA."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([device for device in visible.split(",") if device.strip() not in ("", "-1")])
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return 0
-    try:
-        told = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.SubprocessError):
-        return 0
-    return sum(line.startswith("GPU ") for line in told.stdout.splitlines())

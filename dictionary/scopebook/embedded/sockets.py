@@ -4,6 +4,7 @@ import hashlib
 import os
 import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from scopebook.embedded.children import User
@@ -33,7 +34,8 @@ def socket_folder(home: Path, part: str, *, user: User | None = None) -> Path:
     uid = user.uid if user else os.geteuid()
     digest = hashlib.sha256(f"{uid}:{home.resolve()}:{part}".encode()).hexdigest()[:16]
     folder = _parent() / f"scopebook-{digest}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
     if user and _is_ours(folder, os.geteuid()):
         os.chown(folder, user.uid, user.gid)
     if not _is_ours(folder, uid):

@@ -68,7 +68,7 @@ class Watched:
                 f"the start; {self.part.log} ends with: {last_line(self.part.log)}"
             )
         pause_s = min(_FIRST_PAUSE_S * 2**self.short_lives, _LONGEST_PAUSE_S)
-        log.warning("The %s died; it starts again in %.1f s.", self.part.name, pause_s)
+        log.warning("%s died; starting again in %.1f s.", self.part.name, pause_s)
         self.again_at = time.monotonic() + pause_s
 
     def _start_again(self) -> None:
@@ -76,6 +76,6 @@ class Watched:
         try:
             self.part.start()
         except InstanceError as error:
-            log.warning("The %s did not start again: %s", self.part.name, error)
+            log.warning("%s did not start again: %s", self.part.name, error)
             self._plan(0.0)
         self.started = time.monotonic()

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scopebook.errors import InvalidInputError, NotFoundError
+from scopebook.errors import HubError, InvalidInputError, NotFoundError
 from scopebook.hub.cards import Card, read_card
 from scopebook.hub.files import Progress, fetch
 from scopebook.hub.listing import Hub, Listing, look_up
+from scopebook.hub.refusals import ELSEWHERE
 from scopebook.release_names import (
     ReleaseName,
     layer_file,
@@ -26,6 +27,7 @@ _MODEL_FILE = re.compile(
     r"|chat_template|preprocessor_config)\.json|merges\.txt|tokenizer\.model|chat_template\.jinja"
     r"|model[^/]*\.safetensors(\.index\.json)?"
 )
+_WEIGHTS = re.compile(r"model[^/]*\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,8 @@ def download_model(
         return DownloadedModel(str(folder), None, folder, read_card(folder))
     hub = hub or Hub()
     listing = look_up(model.strip(), revision=revision, hub=hub)
+    if not listing.reachable:
+        _check_is_cached(listing, ["config.json", "tokenizer.json"])
     _check_is_model(listing.repo_id, listing.sizes)
     wanted = [f for f in listing.sizes if _MODEL_FILE.fullmatch(f) or _ABOUT.fullmatch(f)]
     paths = fetch(listing, wanted, hub, progress)
@@ -152,9 +156,11 @@ def release_repo_id(release: str) -> str:
 
 def chosen_layers(listing: Listing, layers: Sequence[int] | None) -> list[int]:
     """Return the layers to take, all of a repository if none are named."""
-    if listing.reachable:
-        return _only_held(layers, listing.sizes, listing.repo_id)
-    return _only_held(layers, listing.sizes, f"the local cache of {listing.repo_id}")
+    if not listing.reachable:
+        known = published_release(listing.repo_id)
+        wanted = layers or (range(known.layer_count) if known else [])
+        _check_is_cached(listing, [layer_file(layer) for layer in wanted])
+    return _only_held(layers, listing.sizes, listing.repo_id)
 
 
 def layers_in(folder: Path, layers: Sequence[int] | None) -> list[LayerFile]:
@@ -195,17 +201,26 @@ def spans(layers: Sequence[int]) -> str:
     return ", ".join("-".join(map(str, span)) for span in found)
 
 
+def _check_is_cached(listing: Listing, files: Iterable[str]) -> None:
+    absent = [file for file in files if file not in listing.sizes]
+    if absent:
+        raise HubError(
+            f"{absent[0]} of {listing.repo_id} is not in the local cache and the hub cannot be "
+            f"asked: unset HF_HUB_OFFLINE, {ELSEWHERE}."
+        )
+
+
 def _check_is_model(source: str, files: Iterable[str]) -> None:
     held = set(files)
     for wanted, found in {
         "config.json": "config.json" in held,
-        "safetensors": any(re.fullmatch(r"model[^/]*\.safetensors", file) for file in held),
+        "model.safetensors": any(_WEIGHTS.fullmatch(file) for file in held),
         "tokenizer": bool(held & {"tokenizer.json", "vocab.json", "tokenizer.model"}),
     }.items():
         if not found:
             raise InvalidInputError(
                 f"{source} has no {wanted}: give a model with config.json, a tokenizer and "
-                "model.safetensors."
+                "weights as safetensors."
             )
 
 

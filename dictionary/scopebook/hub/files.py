@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import os
 import re
 import shutil
 from collections.abc import Callable, Sequence
@@ -9,12 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-from huggingface_hub.file_download import HfFileMetadata, http_get
-from huggingface_hub.utils import build_hf_headers
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub.file_download import http_get
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from scopebook.errors import HubError, UnavailableError
-from scopebook.hub.listing import Hub, Listing, repo_cache
+from scopebook.hub.listing import Hub, Listing, cached_file, remember_commit, repo_cache
 from scopebook.hub.refusals import hub_refusals
 
 # Called with the bytes done and the bytes in all; also from a download's own threads.
@@ -29,8 +30,8 @@ def fetch(
     listing: Listing, files: Sequence[str], hub: Hub, progress: Progress | None
 ) -> dict[str, Path]:
     """Return where each file lies, fetching what is not here; `progress` counts all of them."""
-    snapshot = repo_cache(listing.repo_id, hub) / "snapshots" / listing.revision
-    missing = [file for file in files if not (snapshot / file).exists()]
+    paths = {file: cached_file(listing, file, hub) for file in files}
+    missing = [file for file, path in paths.items() if not path.exists()]
     total = sum(listing.sizes[file] for file in files)
     done = total - sum(listing.sizes[file] for file in missing)
     check_free_space(hub.cache, total - done, f"the download of {listing.repo_id}")
@@ -41,7 +42,9 @@ def fetch(
             _fetch_file(listing, file, hub, partial(_report_more, report, done, total))
         done += listing.sizes[file]
         report(done, total)
-    return {file: snapshot / file for file in files}
+    with hub_refusals(listing.repo_id, hub.endpoint):
+        remember_commit(listing, hub)
+    return paths
 
 
 def check_free_space(folder: Path, needed_bytes: int, what: str) -> None:
@@ -74,8 +77,14 @@ def _fetch_file(listing: Listing, file: str, hub: Hub, report: Callable[[int], N
     if listing.sizes[file] >= _RESUMED_FROM_BYTES:
         url = hf_hub_url(listing.repo_id, file, revision=listing.revision, endpoint=hub.endpoint)
         metadata = get_hf_file_metadata(url, token=hub.token, endpoint=hub.endpoint)
-        if metadata.xet_file_data is None and _SHA256.fullmatch(metadata.etag or ""):
-            _fetch_resumable(url, metadata, repo_cache(listing.repo_id, hub) / "blobs", hub, bar)
+        plain = metadata.xet_file_data is None or constants.HF_HUB_DISABLE_XET
+        if plain and _SHA256.fullmatch(metadata.etag or ""):
+            blob = repo_cache(listing.repo_id, hub) / "blobs" / str(metadata.etag)
+            if not _fetch_resumable(url, metadata.size, blob, hub, bar):
+                raise HubError(
+                    f"{file} of {listing.repo_id} changed or was damaged while it was fetched: "
+                    "try again."
+                )
     hf_hub_download(
         listing.repo_id,
         file,
@@ -88,33 +97,36 @@ def _fetch_file(listing: Listing, file: str, hub: Hub, report: Callable[[int], N
 
 
 def _fetch_resumable(
-    url: str, metadata: HfFileMetadata, blobs: Path, hub: Hub, bar: type[Any]
-) -> None:
-    """Complete `blobs/<sha256>`, going on where an earlier process stopped."""
-    blob = blobs / str(metadata.etag)
-    half = blobs / f"{metadata.etag}.half"
-    if blob.exists():
-        return
-    blobs.mkdir(parents=True, exist_ok=True)
+    url: str, size_bytes: int | None, blob: Path, hub: Hub, bar: type[Any]
+) -> bool:
+    """Complete a blob, going on where an earlier process stopped; false if its hash is wrong."""
+    half = blob.with_name(f"{blob.name}.half")
+    blob.parent.mkdir(parents=True, exist_ok=True)
     with half.open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return  # another process is at it; huggingface_hub's own download needs no lock
-        had = file.tell()
+            return True  # another process is at it; huggingface_hub's own download needs no lock
+        if blob.exists():  # also if another ended just now and `file` has become the blob
+            half.unlink(missing_ok=True)
+            return True
+        if size_bytes is not None and file.tell() > size_bytes:
+            file.truncate(0)
         http_get(
             url,
             file,
-            resume_size=had,
+            resume_size=file.seek(0, os.SEEK_END),
             headers=build_hf_headers(token=hub.token),
-            expected_size=metadata.size,
+            expected_size=size_bytes,
             tqdm_class=bar,
         )
         file.flush()
-        if had and _file_sha256(half) != metadata.etag:
+        whole = _file_sha256(half) == blob.name
+        if whole:
+            half.replace(blob)
+        else:
             half.unlink()
-            raise HubError(f"{url} changed or was damaged while it was fetched: try again.")
-        half.replace(blob)
+        return whole
 
 
 def _file_sha256(path: Path) -> str:

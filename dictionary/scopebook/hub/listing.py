@@ -47,6 +47,7 @@ class Listing:
     """What a repository holds at one commit; `reachable` is false if only the cache said so."""
 
     repo_id: str
+    branch: str
     revision: str
     sizes: dict[str, int]
     sha256: dict[str, str]
@@ -75,10 +76,12 @@ def look_up(repo_id: str, *, revision: str | None = None, hub: Hub) -> Listing:
                 raise
             return cached
         commit = str(info.sha)
+        if not _COMMIT.fullmatch(commit):
+            raise ValueError(commit)  # it becomes part of a path
         files = info.siblings or []
-    _remember_commit(repo_id, revision, commit, hub)
     return Listing(
         repo_id=repo_id,
+        branch=revision or constants.DEFAULT_REVISION,
         revision=commit,
         sizes={file.rfilename: file.size or 0 for file in files},
         sha256={file.rfilename: file.lfs.sha256 for file in files if file.lfs},
@@ -86,28 +89,33 @@ def look_up(repo_id: str, *, revision: str | None = None, hub: Hub) -> Listing:
     )
 
 
+def cached_file(listing: Listing, file: str, hub: Hub) -> Path:
+    """Return where a file lies once it was fetched."""
+    return repo_cache(listing.repo_id, hub) / "snapshots" / listing.revision / file
+
+
 def repo_cache(repo_id: str, hub: Hub) -> Path:
     """Return a repository's folder in the cache."""
     return hub.cache / repo_folder_name(repo_id=repo_id, repo_type="model")
 
 
-def _remember_commit(repo_id: str, revision: str | None, commit: str, hub: Hub) -> None:
+def remember_commit(listing: Listing, hub: Hub) -> None:
     """Note what a branch pointed at, as every Hugging Face tool does, for use without the hub."""
-    if revision != commit:
-        ref = repo_cache(repo_id, hub) / "refs" / (revision or constants.DEFAULT_REVISION)
+    if listing.reachable and listing.branch != listing.revision:
+        ref = repo_cache(listing.repo_id, hub) / "refs" / listing.branch
         ref.parent.mkdir(parents=True, exist_ok=True)
-        ref.write_text(commit)
+        ref.write_text(listing.revision)
 
 
 def _cached_listing(repo_id: str, revision: str | None, hub: Hub) -> Listing | None:
     cache = repo_cache(repo_id, hub)
-    commit = revision or constants.DEFAULT_REVISION
+    branch = commit = revision or constants.DEFAULT_REVISION
     if not _COMMIT.fullmatch(commit):
-        ref = cache / "refs" / commit
+        ref = cache / "refs" / branch
         commit = ref.read_text().strip() if ref.is_file() else ""
     snapshot = cache / "snapshots" / commit
     if not commit or not snapshot.is_dir():
         return None
     files = [path for path in snapshot.rglob("*") if path.is_file()]
     sizes = {path.relative_to(snapshot).as_posix(): path.stat().st_size for path in files}
-    return Listing(repo_id, commit, sizes, sha256={}, reachable=False)
+    return Listing(repo_id, branch, commit, sizes, sha256={}, reachable=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from scopebook.errors import HubError, InvalidInputError
 from scopebook.hub.download import chosen_layers, layers_in, local_folder, release_repo_id, spans
 from scopebook.hub.files import size_text
-from scopebook.hub.listing import Hub, look_up
+from scopebook.hub.listing import Hub, cached_file, look_up
 from scopebook.release_names import (
     PublishedRelease,
     layer_file,
@@ -28,17 +28,19 @@ _PARAMETERS = re.compile(r"-([0-9]+(?:\.[0-9]+)?)([MB])(?![A-Za-z0-9])")
 
 @dataclass(frozen=True)
 class PlannedFile:
-    """One layer's checkpoint."""
+    """One layer's checkpoint; `here` if it need not be downloaded."""
 
     name: str
     layer: int
     size_bytes: int
+    here: bool
 
 
 @dataclass(frozen=True)
 class DownloadPlan:
     """What adding a release takes; `exact` if the sizes are the hub's and not computed.
 
+    `disk_bytes` is the download and the converted copy of all files; the model comes on top.
     `convert_bytes` is the peak memory of converting one layer, `run_bytes` the memory (of the GPU
     or the machine) for the model in bfloat16, these layers' SAEs in float32 and a batch.
     """
@@ -49,22 +51,19 @@ class DownloadPlan:
     files: tuple[PlannedFile, ...]
     download_bytes: int
     converted_bytes: int
+    disk_bytes: int
     convert_bytes: int
     model_bytes: int
     run_bytes: int
     exact: bool
 
-    @property
-    def disk_bytes(self) -> int:
-        """The download and the converted copy of it; the model comes on top."""
-        return self.download_bytes + self.converted_bytes
-
     def __str__(self) -> str:
         about = "" if self.exact else "about "
         layers = spans([file.layer for file in self.files])
+        noun = "layer" if len(self.files) == 1 else "layers"
         model = f" beside {self.base_model}" if self.model_bytes else " without the model"
         return (
-            f"{self.release}, layers {layers}: {about}{size_text(self.download_bytes)} to "
+            f"{self.release}, {noun} {layers}: {about}{size_text(self.download_bytes)} to "
             f"download, {about}{size_text(self.disk_bytes)} on disk with the converted copy, "
             f"{size_text(self.convert_bytes)} of memory to convert, about "
             f"{size_text(self.run_bytes)} of memory to run{model}."
@@ -82,32 +81,38 @@ def plan_download(
     """Return what the layers of a release (all, if none are named) will take.
 
     Sizes come from the hub; where it cannot be reached, or is not to be asked, they are computed
-    from the shapes of the published releases. Nothing is downloaded or written but the note which
-    commit the hub named.
+    from the shapes of the published releases. Nothing is downloaded or written.
     """
     name = parse_release_name(release)
     folder = local_folder(release)
     if folder is not None:
         held = layers_in(folder, layers)
-        files = [PlannedFile(file.path.name, file.layer, file.size_bytes) for file in held]
-        return _plan(release, name.base_model, None, files, download=False, exact=True)
+        files = [
+            PlannedFile(file.path.name, file.layer, file.size_bytes, here=True) for file in held
+        ]
+        return _plan(str(folder), name.base_model, None, files, exact=True)
+    hub = hub or Hub()
     known = published_release(release)
     try:
         if not ask_hub:
             raise HubError(f"{release} is not among the published releases: ask the hub for it.")
-        listing = look_up(release_repo_id(release), revision=revision, hub=hub or Hub())
+        listing = look_up(release_repo_id(release), revision=revision, hub=hub)
+        chosen = chosen_layers(listing, layers)
     except HubError:
         if known is None:
             raise
         files = _computed_files(known, layers)
-        return _plan(known.repo_id, name.base_model, None, files, download=True, exact=False)
+        return _plan(known.repo_id, name.base_model, None, files, exact=False)
     files = [
-        PlannedFile(layer_file(layer), layer, listing.sizes[layer_file(layer)])
-        for layer in chosen_layers(listing, layers)
+        PlannedFile(
+            layer_file(layer),
+            layer,
+            listing.sizes[layer_file(layer)],
+            here=cached_file(listing, layer_file(layer), hub).exists(),
+        )
+        for layer in chosen
     ]
-    return _plan(
-        listing.repo_id, name.base_model, listing.revision, files, download=True, exact=True
-    )
+    return _plan(listing.repo_id, name.base_model, listing.revision, files, exact=True)
 
 
 def sae_bytes(d_sae: int, d_model: int) -> int:
@@ -132,7 +137,7 @@ def _computed_files(known: PublishedRelease, layers: Sequence[int] | None) -> li
             f"{known.repo_id} has no layer {beyond[0]}: expected 0 to {known.layer_count - 1}."
         )
     size_bytes = sae_bytes(known.width, known.d_model)
-    return [PlannedFile(layer_file(layer), layer, size_bytes) for layer in chosen]
+    return [PlannedFile(layer_file(layer), layer, size_bytes, here=False) for layer in chosen]
 
 
 def _plan(
@@ -141,10 +146,10 @@ def _plan(
     revision: str | None,
     files: Sequence[PlannedFile],
     *,
-    download: bool,
     exact: bool,
 ) -> DownloadPlan:
     """Published files are in float32, so that a converted copy is as large as its source."""
+    download = sum(file.size_bytes for file in files if not file.here)
     converted = sum(file.size_bytes for file in files)
     model = nominal_model_bytes(base_model)
     return DownloadPlan(
@@ -152,8 +157,9 @@ def _plan(
         base_model=base_model,
         revision=revision,
         files=tuple(files),
-        download_bytes=converted if download else 0,
+        download_bytes=download,
         converted_bytes=converted,
+        disk_bytes=download + converted,
         convert_bytes=max((file.size_bytes for file in files), default=0) + _CONVERT_BYTES,
         model_bytes=model,
         run_bytes=model + converted + _RUN_BYTES,

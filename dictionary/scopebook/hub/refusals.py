@@ -36,6 +36,13 @@ def hub_refusals(repo_id: str, endpoint: str | None, file: str | None = None) ->
         raise InvalidInputError(
             f"{shown(repo_id)} is not a repository id: expected owner/name or the path of a folder."
         ) from error
+    except LocalEntryNotFoundError as error:
+        # What huggingface_hub says when the hub's answer was no file; the answer is its cause.
+        if isinstance(error.__cause__, HfHubHTTPError):
+            raise _answered(error.__cause__, repo_id, endpoint_shown(endpoint), file) from error
+        raise _not_answered(
+            error.__cause__ or error, repo_id, endpoint_shown(endpoint), file
+        ) from error
     except HfHubHTTPError as error:
         raise _answered(error, repo_id, endpoint_shown(endpoint), file) from error
     except (httpx2.HTTPError, OSError, RuntimeError) as error:
@@ -57,6 +64,7 @@ def _answered(
     error: HfHubHTTPError, repo_id: str, endpoint: str, file: str | None
 ) -> ScopebookError:
     status = error.response.status_code
+    wanted = f"{file} of {repo_id}" if file else repo_id
     match error:
         case GatedRepoError():
             return HubError(
@@ -64,7 +72,7 @@ def _answered(
                 "a token of that account."
             )
         case RemoteEntryNotFoundError():
-            return NotFoundError(f"{repo_id} has no file {file} at {endpoint}: check the layer.")
+            return _no_file(repo_id, endpoint, file)
         case RevisionNotFoundError():
             return NotFoundError(
                 f"{repo_id} has no such revision at {endpoint}: give a branch, a tag or a commit."
@@ -74,6 +82,8 @@ def _answered(
                 f"{repo_id} does not exist at {endpoint} or is private: check the name, or set "
                 "HF_TOKEN to a token that may read it."
             )
+    if status == 404:
+        return _no_file(repo_id, endpoint, file)
     if status in (401, 403):
         return HubError(
             f"{endpoint} does not let you read {repo_id} ({status}): set HF_TOKEN to a valid "
@@ -81,13 +91,17 @@ def _answered(
         )
     if status == 429:
         return HubError(f"{endpoint} asks to slow down (429): wait some minutes, or set HF_TOKEN.")
-    return HubError(
-        f"{endpoint} answered {status} for {file or repo_id}: try later, or {ELSEWHERE}."
+    return HubError(f"{endpoint} answered {status} for {wanted}: try later, or {ELSEWHERE}.")
+
+
+def _no_file(repo_id: str, endpoint: str, file: str | None) -> NotFoundError:
+    return NotFoundError(
+        f"{endpoint} has no {file or 'such page'} of {repo_id}: check the name, or {ELSEWHERE}."
     )
 
 
 def _not_answered(
-    error: Exception, repo_id: str, endpoint: str, file: str | None
+    error: BaseException, repo_id: str, endpoint: str, file: str | None
 ) -> ScopebookError:
     wanted = f"{file} of {repo_id}" if file else repo_id
     if isinstance(error, OfflineModeIsEnabled | LocalEntryNotFoundError):

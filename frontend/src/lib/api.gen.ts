@@ -11,7 +11,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Health */
+        /**
+         * Health
+         * @description Answer once the database does.
+         */
         get: operations["health_api_health_get"];
         put?: never;
         post?: never;
@@ -28,76 +31,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Status */
+        /**
+         * Status
+         * @description Say what this instance holds and does.
+         */
         get: operations["status_api_status_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/releases": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Releases */
-        get: operations["releases_api_releases_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/corpora": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Corpora */
-        get: operations["corpora_api_corpora_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/features": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Features */
-        get: operations["features_api_features_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/features/{model}/{source}/{index}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Feature */
-        get: operations["feature_api_features__model___source___index__get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -113,8 +51,91 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Search */
+        /**
+         * Search
+         * @description Find features whose labels mean or say what was asked, best first.
+         */
         get: operations["search_api_search_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/features": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Browse
+         * @description List features; by density or largest activation, those never collected are left out.
+         */
+        get: operations["browse_api_features_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/features/{model}/{source}/{index}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read
+         * @description Return everything known of one feature.
+         */
+        get: operations["read_api_features__model___source___index__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/releases": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Browse
+         * @description List all releases with their layers.
+         */
+        get: operations["browse_api_releases_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/corpora": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Browse
+         * @description List all corpora.
+         */
+        get: operations["browse_api_corpora_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -130,8 +151,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Jobs */
-        get: operations["jobs_api_jobs_get"];
+        /**
+         * Browse
+         * @description List jobs, newest first, without their steps.
+         */
+        get: operations["browse_api_jobs_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -147,8 +171,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Events */
-        get: operations["events_api_jobs_events_get"];
+        /**
+         * Watch All
+         * @description Stream every job that changes, as server-sent events; never ends.
+         */
+        get: operations["watch_all_api_jobs_events_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -157,15 +184,18 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/jobs/{id}": {
+    "/api/jobs/{job_id}": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** Job */
-        get: operations["job_api_jobs__id__get"];
+        /**
+         * Read
+         * @description Return one job with its steps.
+         */
+        get: operations["read_api_jobs__job_id__get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -174,15 +204,18 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/jobs/{id}/events": {
+    "/api/jobs/{job_id}/events": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** Job Events */
-        get: operations["job_events_api_jobs__id__events_get"];
+        /**
+         * Watch
+         * @description Stream one job as it changes; ends with the job.
+         */
+        get: operations["watch_api_jobs__job_id__events_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -191,7 +224,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/jobs/{id}/cancel": {
+    "/api/jobs/{job_id}/cancel": {
         parameters: {
             query?: never;
             header?: never;
@@ -200,15 +233,18 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Cancel */
-        post: operations["cancel_api_jobs__id__cancel_post"];
+        /**
+         * Cancel
+         * @description Cancel what is queued and stop what runs.
+         */
+        post: operations["cancel_api_jobs__job_id__cancel_post"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/api/jobs/{id}/retry": {
+    "/api/jobs/{job_id}/retry": {
         parameters: {
             query?: never;
             header?: never;
@@ -217,8 +253,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Retry */
-        post: operations["retry_api_jobs__id__retry_post"];
+        /**
+         * Retry
+         * @description Do a job's failed and cancelled steps again.
+         */
+        post: operations["retry_api_jobs__job_id__retry_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -234,8 +273,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Runs */
-        post: operations["runs_api_runs_post"];
+        /**
+         * Collect
+         * @description Collect the evidence of a release's features over a corpus, as a job.
+         */
+        post: operations["collect_api_runs_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -907,7 +949,9 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": {
+                        [key: string]: string;
+                    };
                 };
             };
         };
@@ -932,122 +976,16 @@ export interface operations {
             };
         };
     };
-    releases_api_releases_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Page_ReleaseRead_"];
-                };
-            };
-        };
-    };
-    corpora_api_corpora_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Page_CorpusRead_"];
-                };
-            };
-        };
-    };
-    features_api_features_get: {
-        parameters: {
-            query?: {
-                release?: string | null;
-                layer?: number | null;
-                flag?: string | null;
-                sort?: "index" | "density" | "max" | "label";
-                cursor?: string | null;
-                limit?: number;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Page_FeatureSummary_"];
-                };
-            };
-            /** @description Validation Error */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
-                };
-            };
-        };
-    };
-    feature_api_features__model___source___index__get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                model: string;
-                source: string;
-                index: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FeatureRead"];
-                };
-            };
-            /** @description Validation Error */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
-                };
-            };
-        };
-    };
     search_api_search_get: {
         parameters: {
             query: {
+                /** @description A concept, words of a label, or a feature's id. */
                 q: string;
                 release?: string | null;
-                layer?: number | null;
+                layer?: number[] | null;
+                /** @description Items on a page. */
                 limit?: number;
+                /** @description `next` of the page before. */
                 cursor?: string | null;
                 preview?: boolean;
             };
@@ -1077,12 +1015,127 @@ export interface operations {
             };
         };
     };
-    jobs_api_jobs_get: {
+    browse_api_features_get: {
         parameters: {
             query?: {
-                state?: string | null;
-                cursor?: string | null;
+                release?: string | null;
+                layer?: number | null;
+                flag?: string | null;
+                sort?: "index" | "density" | "max";
+                /** @description Items on a page. */
                 limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string | null;
+                preview?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_FeatureSummary_"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    read_api_features__model___source___index__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model: string;
+                /** @description `{layer}-{set}`. */
+                source: string;
+                index: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FeatureRead"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    browse_api_releases_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ReleaseRead_"];
+                };
+            };
+        };
+    };
+    browse_api_corpora_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_CorpusRead_"];
+                };
+            };
+        };
+    };
+    browse_api_jobs_get: {
+        parameters: {
+            query?: {
+                state?: ("queued" | "running" | "done" | "failed" | "cancelling" | "cancelled") | null;
+                /** @description Items on a page. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string | null;
             };
             header?: never;
             path?: never;
@@ -1110,7 +1163,7 @@ export interface operations {
             };
         };
     };
-    events_api_jobs_events_get: {
+    watch_all_api_jobs_events_get: {
         parameters: {
             query?: never;
             header?: never;
@@ -1124,18 +1177,16 @@ export interface operations {
                 headers: {
                     [name: string]: unknown;
                 };
-                content: {
-                    "application/json": unknown;
-                };
+                content?: never;
             };
         };
     };
-    job_api_jobs__id__get: {
+    read_api_jobs__job_id__get: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                id: number;
+                job_id: number;
             };
             cookie?: never;
         };
@@ -1161,12 +1212,12 @@ export interface operations {
             };
         };
     };
-    job_events_api_jobs__id__events_get: {
+    watch_api_jobs__job_id__events_get: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                id: number;
+                job_id: number;
             };
             cookie?: never;
         };
@@ -1177,9 +1228,7 @@ export interface operations {
                 headers: {
                     [name: string]: unknown;
                 };
-                content: {
-                    "application/json": unknown;
-                };
+                content?: never;
             };
             /** @description Validation Error */
             422: {
@@ -1192,43 +1241,12 @@ export interface operations {
             };
         };
     };
-    cancel_api_jobs__id__cancel_post: {
+    cancel_api_jobs__job_id__cancel_post: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["JobRead"];
-                };
-            };
-            /** @description Validation Error */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
-                };
-            };
-        };
-    };
-    retry_api_jobs__id__retry_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: number;
+                job_id: number;
             };
             cookie?: never;
         };
@@ -1254,7 +1272,38 @@ export interface operations {
             };
         };
     };
-    runs_api_runs_post: {
+    retry_api_jobs__job_id__retry_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobRead"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    collect_api_runs_post: {
         parameters: {
             query?: never;
             header?: never;

@@ -2,9 +2,10 @@
 
 export const FLAGS: Record<string, string> = {
   dead: "It never fired on the corpus of the current run, so nothing can be said about its meaning.",
-  dense: "It fires on a large share of all tokens; such features seldom have one meaning.",
-  rare: "It fired on very few tokens, so its statistics and its label rest on little evidence.",
-  token: "Nearly all of its activation falls on one token, so it may only recognise that token.",
+  dense: "It fires on more than a tenth of all tokens; such features seldom have one meaning.",
+  token: "At least 90 % of its activation falls on one token, so it may only recognise that token.",
+  position:
+    "At least 90 % of its firings are at one place of the context, so it may only tell where a text starts.",
 };
 
 export function explainFlag(flag: string): string {
@@ -21,12 +22,3 @@ export const ORIGINS = {
   person: { word: "person", sentence: "Written by a person." },
   import: { word: "imported", sentence: "Taken over from another dictionary." },
 } as const;
-
-/** The names of languages as pages say them; unknown codes stay codes. */
-export function languageName(code: string): string {
-  try {
-    return new Intl.DisplayNames("en", { type: "language" }).of(code) ?? code;
-  } catch {
-    return code;
-  }
-}

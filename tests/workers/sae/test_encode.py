@@ -2,11 +2,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
+from torch.testing import assert_close
+
 from scopebook.errors import InvalidInputError
 from scopebook_workers.sae.encode import decode, encode, stable_topk
 from scopebook_workers.sae.weights import TopKSae
-from torch import Tensor
-from torch.testing import assert_close
 
 
 def random_sae(d_sae: int = 96, d_model: int = 16, k: int = 7, *, bias: float = 0.0) -> TopKSae:

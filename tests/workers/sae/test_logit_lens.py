@@ -1,9 +1,10 @@
 import pytest
 import torch
-from scopebook_workers.sae.logit_lens import decoder_norms, logit_lens, nearest_directions
 from torch import Tensor
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 from transformers.models.qwen3_5.modeling_qwen3_5 import Qwen3_5RMSNorm
+
+from scopebook_workers.sae.logit_lens import decoder_norms, logit_lens, nearest_directions
 
 D_MODEL, D_SAE, VOCAB = 16, 40, 90
 

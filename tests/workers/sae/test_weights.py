@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.testing import assert_close
+
+from qwen_scope_files import qwen_scope_entries, write_layer
 from scopebook.errors import CheckpointError, ConflictError
 from scopebook_workers.sae.weights import (
     TopKSae,
@@ -14,9 +17,6 @@ from scopebook_workers.sae.weights import (
     read_converted,
     read_qwen_scope,
 )
-from torch.testing import assert_close
-
-from tests.qwen_scope_files import qwen_scope_entries, write_layer
 
 D_SAE, D_MODEL, K = 64, 12, 5
 

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from qwen_scope_files import write_layer
 from scopebook.errors import UnavailableError
 from scopebook_workers.sae.weights import convert, read_converted, read_qwen_scope
-
-from tests.qwen_scope_files import write_layer
 
 D_SAE, D_MODEL, K = 64, 12, 5
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from scopebook.errors import CheckpointError
-from scopebook_workers.sae.weights import convert, read_qwen_scope
 from torch import Tensor
 
-from tests.qwen_scope_files import qwen_scope_entries, write_layer
+from qwen_scope_files import qwen_scope_entries, write_layer
+from scopebook.errors import CheckpointError
+from scopebook_workers.sae.weights import convert, read_qwen_scope
 
 D_SAE, D_MODEL, K = 64, 12, 5
 

@@ -5,8 +5,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.cluster.hierarchy import cophenet, linkage
 from scipy.sparse import csr_matrix
+from scipy.spatial.distance import squareform
 from sklearn.utils.extmath import randomized_svd
 
 #: Terms the vectors know; rarer ones tell windows apart only by chance.
@@ -74,36 +75,40 @@ def _distinct(windows: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
     return np.concatenate([np.empty(0, np.int32), *parts])
 
 
-def tree_of(vectors: Vectors) -> NDArray[np.float64]:
-    """Return the average-link tree over cosine distances of unit vectors."""
+def joining_distances(vectors: Vectors) -> NDArray[np.float32]:
+    """Return for each pair of unit vectors the distance at which average link joins them."""
+    if len(vectors) < 2:
+        return np.zeros((len(vectors), len(vectors)), dtype=np.float32)
     distances = np.clip(1 - vectors @ vectors.T, 0, None)
     upper = np.triu_indices(len(vectors), k=1)
-    tree: NDArray[np.float64] = linkage(distances[upper].astype(np.float64), method="average")
-    return tree
+    tree = linkage(distances[upper].astype(np.float64), method="average")
+    joined: NDArray[np.float32] = squareform(cophenet(tree)).astype(np.float32)
+    return joined
 
 
-def cut(tree: NDArray[np.float64], threshold: float) -> NDArray[np.int64]:
+def cut(joined: NDArray[np.float32], threshold: float) -> NDArray[np.int64]:
     """Return each window's cluster, 0 the largest, and -1 for those in no sense.
 
     One cluster that is large enough, or none, means that the feature has one sense: all are in it.
     """
-    n = len(tree) + 1
-    flat = fcluster(tree, threshold, criterion="distance")
-    sizes = np.bincount(flat)
+    n = len(joined)
+    first = (joined <= threshold).argmax(axis=1)  # the first member stands for its cluster
+    sizes = np.bincount(first, minlength=n)
     large = np.flatnonzero(sizes >= max(MIN_WINDOWS, MIN_SHARE * n))
-    large = large[np.argsort(-sizes[large], kind="stable")][:MAX_SENSES]
     if len(large) < 2:
         return np.zeros(n, dtype=np.int64)
-    place = np.full(len(sizes), -1, dtype=np.int64)
+    large = large[np.argsort(-sizes[large], kind="stable")][:MAX_SENSES]
+    place = np.full(n, -1, dtype=np.int64)
     place[large] = np.arange(len(large))
-    return place[flat]
+    placed: NDArray[np.int64] = place[first]
+    return placed
 
 
 #: Where nothing can be calibrated: too few features, or too few examples.
 DEFAULT_THRESHOLD: Final = 0.85
-FEATURES = 200
+FEATURES = 150
 MIN_EXAMPLES = 8
-_GRID: Final = np.linspace(0.30, 1.0, 57)
+_GRID: Final = np.linspace(0.30, 1.0, 36)
 
 
 def calibrate(features: Sequence[Vectors], *, seed: int = 0) -> float | None:
@@ -123,7 +128,7 @@ def calibrate(features: Sequence[Vectors], *, seed: int = 0) -> float | None:
     for number, vectors in enumerate(usable):
         other = usable[(number + int(rng.integers(1, len(usable)))) % len(usable)]
         union, truth = _union(vectors, other, rng)
-        single, mixed = tree_of(vectors), tree_of(union)
+        single, mixed = joining_distances(vectors), joining_distances(union)
         for i, threshold in enumerate(_GRID):
             kept[i] += cut(single, threshold).max() == 0
             parted[i] += agreement(cut(mixed, threshold), truth)
@@ -144,7 +149,7 @@ def _union(
 
 
 def agreement(found: NDArray[np.int64], truth: NDArray[np.int64]) -> float:
-    """Return the adjusted Rand index of two partitions; 1 when they are equal, about 0 by chance."""
+    """Return the adjusted Rand index of two partitions: 1 when equal, about 0 by chance."""
     table = np.zeros((found.max() + 2, truth.max() + 1))
     np.add.at(table, (found + 1, truth), 1)
 

@@ -101,7 +101,7 @@ class KeywordLabeler:
     def _senses(self, windows: Sequence[Window]) -> list[list[int]]:
         if len(windows) < 2 * clusters.MIN_WINDOWS:
             return [list(range(len(windows)))]
-        placed = clusters.cut(clusters.tree_of(self._embed(windows)), self.threshold)
+        placed = clusters.cut(clusters.joining_distances(self._embed(windows)), self.threshold)
         return [np.flatnonzero(placed == sense).tolist() for sense in range(placed.max() + 1)]
 
     def _find(

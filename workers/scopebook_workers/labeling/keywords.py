@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scopebook_workers.labeling.characters import SPACELESS, script_of
+from scopebook_workers.labeling.characters import SPACELESS, legible, script_of
 from scopebook_workers.labeling.reading import Window
-from scopebook_workers.labeling.terms import Vocabulary
+from scopebook_workers.labeling.terms import LONGEST_WORD, Vocabulary
 
 #: A keyword occurs in so many windows at least, and so much oftener than in other features'.
 MIN_WINDOWS = 2
@@ -50,8 +50,10 @@ def keywords_of(
     frequent &= found / len(windows) >= MIN_LIFT * shares
     numbers, scores = numbers[frequent], presence[frequent] * np.log(1 / shares[frequent])
     order = np.argsort(-scores, kind="stable")[:_CANDIDATES]
-    spelt = [(_spelling(windows, int(numbers[i]), vocabulary), float(scores[i])) for i in order]
-    return _distinct(spelt)
+    folded = {vocabulary.spelling(int(numbers[i])): (int(numbers[i]), scores[i]) for i in order}
+    chosen = _distinct([(word, float(score)) for word, (_, score) in folded.items()])
+    spellings = _spellings(windows, [folded[word][0] for word in chosen], vocabulary)
+    return [legible(spelling, limit=LONGEST_WORD) for spelling in spellings]
 
 
 def _presence(
@@ -68,18 +70,31 @@ def _presence(
     activation = activation / max(float(activation.sum()), 1e-12)
     part = activation[places // size] * weight / (weight + _HALF)
     numbers, inverse = np.unique(places % size, return_inverse=True)
-    return numbers, np.bincount(inverse, part), np.bincount(inverse)
+    return (
+        numbers,
+        np.bincount(inverse, part).astype(np.float64),
+        np.bincount(inverse).astype(np.int64),
+    )
 
 
-def _spelling(windows: Sequence[Window], number: int, vocabulary: Vocabulary) -> str:
-    """Return the term as these windows write it most often."""
+def _spellings(
+    windows: Sequence[Window], numbers: Sequence[int], vocabulary: Vocabulary
+) -> list[str]:
+    """Return the terms as the first windows write them most often."""
     ids = np.concatenate([window.ids for window in windows[:12]])
-    same = ids[vocabulary.folds()[ids] == number]
-    return vocabulary.spelling(int(np.bincount(same).argmax()) if len(same) else number)
+    folded = vocabulary.folds()[ids]
+    spellings = []
+    for number in numbers:
+        same = ids[folded == number]
+        most = int(np.bincount(same - same.min()).argmax() + same.min()) if len(same) else number
+        spellings.append(vocabulary.spelling(most))
+    return spellings
 
 
 #: Characters that join words in Chinese and Japanese; an n-gram with one is seldom a word.
-_JOINERS = frozenset("的了是在和与或及有不这那个一为以于就也都而被把从到对中上下之其并可能会要请您你我")
+_JOINERS = frozenset(
+    "的了是在和与或及有不这那个一为以于就也都而被把从到对中上下之其并可能会要请您你我"
+)
 
 
 def _distinct(spelt: Sequence[tuple[str, float]]) -> list[str]:

@@ -171,9 +171,7 @@ def _guess_tongue(text: str, *, tongues: tuple[str, ...] | None) -> list[str]:
     words = _WORDS.findall(text.lower())
     if len(words) < 12:
         return []
-    hits = {
-        name: sum(map(STOP_WORDS[name].__contains__, words)) for name in tongues or STOP_WORDS
-    }
+    hits = {name: sum(map(STOP_WORDS[name].__contains__, words)) for name in tongues or STOP_WORDS}
     first, *others = sorted(hits, key=lambda name: -hits[name])
     if hits[first] < 0.1 * len(words) or (others and hits[first] < 1.2 * hits[others[0]]):
         return []

@@ -15,6 +15,7 @@ _KEPT = 50_000
 #: How much more a term counts that the feature fires on, and one beside the peak; `_NEAR` falls
 #: off over `_REACH` terms.
 _FIRING, _NEAR, _REACH = 8.0, 3.0, 6.0
+_BY_DISTANCE = (1 + _NEAR * np.exp(-np.arange(60) / _REACH)).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +52,7 @@ class Reader:
 
     def origin_shares(self) -> dict[str, float]:
         """Return each origin's share of the passages read."""
-        counts = Counter(
-            phrase for _, origin in self._read.values() for phrase in origin.phrases
-        )
+        counts = Counter(phrase for _, origin in self._read.values() for phrase in origin.phrases)
         return {phrase: count / len(self._read) for phrase, count in counts.items()}
 
     def window(self, firing: Firing) -> Window:
@@ -79,17 +78,18 @@ def _weights(terms: Terms, part: slice, firing: Firing) -> NDArray[np.float32]:
     """Return 1 for a term far from where the feature fires, more for one near or on it."""
     begins, ends = terms.begins[part], terms.ends[part]
     passage = firing.passage
-    peak = np.searchsorted(begins, passage.begins[firing.peak])
+    peak = begins.searchsorted(passage.begins[firing.peak])
     distance = np.abs(np.arange(len(begins)) - peak)
-    weights = 1 + _NEAR * np.exp(-distance / _REACH)
+    weights: NDArray[np.float32] = _BY_DISTANCE[np.minimum(distance, len(_BY_DISTANCE) - 1)]
     if len(firing.positions) and len(begins):
-        active_begins, active_ends = passage.begins[firing.positions], passage.ends[firing.positions]
-        nearest = np.searchsorted(active_ends, begins, side="right")
-        nearest = np.minimum(nearest, len(active_ends) - 1)
-        overlaps = (active_begins[nearest] < ends) & (active_ends[nearest] > begins)
-        shares = firing.activations / max(float(firing.activations.max()), 1e-12)
-        weights = weights + _FIRING * overlaps * shares[nearest]
-    return weights.astype(np.float32)
+        firing_begins = passage.begins[firing.positions]
+        firing_ends = passage.ends[firing.positions]
+        next_one = firing_ends.searchsorted(begins, side="right")
+        next_one[next_one == len(firing_ends)] = len(firing_ends) - 1
+        overlaps = (firing_begins[next_one] < ends) & (firing_ends[next_one] > begins)
+        shares = _FIRING / max(float(firing.activations.max()), 1e-12) * firing.activations
+        weights += overlaps * shares[next_one]
+    return weights
 
 
 def _firing_texts(firing: Firing) -> list[tuple[str, float]]:

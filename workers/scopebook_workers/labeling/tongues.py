@@ -92,9 +92,11 @@ CODE_MARKS: Final[dict[str, re.Pattern[str]]] = {
     for language, marks in {
         "Python": r"^\s*(?:def \w+\(|class \w+.*:$|import \w|from \S+ import|elif |@\w+$)"
         r"|\bself\b|\bNone\b|__\w+__|^\s*(?:if|for|while|with|try|else|except)\b.*:\s*$",
-        "C": r"#\s*(?:include|define|ifn?def|endif)\b|\b(?:struct|typedef|void|unsigned|sizeof|const)\b"
+        "C": r"#\s*(?:include|define|ifn?def|endif)\b"
+        r"|\b(?:struct|typedef|void|unsigned|sizeof|const)\b"
         r"|\w->\w|\bchar \*|\b(?:template|namespace)\b|\w::\w",
-        "JavaScript": r"\b(?:const|let|var) \w+ =|=>|===|\bfunction\s*\w*\(|\brequire\(|\bconsole\.",
+        "JavaScript": r"\b(?:const|let|var) \w+ =|=>|===|\bfunction\s*\w*\("
+        r"|\brequire\(|\bconsole\.",
         "Java": r"\b(?:public|private|protected) (?:static |final )*\w+|\bimport java|@Override",
         "Shell": r"^\s*(?:fi|done|esac|then)\b|;;|\$\(|\$\{|\[\[? |\belif \[|^#!.*sh\b|\blocal \w",
         "Perl": r"\bmy [$@%]|\$\w+->|=~|^\s*use \w+|\bsub \w+|@\{",

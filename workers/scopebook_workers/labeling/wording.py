@@ -153,8 +153,9 @@ def _items(findings: Findings) -> list[str]:
     for token in findings.tokens:
         bare = token.strip()
         key = bare.casefold()
-        whole = any(key == keyword.casefold() for keyword in findings.keywords)
-        listed.append(bare if whole or (bare.isalpha() and not bare.isascii()) else token_name(token))
+        bareword = any(key == keyword.casefold() for keyword in findings.keywords)
+        bareword |= bare.isalpha() and not bare.isascii()
+        listed.append(legible(bare) if bareword else token_name(token))
         seen.add(key)
     listed += [keyword for keyword in findings.keywords if keyword.casefold() not in seen]
     return listed

@@ -13,7 +13,7 @@ MODULE_OF: Final[dict[str, str]] = {
     jobs.TOKENISE_CORPUS: "scopebook_workers.tasks.corpus",
     jobs.PLAN_RUN: "scopebook_workers.tasks.runs",
     jobs.COLLECT_SHARD: "scopebook_workers.tasks.shards",
-    jobs.MERGE_SAE: "scopebook_workers.tasks.runs",
+    jobs.MERGE_SAE: "scopebook_workers.tasks.merge",
     jobs.LABEL_SAE: "scopebook_workers.tasks.label",
     jobs.EMBED_LABELS: "scopebook_workers.tasks.embed",
 }

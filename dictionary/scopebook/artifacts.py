@@ -1,0 +1,62 @@
+"""Files that steps leave for one another: whole or not there, in a folder or an object store."""
+
+import os
+import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import fsspec
+
+from scopebook.errors import UnavailableError
+from scopebook.settings import settings
+
+
+def write_artifact(name: str, write: Callable[[BinaryIO], None]) -> str:
+    """Let `write` fill the artifact of that name and return the name.
+
+    Nobody sees it before it is complete: in a folder it is renamed into place, and an object
+    store shows what was uploaded to its end.
+    """
+    try:
+        if _is_folder():
+            _write_file(Path(settings().artifacts) / name, write)
+        else:
+            with fsspec.open(f"{settings().artifacts}/{name}", "wb") as file:
+                write(file)
+    except OSError as error:
+        raise UnavailableError(
+            f"{name} could not be written to {settings().artifacts} ({error.strerror or error}); "
+            "free space there, then retry the job."
+        ) from error
+    return name
+
+
+def open_artifact(name: str) -> AbstractContextManager[BinaryIO]:
+    """Open an artifact for reading; only the parts that are asked for are read."""
+    url = f"{settings().artifacts}/{name}"
+    try:
+        return cast("AbstractContextManager[BinaryIO]", fsspec.open(url, "rb").open())
+    except OSError as error:
+        raise UnavailableError(
+            f"{url} cannot be read ({error.strerror or error}); bring it back, or collect again."
+        ) from error
+
+
+def _is_folder() -> bool:
+    return "://" not in settings().artifacts
+
+
+def _write_file(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with partial.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,84 @@
+"""What a running instance, or external servers, say for themselves."""
+
+from collections.abc import Callable
+
+import psutil
+from kombu import Connection
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from scopebook.db.migrate import revisions
+from scopebook.embedded.checks import Check
+from scopebook.embedded.folder import DataFolder, RunningInstance
+from scopebook.settings import Settings
+
+_ANSWER_S = 5
+
+
+def instance(settings: Settings) -> Check:
+    """Does an instance run for the data folder, and with which processes?"""
+    folder = DataFolder(settings.data_dir)
+    running, holder = folder.running(), folder.holder()
+    if running is None:
+        says = f"starting (pid {holder.pid})" if holder else "none runs for this folder"
+        return Check("Instance", "note", says, None if holder else "scopebook up")
+    where = running.api_url or "for commands only"
+    return Check("Instance", "fine", f"{where}, pid {running.pid}; {_children(running)}")
+
+
+def _children(running: RunningInstance) -> str:
+    try:
+        children = psutil.Process(running.pid).children()
+        names = [f"{child.name()} (pid {child.pid})" for child in children]
+    except psutil.Error:
+        return "its processes cannot be seen by this user"
+    return ", ".join(names) or "no processes of its own"
+
+
+def database(settings: Settings) -> Check:
+    """Does the database answer, and has it all migrations?"""
+    running = DataFolder(settings.data_dir).running()
+    url = settings.database_url or (running.database_url if running else None)
+    if url is None:
+        return Check("Database", "note", "not running; `scopebook up` starts it")
+    patient = make_url(url).update_query_dict({"connect_timeout": str(_ANSWER_S)})
+    try:
+        present, newest = revisions(patient.render_as_string(hide_password=False))
+    except SQLAlchemyError as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        return Check(
+            "Database",
+            "missing",
+            f"does not answer: {reason}",
+            "start it, or correct SCOPEBOOK_DATABASE_URL",
+        )
+    if present != newest:
+        return Check(
+            "Database", "missing", f"is at revision {present}, not {newest}", "scopebook up"
+        )
+    return Check("Database", "fine", f"answers, at revision {present}")
+
+
+def broker(settings: Settings) -> Check:
+    """Does the broker answer?"""
+    running = DataFolder(settings.data_dir).running()
+    url = settings.broker_url or (running.broker_url if running else None)
+    if url is None:
+        return Check("Broker", "note", "not running; `scopebook up` starts it")
+    try:
+        with Connection(url, connect_timeout=_ANSWER_S) as connection:
+            connection.ensure_connection(max_retries=1, timeout=_ANSWER_S)
+    except Exception as error:
+        # Each transport has errors of its own, and a wrong URL raises others still.
+        return Check(
+            "Broker",
+            "missing",
+            f"does not answer: {error}",
+            "start it, or correct SCOPEBOOK_BROKER_URL",
+        )
+    return Check("Broker", "fine", "answers")
+
+
+def server_checks(settings: Settings) -> list[Callable[[], Check]]:
+    """Return the checks that talk to servers."""
+    return [lambda: instance(settings), lambda: database(settings), lambda: broker(settings)]

@@ -1,0 +1,218 @@
+"""Register models and releases: the rows that exist before anything is collected."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from scopebook.bulk import copy_rows
+from scopebook.db.jobs import Job
+from scopebook.db.tables import (
+    FEATURE_BITS,
+    Feature,
+    Model,
+    Release,
+    Sae,
+    Tokenizer,
+    TokenPiece,
+)
+from scopebook.errors import ConflictError
+from scopebook.jobs import ADD_RELEASE
+from scopebook.packing import pack_pairs
+from scopebook.steps import NewStep, create_job
+
+#: Token ids or feature indices with a number each, best first.
+Pairs = Sequence[tuple[int, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """What registering needs to know of a model and its tokenizer."""
+
+    name: str
+    path: str
+    revision: str | None
+    layers: int
+    d_model: int
+    tokenizer_sha256: str
+    pieces: Sequence[bytes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaeFacts:
+    """One layer's SAE as it lies in the artifacts, with what its weights tell of each feature."""
+
+    layer: int
+    d_sae: int
+    k: int
+    sha256: str
+    artifact: str
+    features: Iterable["FeatureFacts"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureFacts:
+    """What a feature's weights tell."""
+
+    decoder_norm: float
+    promoted: Pairs
+    suppressed: Pairs
+    neighbours: Pairs
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseFacts:
+    """What registering needs to know of a release."""
+
+    name: str
+    set_name: str
+    width: int
+    k: int
+    source: str
+    revision: str | None
+    caution: str | None
+
+
+def request_release(
+    session: Session, source: str, *, model: str | None = None, layers: Sequence[int] | None = None
+) -> Job:
+    """Ask a worker to fetch, check and register a release."""
+    return create_job(
+        session,
+        "add",
+        f"Add {source}",
+        [
+            NewStep(
+                kind=ADD_RELEASE,
+                stage=0,
+                title=f"Register {source}",
+                parameters={
+                    "source": source,
+                    "model": model,
+                    "layers": list(layers) if layers is not None else None,
+                },
+            )
+        ],
+    )
+
+
+def register_model(session: Session, facts: ModelFacts) -> Model:
+    """Add the model, or return it if it is there; another model of the same name is refused."""
+    tokenizer = _register_tokenizer(session, facts)
+    model = session.scalar(select(Model).where(Model.name == facts.name))
+    if model is None:
+        model = Model(
+            name=facts.name,
+            path=facts.path,
+            revision=facts.revision,
+            layers=facts.layers,
+            d_model=facts.d_model,
+            tokenizer_id=tokenizer.id,
+        )
+        session.add(model)
+        session.flush()
+        return model
+    held = (model.layers, model.d_model, model.tokenizer_id)
+    if held != (facts.layers, facts.d_model, tokenizer.id):
+        raise ConflictError(
+            f"A model {facts.name} is registered with {model.layers} layers of width "
+            f"{model.d_model}, and the one at {facts.path} differs from it in depth, width or "
+            "tokenizer; rename its folder to register it beside the other."
+        )
+    model.path = facts.path
+    return model
+
+
+def _register_tokenizer(session: Session, facts: ModelFacts) -> Tokenizer:
+    tokenizer = session.scalar(select(Tokenizer).where(Tokenizer.sha256 == facts.tokenizer_sha256))
+    if tokenizer is None:
+        tokenizer = Tokenizer(sha256=facts.tokenizer_sha256, path=facts.path)
+        session.add(tokenizer)
+        session.flush()
+        copy_rows(
+            session,
+            TokenPiece,
+            ["tokenizer_id", "token_id", "piece"],
+            ((tokenizer.id, i, piece) for i, piece in enumerate(facts.pieces)),
+        )
+    return tokenizer
+
+
+def register_release(
+    session: Session, facts: ReleaseFacts, model: Model, saes: Sequence[SaeFacts]
+) -> Release:
+    """Add the release and those of its layers that are not there yet."""
+    release = session.scalar(select(Release).where(Release.name == facts.name))
+    if release is None:
+        taken = session.scalar(
+            select(Release.name).where(
+                Release.model_id == model.id, Release.set_name == facts.set_name
+            )
+        )
+        if taken is not None:
+            raise ConflictError(
+                f"Release {taken} already has the set {facts.set_name} of {model.name}, so the "
+                f"features of {facts.name} would have the same ids; rename its folder."
+            )
+        release = Release(model_id=model.id, **vars(facts))
+        session.add(release)
+        session.flush()
+    known = {
+        sae.layer: sae.sha256
+        for sae in session.scalars(select(Sae).where(Sae.release_id == release.id))
+    }
+    for sae in saes:
+        if sae.layer not in known:
+            _add_sae(session, release, sae)
+        elif known[sae.layer] != sae.sha256:
+            raise ConflictError(
+                f"Layer {sae.layer} of {facts.name} is registered from another file (SHA-256 "
+                f"{known[sae.layer][:12]}..., now {sae.sha256[:12]}...); labels of the one do not "
+                "hold for the other, so register the new one under another release name."
+            )
+    return release
+
+
+def registered_layers(session: Session, release_name: str) -> dict[int, str]:
+    """Return the file hash of each layer that is registered."""
+    rows = session.execute(
+        select(Sae.layer, Sae.sha256)
+        .join(Release, Release.id == Sae.release_id)
+        .where(Release.name == release_name)
+    )
+    return {row.layer: row.sha256 for row in rows}
+
+
+def _add_sae(session: Session, release: Release, facts: SaeFacts) -> None:
+    sae = Sae(
+        release_id=release.id,
+        layer=facts.layer,
+        d_sae=facts.d_sae,
+        k=facts.k,
+        sha256=facts.sha256,
+        artifact=facts.artifact,
+    )
+    session.add(sae)
+    session.flush()
+    copy_rows(
+        session,
+        Feature,
+        ["id", "sae_id", "index", "decoder_norm", "promoted", "suppressed", "neighbours"],
+        (
+            (
+                (sae.id << FEATURE_BITS) | index,
+                sae.id,
+                index,
+                feature.decoder_norm,
+                _packed(feature.promoted),
+                _packed(feature.suppressed),
+                _packed(feature.neighbours),
+            )
+            for index, feature in enumerate(facts.features)
+        ),
+    )
+
+
+def _packed(pairs: Pairs) -> bytes:
+    return pack_pairs([i for i, _ in pairs], [value for _, value in pairs])

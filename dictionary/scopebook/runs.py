@@ -1,0 +1,163 @@
+"""Ask for collections: which SAEs, over which corpus, with which parameters."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from scopebook.corpora import find_corpus
+from scopebook.db.jobs import Job
+from scopebook.db.tables import Corpus, Model, Release, Run, Sae, Tokenisation
+from scopebook.errors import InvalidInputError
+from scopebook.jobs import EMBED_LABELS, LABEL_SAE, MERGE_SAE, PLAN_RUN, TOKENISE_CORPUS
+from scopebook.releases import find_release, find_saes
+from scopebook.settings import settings
+from scopebook.steps import NewStep, add_steps, create_job
+
+COLLECT_JOB: Final = "collect"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunParameters:
+    """Everything that decides what a collection finds; kept with the run."""
+
+    #: Stop before the context that would exceed so many tokens.
+    max_tokens: int | None = None
+    #: Examples per feature: strongest contexts, and a sample of all that fire it.
+    best: int = 20
+    sample: int = 60
+    #: Tokens shown on either side of the peak.
+    left: int = 128
+    right: int = 64
+    #: Tokens whose residual is longer than this times their context's median are masked.
+    sink_factor: float = 10.0
+    #: Contexts are batched within blocks of so many tokens, counted from the run's first context.
+    #: A shard is some whole blocks: how it is cut cannot change a batch, nor its rounding.
+    block_tokens: int = 16_384
+    batch_tokens: int = 4_096
+    #: The tags that are counted, and the sinks masked in each layer once it is merged.
+    tags: list[str] = field(default_factory=list)
+    sinks: dict[str, int] = field(default_factory=dict)
+
+
+def read_parameters(run: Run) -> RunParameters:
+    """Return the parameters that a run was made with."""
+    return RunParameters(**run.parameters)
+
+
+def request_collection(
+    session: Session,
+    release_name: str,
+    corpus_name: str,
+    layers: Sequence[int] | None = None,
+    *,
+    max_tokens: int | None = None,
+    label: bool = True,
+) -> Job:
+    """Ask for the evidence of a release's features over a corpus; all its layers if none named."""
+    if max_tokens is not None and max_tokens < 1:
+        raise InvalidInputError(f"max_tokens is {max_tokens}; give 1 or more, or leave it out.")
+    release = find_release(session, release_name)
+    corpus = find_corpus(session, corpus_name)
+    saes = _saes(session, release, layers)
+    asked = {
+        "release": release.name,
+        "corpus": corpus.name,
+        "layers": [sae.layer for sae in saes],
+        "max_tokens": max_tokens,
+        "label": label,
+    }
+    title = f"Collect {release.name} over {corpus.name}"
+    job = create_job(session, COLLECT_JOB, title, [], parameters=asked)
+    steps = collection_steps(
+        session,
+        job_id=job.id,
+        release=release,
+        corpus_name=corpus.name,
+        layers=layers,
+        max_tokens=max_tokens,
+        label=label,
+    )
+    add_steps(session, job.id, steps)
+    return job
+
+
+def collection_steps(
+    session: Session,
+    *,
+    job_id: int,
+    release: Release,
+    corpus_name: str,
+    layers: Sequence[int] | None = None,
+    first_stage: int = 0,
+    max_tokens: int | None = None,
+    label: bool = True,
+) -> list[NewStep]:
+    """Create a run within a job and return its steps, for stages from `first_stage` on.
+
+    Stage by stage: tokenise, plan, shards (the plan adds them), merge, label, embed.
+    """
+    saes = _saes(session, release, layers)
+    corpus = find_corpus(session, corpus_name)
+    tokenisation = _tokenisation(session, release, corpus)
+    run = Run(
+        job_id=job_id,
+        release_id=release.id,
+        tokenisation_id=tokenisation.id,
+        layers=[sae.layer for sae in saes],
+        parameters=asdict(RunParameters(max_tokens=max_tokens)),
+    )
+    session.add(run)
+    session.flush()
+    collecting = [
+        _step(TOKENISE_CORPUS, first_stage, f"Tokenise {corpus.name}", tokenisation=tokenisation),
+        _step(PLAN_RUN, first_stage + 1, "Cut the corpus into shards", run=run),
+        *(
+            _step(MERGE_SAE, first_stage + 3, f"Merge layer {sae.layer}", run=run, sae=sae)
+            for sae in saes
+        ),
+    ]
+    return collecting + (_labelling(run, saes, first_stage + 4) if label else [])
+
+
+def _step(kind: str, stage: int, title: str, **rows: Any) -> NewStep:
+    parameters = {f"{name}_id": row.id for name, row in rows.items()}
+    return NewStep(kind=kind, stage=stage, title=title, parameters=parameters)
+
+
+def _labelling(run: Run, saes: Sequence[Sae], stage: int) -> list[NewStep]:
+    steps = [_step(LABEL_SAE, stage, f"Label layer {sae.layer}", run=run, sae=sae) for sae in saes]
+    embed = NewStep(
+        kind=EMBED_LABELS,
+        stage=stage + 1,
+        title="Embed the labels",
+        parameters={"sae_ids": [sae.id for sae in saes]},
+    )
+    return [*steps, embed]
+
+
+def _saes(session: Session, release: Release, layers: Sequence[int] | None) -> list[Sae]:
+    saes = find_saes(session, release=release.name, layers=layers)
+    if not saes:
+        raise InvalidInputError(
+            f"No layer of {release.name} was asked for; name some, or leave them out for all."
+        )
+    return saes
+
+
+def _tokenisation(session: Session, release: Release, corpus: Corpus) -> Tokenisation:
+    """Return the corpus's cut for this release's model, created if it is the first use."""
+    tokenizer_id = session.get_one(Model, release.model_id).tokenizer_id
+    wanted = {
+        "corpus_id": corpus.id,
+        "tokenizer_id": tokenizer_id,
+        "context_tokens": settings().context_tokens,
+    }
+    found = session.scalar(select(Tokenisation).filter_by(**wanted))
+    if found is None:
+        found = Tokenisation(**wanted)
+        session.add(found)
+        session.flush()
+    return found

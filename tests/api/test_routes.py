@@ -1,0 +1,193 @@
+"""The routes: shapes, problems, and commits that are no lie."""
+
+import json
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import create_engine, select, text
+from sqlalchemy.orm import sessionmaker
+
+from makers import make_corpus, make_evidence, make_examples, make_label, make_release, make_run
+from scopebook.db.sessions import Sessions
+from scopebook.db.tables import Context
+from scopebook.jobs import COLLECT_SHARD
+from scopebook.steps import NewStep, claim_step, create_job, finish_step
+from scopebook_api.app import create_app
+
+
+@pytest.fixture
+def filled(sessions: Sessions) -> None:
+    """Two features with labels, one of them with an example."""
+    with sessions.begin() as session:
+        sae, _ = make_release(session)
+        run = make_run(session, [sae], make_corpus(session, ["das 中文 text"], tag="zh"))
+        context_id = session.scalars(select(Context.id)).one()
+        make_evidence(session, run, sae, 7, examples=make_examples([context_id], peak=4, end=8))
+        make_label(session, sae, 7, "names of rivers")
+        make_label(session, sae, 8, "names of kings")
+
+
+def make_jobs(sessions: Sessions, *titles: str) -> list[int]:
+    with sessions.begin() as session:
+        step = NewStep(kind=COLLECT_SHARD, stage=0, title="Shard")
+        return [create_job(session, "test", title, [step]).id for title in titles]
+
+
+def end_next_step(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        claim = claim_step(session, COLLECT_SHARD, worker="w", lease_s=60, max_attempts=3)
+        assert claim is not None
+        finish_step(session, claim)
+
+
+@pytest.mark.usefixtures("filled")
+def test_search_answers_a_page_of_hits(client: TestClient) -> None:
+    answer = client.get("/api/search", params={"q": "river", "preview": True}).json()
+
+    (hit,) = answer["items"]
+    assert answer["next"] is None
+    assert hit["id"] == "Tiny-Model/1-res-w1k-l0_8/7"
+    assert hit["label"]["source"] == "keywords"
+    assert hit["matched"] == ["words"]
+    assert hit["preview"]["tokens"][hit["preview"]["peak"]]["text"] == "中"
+
+
+@pytest.mark.usefixtures("filled")
+def test_search_pages_by_its_cursor(client: TestClient) -> None:
+    first = client.get("/api/search", params={"q": "names", "limit": 1}).json()
+
+    second = client.get("/api/search", params={"q": "names", "limit": 1, "cursor": first["next"]})
+
+    assert [item["index"] for item in first["items"] + second.json()["items"]] == [7, 8]
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_feature_answers_by_its_id(client: TestClient) -> None:
+    answer = client.get("/api/features/Tiny-Model/1-res-w1k-l0_8/7").json()
+
+    assert answer["label"]["text"] == "names of rivers"
+    assert answer["examples"][0]["document"]["name"] == "doc-0"
+    assert answer["statistics"]["top_tokens"][0]["text"] == " der"
+
+
+@pytest.mark.usefixtures("filled")
+def test_lists_say_what_there_is(client: TestClient) -> None:
+    features = client.get("/api/features", params={"sort": "density"}).json()["items"]
+    releases = client.get("/api/releases").json()["items"]
+    corpora = client.get("/api/corpora").json()["items"]
+    status = client.get("/api/status").json()
+
+    assert [feature["index"] for feature in features] == [7]
+    assert [sae["layer"] for sae in releases[0]["saes"]] == [1, 2]
+    assert releases[0]["saes"][0] == {
+        "layer": 1, "set_name": "res-w1k-l0_8", "features": 16, "alive": 1, "labelled": 2,
+        "corpus": "tiny", "tokens_seen": 100,
+    }  # fmt: skip
+    assert (corpora[0]["documents"], corpora[0]["tags"]) == (1, {"zh": 1})
+    assert (status["features"], status["labelled"], status["ready"]) == (32, 2, True)
+    assert (status["semantic"], status["demo"]) == (False, None)
+
+
+def test_an_empty_dictionary_answers_everywhere(client: TestClient) -> None:
+    for path in ("/api/search?q=x", "/api/features", "/api/releases", "/api/corpora", "/api/jobs"):
+        assert client.get(path).json() == {"items": [], "next": None}, path
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/api/search", 422, "q: Field required"),
+        ("/api/search?q=" + "x" * 10_000, 422, "10,000 characters"),
+        ("/api/search?q=%00", 422, "is empty"),
+        ("/api/search?q=x&limit=1000", 422, "limit"),
+        ("/api/search?q=x&cursor=!", 422, "cursor"),
+        ("/api/search?q=x&release=nope", 404, "no release 'nope'"),
+        ("/api/features/Nope/1-res-w1k-l0_8/1", 404, "Nope is not registered"),
+        ("/api/features/Nope/1-res-w1k-l0_8/x", 422, "Nope/1-res-w1k-l0_8/x"),
+        ("/api/jobs/77", 404, "no job 77"),
+        ("/api/jobs?state=odd", 422, "state"),
+        ("/api/nowhere", 404, "Not Found"),
+    ],
+)
+def test_bad_input_is_a_problem_with_one_sentence(
+    client: TestClient, path: str, status: int, said: str
+) -> None:
+    response = client.get(path)
+
+    problem = response.json()
+    assert response.status_code == problem["status"] == status
+    assert response.headers["content-type"] == "application/problem+json"
+    assert said in problem["detail"]
+
+
+def test_a_database_that_is_down_is_a_503(client: TestClient) -> None:
+    away = sessionmaker(create_engine("postgresql+psycopg://x@127.0.0.1:1/x?connect_timeout=1"))
+
+    with TestClient(create_app(away, lambda _: None), raise_server_exceptions=False) as client:
+        response = client.get("/api/health")
+
+    assert response.status_code == 503
+    assert "database does not answer" in response.json()["detail"]
+
+
+def test_an_error_nobody_foresaw_tells_no_internals(sessions: Sessions, client: TestClient) -> None:
+    with sessions.begin() as session:
+        session.execute(text("DROP TABLE label_embedding, label_choice, label CASCADE"))
+
+    response = client.get("/api/search?q=x")
+
+    assert response.status_code == 500
+    assert "label" not in response.json()["detail"]
+
+
+def test_a_commit_that_fails_is_no_200(sessions: Sessions, client: TestClient) -> None:
+    (job_id,) = make_jobs(sessions, "Test")
+    with sessions.begin() as session:
+        session.execute(
+            text(
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$ BEGIN RAISE EXCEPTION 'no'; END $$"
+            )
+        )
+        session.execute(
+            text(
+                "CREATE CONSTRAINT TRIGGER late AFTER UPDATE ON job DEFERRABLE INITIALLY DEFERRED "
+                "FOR EACH ROW EXECUTE FUNCTION refuse()"
+            )
+        )
+
+    response = client.post(f"/api/jobs/{job_id}/cancel")
+
+    assert response.status_code == 500
+    assert client.get(f"/api/jobs/{job_id}").json()["state"] == "queued"
+
+
+def test_jobs_are_cancelled_and_retried(sessions: Sessions, client: TestClient) -> None:
+    (job_id,) = make_jobs(sessions, "Test")
+
+    cancelled = client.post(f"/api/jobs/{job_id}/cancel")
+    again = client.post(f"/api/jobs/{job_id}/cancel")
+    retried = client.post(f"/api/jobs/{job_id}/retry")
+
+    assert cancelled.json()["state"] == "cancelled"
+    assert again.status_code == 409
+    assert retried.json()["state"] == "queued"
+
+
+def test_a_jobs_events_end_with_the_job(sessions: Sessions, client: TestClient) -> None:
+    (job_id,) = make_jobs(sessions, "Test")
+    end_next_step(sessions)
+
+    response = client.get(f"/api/jobs/{job_id}/events")
+
+    (event,) = response.text.strip().split("\n\n")
+    name, data = event.split("\n")
+    assert name == "event: job"
+    assert json.loads(data.removeprefix("data: "))["state"] == "done"
+
+
+def test_a_collection_of_nothing_registered_is_refused(client: TestClient) -> None:
+    response = client.post("/api/runs", json={"release": "nope", "corpus": "nope"})
+
+    assert response.status_code == 404
+    assert client.get("/api/jobs").json()["items"] == []

@@ -1,0 +1,154 @@
+"""The pool as an instance runs it: Celery on a real broker, two processes, a real collection."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from sqlalchemy import select
+from tests.tiny_collections import ask_for_collection, do_all_steps, evidence_of, make_tiny
+
+from scopebook import notices
+from scopebook.db.jobs import Job, Step
+from scopebook.db.sessions import Sessions
+from scopebook.embedded.valkey import EmbeddedValkey
+from scopebook.jobs import QUEUES
+from scopebook.settings import Settings, settings, use_settings
+from scopebook.sweep import sweep_once
+
+WITHIN_S = 180.0
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[EmbeddedValkey]:
+    server = EmbeddedValkey(tmp_path / "valkey")
+    server.start()
+    yield server
+    server.stop()
+
+
+class Pool:
+    """A Celery worker with two pool processes, with its own session and log."""
+
+    def __init__(self, chosen: Settings, log: Path) -> None:
+        self.log = log
+        variables = {
+            "SCOPEBOOK_DATABASE_URL": chosen.database_url or "",
+            "SCOPEBOOK_BROKER_URL": chosen.broker_url or "",
+            "SCOPEBOOK_DATA_DIR": str(chosen.data_dir),
+            "SCOPEBOOK_SHARD_TOKENS": "60",
+            "SCOPEBOOK_WORKERS": "2",
+        }
+        argv = ["-A", "scopebook_workers.app:app", "worker", "-Q", ",".join(QUEUES)]
+        argv += ["--without-mingle", "--without-gossip", "-l", "INFO"]
+        with log.open("wb") as file:
+            self.master = subprocess.Popen(
+                [sys.executable, "-m", "celery", *argv],
+                env={**os.environ, **variables},
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+            )
+
+    def children(self) -> list[psutil.Process]:
+        return list(psutil.Process(self.master.pid).children())
+
+    def kill(self) -> None:
+        self.master.kill()
+        self.master.wait()
+
+
+@pytest.fixture
+def pool(worker: Sessions, broker: EmbeddedValkey, tmp_path: Path) -> Iterator[Pool]:
+    use_settings(settings().model_copy(update={"broker_url": broker.url()}))
+    notices._sender.cache_clear()
+    pool = Pool(settings(), tmp_path / "workers.log")
+    yield pool
+    pool.kill()
+    notices._sender.cache_clear()
+
+
+def wait_for_end(sessions: Sessions, pool: Pool) -> str:
+    waiting = threading.Event()
+    for _ in range(int(WITHIN_S / 0.5)):
+        with sessions() as session:
+            state = session.scalars(select(Job.state)).one()
+        if state in ("done", "failed"):
+            return state
+        sweep_once(sessions)
+        waiting.wait(0.5)
+    raise AssertionError(f"no end within {WITHIN_S} s:\n{pool.log.read_text()[-4000:]}")
+
+
+def maps_torch(process: psutil.Process) -> bool:
+    return any("libtorch" in mapped.path for mapped in process.memory_maps())
+
+
+def test_two_pool_processes_do_a_collection_and_torch_stays_out_of_the_master(
+    worker: Sessions, pool: Pool, tmp_path: Path
+) -> None:
+    make_tiny(worker, tmp_path)
+    run_id = ask_for_collection(worker)
+
+    state = wait_for_end(worker, pool)
+
+    assert state == "done", pool.log.read_text()[-4000:]
+    with worker() as session:
+        steps = session.execute(select(Step.attempt, Step.worker, Step.kind)).all()
+    assert {step.attempt for step in steps} == {1}
+    assert {step.worker for step in steps} <= {
+        f"{os.uname().nodename}:{child.pid}" for child in pool.children()
+    }
+    assert not maps_torch(psutil.Process(pool.master.pid))
+    assert any(maps_torch(child) for child in pool.children())
+    again = ask_for_collection(worker)
+    pool.kill()
+    do_all_steps()
+    assert evidence_of(worker, again) == evidence_of(worker, run_id)
+
+
+def wait_for_children(pool: Pool) -> list[psutil.Process]:
+    waiting = threading.Event()
+    for _ in range(600):
+        if b"ready" in pool.log.read_bytes() and len(pool.children()) == 2:
+            return pool.children()
+        waiting.wait(0.1)
+    raise AssertionError(pool.log.read_text()[-4000:])
+
+
+def test_pool_processes_die_with_a_killed_master(pool: Pool) -> None:
+    children = wait_for_children(pool)
+
+    pool.kill()
+
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+
+
+def test_a_stopped_pool_ends_by_itself(pool: Pool) -> None:
+    children = wait_for_children(pool)
+
+    pool.master.send_signal(signal.SIGTERM)
+
+    assert pool.master.wait(30) == 0
+    assert not any(child.is_running() for child in children)
+
+
+def test_every_kind_of_step_has_a_task_and_a_module() -> None:
+    program = (
+        "import sys, importlib.util as u\n"
+        "from scopebook.jobs import QUEUE_OF\n"
+        "from scopebook_workers.app import app\n"
+        "from scopebook_workers.tasks import MODULE_OF\n"
+        "assert set(QUEUE_OF) <= set(app.tasks), set(QUEUE_OF) - set(app.tasks)\n"
+        "assert set(QUEUE_OF) == set(MODULE_OF)\n"
+        "assert all(u.find_spec(name) for name in MODULE_OF.values())\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,186 @@
+"""Read the evidence of features from the dictionary, as the labeler takes it."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import BigInteger, Integer, func, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Session
+
+from scopebook.db.tables import (
+    FEATURE_BITS,
+    Context,
+    Document,
+    Evidence,
+    Model,
+    Release,
+    Sae,
+    TokenPiece,
+)
+from scopebook.errors import NotFoundError
+from scopebook.packing import ExampleSet, unpack_examples, unpack_ints, unpack_pairs
+from scopebook_workers.labeling.evidence import FeatureEvidence, Firing, Passage
+
+#: Passages kept between two batches of features; one takes about 3 KB.
+_KEPT = 50_000
+#: Contexts of one query.
+_CONTEXTS = 5_000
+
+
+@dataclass(frozen=True, eq=False)
+class EvidenceOfFeature:
+    """A feature's evidence and the hash of its packed examples."""
+
+    feature_id: int
+    example_set: str
+    evidence: FeatureEvidence
+
+
+class EvidenceReader:
+    """Reads features of one SAE and one run, and keeps the passages they share."""
+
+    def __init__(self, *, sae_id: int, run_id: int) -> None:
+        self._sae_id = sae_id
+        self._run_id = run_id
+        self._passages: OrderedDict[int, Passage] = OrderedDict()
+        self._pieces: dict[int, bytes] = {}
+        self._tokenizer_id: int | None = None
+
+    def fired(self, session: Session) -> list[int]:
+        """Return the row ids of the features that fired, in order."""
+        first = self._sae_id << FEATURE_BITS
+        return list(
+            session.scalars(
+                select(Evidence.feature_id)
+                .where(
+                    Evidence.run_id == self._run_id,
+                    Evidence.feature_id.between(first, first | (2**FEATURE_BITS - 1)),
+                    Evidence.count > 0,
+                )
+                .order_by(Evidence.feature_id)
+            )
+        )
+
+    def read(self, session: Session, feature_ids: Sequence[int]) -> list[EvidenceOfFeature]:
+        """Return the features' evidence, in order of their ids."""
+        rows = session.execute(
+            select(Evidence.feature_id, Evidence.top_tokens, Evidence.examples)
+            .where(Evidence.run_id == self._run_id, Evidence.feature_id.in_(feature_ids))
+            .order_by(Evidence.feature_id)
+        ).all()
+        examples = [unpack_examples(row.examples) for row in rows]
+        tokens = [unpack_pairs(row.top_tokens) for row in rows]
+        self._fetch_pieces(session, {token for pairs in tokens for token, _ in pairs})
+        wanted = {int(i) for example_set in examples for i in example_set.context_id}
+        passages = self._fetch_passages(session, wanted)
+        return [
+            EvidenceOfFeature(
+                row.feature_id,
+                hashlib.sha256(row.examples).hexdigest(),
+                FeatureEvidence(
+                    firings=[
+                        _firing(example_set, place, passages) for place in range(len(example_set))
+                    ],
+                    top_tokens=[(self._pieces.get(token, b""), share) for token, share in pairs],
+                ),
+            )
+            for row, example_set, pairs in zip(rows, examples, tokens, strict=True)
+        ]
+
+    def _fetch_pieces(self, session: Session, token_ids: Collection[int]) -> None:
+        if self._tokenizer_id is None:
+            self._tokenizer_id = _tokenizer_id(session, self._sae_id)
+        missing = [token for token in token_ids if token not in self._pieces]
+        rows = session.execute(
+            select(TokenPiece.token_id, TokenPiece.piece).where(
+                TokenPiece.tokenizer_id == self._tokenizer_id, TokenPiece.token_id.in_(missing)
+            )
+        )
+        self._pieces.update((token_id, piece) for token_id, piece in rows)
+
+    def _fetch_passages(self, session: Session, wanted: Collection[int]) -> dict[int, Passage]:
+        """Return the passages by context, from memory where they are."""
+        passages = {i: self._passages[i] for i in wanted if i in self._passages}
+        missing = sorted(set(wanted) - passages.keys())
+        for start in range(0, len(missing), _CONTEXTS):
+            for passage in _passages(session, missing[start : start + _CONTEXTS]):
+                passages[passage.id] = self._passages[passage.id] = passage
+        while len(self._passages) > _KEPT:
+            self._passages.popitem(last=False)
+        return passages
+
+
+def _firing(examples: ExampleSet, place: int, passages: Mapping[int, Passage]) -> Firing:
+    positions, activations = examples.activations(place)
+    return Firing(
+        passage=passages[int(examples.context_id[place])],
+        peak=int(examples.peak[place]),
+        positions=positions,
+        activations=activations,
+    )
+
+
+def _tokenizer_id(session: Session, sae_id: int) -> int:
+    found = session.scalar(
+        select(Model.tokenizer_id)
+        .join(Release, Release.model_id == Model.id)
+        .join(Sae, Sae.release_id == Release.id)
+        .where(Sae.id == sae_id)
+    )
+    if found is None:
+        raise NotFoundError(f"There is no SAE with the id {sae_id} to label.")
+    return found
+
+
+def _passages(session: Session, context_ids: Sequence[int]) -> list[Passage]:
+    rows = session.execute(
+        select(Context.id, Context.document_id, Context.spans, Document.tag, Document.language)
+        .join(Document, Document.id == Context.document_id)
+        .where(Context.id.in_(context_ids))
+        .order_by(Context.document_id, Context.id)
+    ).all()
+    spans = [unpack_ints(row.spans).reshape(-1, 2) for row in rows]
+    starts = [int(span[:, 0].min()) for span in spans]
+    ends = [int(span[:, 1].max()) for span in spans]
+    texts = _texts(session, [row.document_id for row in rows], starts, ends)
+    return [
+        Passage(
+            id=row.id,
+            document_id=row.document_id,
+            text=text,
+            begins=_shifted(span[:, 0], start),
+            ends=_shifted(span[:, 1], start),
+            tag=row.tag,
+            language=row.language,
+        )
+        for row, span, start, text in zip(rows, spans, starts, texts, strict=True)
+    ]
+
+
+def _shifted(characters: NDArray[np.int32], start: int) -> NDArray[np.int32]:
+    shifted: NDArray[np.int32] = np.ascontiguousarray(characters - start, dtype=np.int32)
+    return shifted
+
+
+def _texts(session: Session, documents: list[int], starts: list[int], ends: list[int]) -> list[str]:
+    """Return these characters of the documents; cut by Postgres, since documents may be long."""
+    lengths = [end - start for start, end in zip(starts, ends, strict=True)]
+    wanted = func.unnest(
+        _array(documents, BigInteger), _array(starts, Integer), _array(lengths, Integer)
+    ).table_valued("document_id", "start", "length", with_ordinality="place", name="wanted")
+    rows = session.execute(
+        select(func.substr(Document.text, wanted.c.start + 1, wanted.c.length))
+        .select_from(wanted)
+        .join(Document, Document.id == wanted.c.document_id)
+        .order_by(wanted.c.place)
+    )
+    return [text for (text,) in rows]
+
+
+def _array(numbers: list[int], kind: Any) -> Any:
+    return literal(numbers, ARRAY(kind))

@@ -1,0 +1,86 @@
+"""Sort the examples of an SAE's features into senses, and word both by keywords."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from scopebook.db.sessions import sessions
+from scopebook.jobs import LABEL_SAE
+from scopebook.labels import NewSense, NewWording, publish_labels
+from scopebook.steps import Claim
+from scopebook_workers.claims import Finish, Progress, step_task
+from scopebook_workers.labeling.evidence import FeatureEvidence
+from scopebook_workers.labeling.keyword_labels import (
+    METHOD,
+    SAMPLE_FEATURES,
+    SEED,
+    FeatureWords,
+    KeywordLabeler,
+)
+from scopebook_workers.tasks.evidence_rows import EvidenceReader
+
+#: Features read at once.
+BATCH = 64
+
+
+@step_task(LABEL_SAE)
+def label_sae(claim: Claim, progress: Progress) -> Finish:
+    """Label every feature of an SAE that fired in a run."""
+    sae_id, run_id = claim.parameters["sae_id"], claim.parameters["run_id"]
+    reader = EvidenceReader(sae_id=sae_id, run_id=run_id)
+    with sessions()() as session:
+        fired = reader.fired(session)
+    progress(0, len(fired), "features")
+    labeler = KeywordLabeler(_read(reader, _sample(fired)))
+    wordings: list[NewWording] = []
+    for start in range(0, len(fired), BATCH):
+        with sessions()() as session:
+            features = reader.read(session, fired[start : start + BATCH])
+        for feature in features:
+            words = labeler.word(feature.evidence)
+            if words is not None:
+                wordings.append(_wording(feature.feature_id, feature.example_set, words))
+        progress(start + len(features), len(fired), "features")
+
+    def write(session: Session) -> None:
+        publish_labels(
+            session,
+            wordings,
+            sae_id=sae_id,
+            run_id=run_id,
+            method=METHOD,
+            provenance=labeler.provenance(),
+        )
+
+    return write
+
+
+def _sample(fired: Sequence[int]) -> list[int]:
+    if len(fired) <= SAMPLE_FEATURES:
+        return list(fired)
+    chosen = np.random.default_rng(SEED).choice(len(fired), SAMPLE_FEATURES, replace=False)
+    return [fired[i] for i in np.sort(chosen)]
+
+
+def _read(reader: EvidenceReader, feature_ids: Sequence[int]) -> Iterator[FeatureEvidence]:
+    for start in range(0, len(feature_ids), BATCH):
+        with sessions()() as session:
+            features = reader.read(session, feature_ids[start : start + BATCH])
+        yield from (feature.evidence for feature in features)
+
+
+def _wording(feature_id: int, example_set: str, words: FeatureWords) -> NewWording:
+    senses = [
+        NewSense(
+            ordinal=ordinal,
+            share=sense.share,
+            keywords=sense.keywords,
+            members=sense.members,
+            text=sense.text,
+        )
+        for ordinal, sense in enumerate(words.senses)
+    ]
+    return NewWording(
+        feature_id=feature_id, example_set=example_set, text=words.text, senses=senses
+    )
