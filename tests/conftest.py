@@ -22,6 +22,7 @@ from scopebook.embedded.postgres import EmbeddedPostgres
 def postgres() -> Iterator[EmbeddedPostgres]:
     """One server for the whole test run."""
     home = Path(tempfile.mkdtemp(prefix="scopebook-tests-"))
+    home.chmod(0o755)  # so that the server, which root runs as nobody, can keep its data in it
     server = EmbeddedPostgres(home)
     server.start()
     yield server

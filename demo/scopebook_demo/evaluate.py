@@ -144,13 +144,15 @@ def _evaluate_layer(
     plain: dict[str, steering.Outcome],
 ) -> dict[str, Any]:  # fmt: skip
     sae = subject.saes[layer]
-    chosen = measure.score(fire(sae, choose, subject.choosing, subject.context))
+    choosing = fire(sae, choose, subject.choosing, subject.context)
+    chosen = measure.score(choosing)
     firing = fire(sae, test, subject.scoring, subject.context)
     scored = measure.score(firing)
     norm = float(test.float().norm(dim=1).mean())
     log.info("layer %d: mean residual norm %.1f", layer, norm)
     concepts = {name: _concept(chosen, scored, name) for name in chosen.names}
-    steered = _steer_all(writer, sae, layer, norm, chosen, scored, subject.strengths)
+    likely = {name: _likely_to_steer(sae, choose, choosing, chosen, name) for name in chosen.names}
+    steered = _steer_all(writer, sae, layer, norm, likely, chosen, scored, subject.strengths)
     return {
         "width": sae.width,
         "k": sae.k,
@@ -207,8 +209,8 @@ def _reconstruction(
 
 
 def _steer_all(
-    writer: steering.Writer, sae: Sae, layer: int, norm: float, chosen: measure.Scores,
-    scored: measure.Scores, strengths: Sequence[float],
+    writer: steering.Writer, sae: Sae, layer: int, norm: float, likely: dict[str, list[int]],
+    chosen: measure.Scores, scored: measure.Scores, strengths: Sequence[float],
 ) -> dict[str, Any]:  # fmt: skip
     """Steer by one feature for each concept, and by features of no concept."""
     english = steering.PROMPTS["English"]
@@ -223,7 +225,7 @@ def _steer_all(
         for name in chosen.names
     }
     for name in chosen.names:
-        feature = _best_steering(writer, sae, layer, norm, chosen, name)
+        feature = _best_steering(writer, sae, layer, norm, likely[name], name)
         found[name] = {"feature": feature, "held_out": scored.of(name, feature)}
         for strength in strengths:
             edit = steering.push(sae, [feature], strength * norm)
@@ -232,19 +234,28 @@ def _steer_all(
     return found
 
 
-def _best_steering(
-    writer: steering.Writer, sae: Sae, layer: int, norm: float, chosen: measure.Scores, name: str
-) -> int:
-    """Of the likeliest features the one that steers best on prompts kept for choosing."""
+def _likely_to_steer(
+    sae: Sae, x: Tensor, firing: measure.Firing, chosen: measure.Scores, name: str
+) -> list[int]:
+    """Features that cover the concept, show it, or point towards it."""
+    concept = chosen.names.index(name)
     likely = [
-        *measure.steering_features(chosen, name, 4),
-        *measure.naming_features(chosen, name, 2),
+        *measure.steering_features(chosen, name, 3),
+        *measure.naming_features(chosen, name, 1),
+        *measure.aligned_features(x, firing.concepts, concept, sae.W_dec, 2),
     ]
+    return list(dict.fromkeys(likely))
+
+
+def _best_steering(
+    writer: steering.Writer, sae: Sae, layer: int, norm: float, likely: list[int], name: str
+) -> int:
+    """Of the likely features the one that steers best on prompts kept for choosing."""
     shares = {
         feature: writer.write(
             steering.CHOOSING_PROMPTS, layer, steering.push(sae, [feature], GATE_STRENGTH * norm)
         ).shares.get(name, 0.0)
-        for feature in dict.fromkeys(likely)
+        for feature in likely
     }
     return max(shares, key=lambda feature: shares[feature])
 

@@ -129,9 +129,12 @@ def score(firing: Firing) -> Scores:
 
 
 def naming_features(scores: Scores, concept: str, count: int) -> list[int]:
-    """Features that best show a concept: window AUROC plus strong precision, best first."""
+    """Features that best show a concept, best first.
+
+    merit = min(2 AUROC - 1, strong precision): both run from 0 to 1 and both must be high.
+    """
     c = scores.names.index(concept)
-    merit = np.nan_to_num(scores.auroc[c]) + scores.strong_precision[c]
+    merit = np.minimum(2 * np.nan_to_num(scores.auroc[c]) - 1, scores.strong_precision[c])
     merit = np.where(scores.strong_count.sum(0) >= 20, merit, -1)
     return [int(f) for f in np.argsort(-merit, kind="stable")[:count]]
 
@@ -144,12 +147,25 @@ def steering_features(scores: Scores, concept: str, count: int) -> list[int]:
     return [int(f) for f in np.argsort(-f1, kind="stable")[:count]]
 
 
-def group(scores: Scores, concept: str, least_precision: float = 0.5) -> list[int]:
+def group(scores: Scores, concept: str, least_precision: float = 0.4) -> list[int]:
     """All features that fire mostly on a concept, best recall first: what muting must cover."""
     c = scores.names.index(concept)
     mostly = (scores.precision[c] > least_precision) & (scores.recall[c] > 1e-4)
     order = np.argsort(-scores.recall[c], kind="stable")
     return [int(f) for f in order if mostly[f]]
+
+
+def aligned_features(
+    x: Float[Tensor, "token d_model"], concepts: Int[Tensor, " token"], concept: int,
+    directions: Float[Tensor, "d_model d_sae"], count: int,
+) -> list[int]:  # fmt: skip
+    """Features whose direction points most from all tokens to the concept's, best first.
+
+    cos(W_dec[:, f], mean of x over the concept - mean of x).
+    """
+    toward = x[concepts == concept].float().mean(0) - x.float().mean(0)
+    cosine = (toward @ directions) / (directions.norm(dim=0) * toward.norm() + 1e-9)
+    return [int(f) for f in cosine.argsort(descending=True, stable=True)[:count]]
 
 
 def pure_features(scores: Scores, least: float = 0.8) -> dict[int, tuple[str, float]]:

@@ -16,16 +16,18 @@ from scopebook_demo.tokenizer import SPECIAL_TOKENS, Packed
 
 # A prompt must not end in a space: the space belongs to the next token.
 PROMPTS: dict[str, tuple[str, ...]] = {
-    "English": (
-        "The", "In this section", "This is a", "You can use",
-        "It is not", "When the", "We have", "There are many",
+    "English": (  # as a manual begins: without an edit the model goes on like a manual
+        "In this section", "You can use the", "This option", "To install the package",
+        "Select the", "The following command", "If you want to", "The file",
     ),
     "Chinese": (
         "这是一个", "如果你", "在这个", "我们可以", "系统中", "使用", "当你", "文件",
     ),
 }  # fmt: skip
 # Steering features are chosen on these and scored on those above.
-CHOOSING_PROMPTS = ("In this", "You may", "If the", "This will", "It can", "As an")
+CHOOSING_PROMPTS = (
+    "Click the", "When you install", "The default", "Use this", "Open the", "This command",
+)  # fmt: skip
 
 
 class TokenJudge:

@@ -38,6 +38,7 @@ app.add_typer(corpus, name="corpus")
 
 def main() -> None:
     """Run a command and turn refusals into one sentence on stderr."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.basicConfig(
         level=settings().log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )

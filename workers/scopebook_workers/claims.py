@@ -192,10 +192,16 @@ def _do(claim: Claim) -> bool:
     except Exception as error:  # the process edge of every step: nothing may leave it running
         log.exception("Step %s (%s) failed", claim.step_id, claim.kind)
         again = claim.attempt < settings().max_attempts
-        _fail(claim, f"{type(error).__name__}: {error}", again=again)
+        _fail(claim, _first_line(error), again=again)
     else:
         return True
     return False
+
+
+def _first_line(error: Exception) -> str:
+    """Return what a person can use of an unforeseen error; the log has all of it."""
+    lines = str(error).strip().splitlines() or ["no message"]
+    return f"{type(error).__name__}: {lines[0][:300]} (the worker's log has more)"
 
 
 def _finish(claim: Claim) -> None:

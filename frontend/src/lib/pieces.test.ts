@@ -9,6 +9,7 @@ describe("token text", () => {
   it("keeps words and the single blanks between them plain", () => {
     expect(drawn("unto")).toEqual(["text:unto"]);
     expect(drawn(" the LORD")).toEqual(["text: the LORD"]);
+    expect(drawn(" ")).toEqual(["text: "]);
   });
 
   it("marks a leading blank where the token itself is looked at", () => {
@@ -17,7 +18,7 @@ describe("token text", () => {
 
   it("marks indentation and tokens of nothing but blanks", () => {
     expect(drawn("    def")).toEqual(["space:    ", "text:def"]);
-    expect(drawn(" ")).toEqual(["space: "]);
+    expect(drawn(" ", true)).toEqual(["space: "]);
     expect(drawn("\u3000")).toEqual(["space:\u3000"]);
   });
 

@@ -54,22 +54,21 @@ function gathered(pieces: Piece[]): Piece[] {
   return out;
 }
 
-/** A single blank that parts two words needs no mark unless the reader looks at this very token. */
-function ordinary(piece: Piece, whole: boolean, marked: boolean): boolean {
-  return piece.kind === "space" && piece.text === " " && !whole && !marked;
+/** A single blank that parts two words needs no mark. */
+function ordinary(piece: Piece): boolean {
+  return piece.kind === "space" && piece.text === " ";
 }
 
 /**
- * Cut a token into what is drawn. `marked` also marks single blanks: for tokens that fire and for
+ * Cut a token into what is drawn. `marked` also marks single blanks: for blanks that fire and for
  * tokens that stand alone in a list, where a leading blank is part of what the token is.
  */
 export function pieces(text: string, marked: boolean): Piece[] {
   if (SIMPLE.test(text)) return [{ kind: "text", text }];
   const parts = gathered(characters(text).map(drawn));
-  const whole = parts.length === 1;
   return gathered(
     parts.map((part) =>
-      ordinary(part, whole, marked) ? { kind: "text" as const, text: part.text } : part,
+      !marked && ordinary(part) ? { kind: "text" as const, text: part.text } : part,
     ),
   );
 }

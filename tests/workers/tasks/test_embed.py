@@ -196,7 +196,7 @@ def test_a_server_embeds_labels_without_an_export(server: Embeddings, worker: Se
         nearest = session.scalars(
             select(Label.text)
             .join(LabelEmbedding, LabelEmbedding.label_id == Label.id)
-            .order_by(LabelEmbedding.embedding.op("<=>")(str(query.vector)))
+            .order_by(LabelEmbedding.embedding.op("<=>")(query.vector))
         ).first()
     assert nearest == "label 0"
 

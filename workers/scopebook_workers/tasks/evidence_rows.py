@@ -170,9 +170,13 @@ def _shifted(characters: NDArray[np.int32], start: int) -> NDArray[np.int32]:
 def _texts(session: Session, documents: list[int], starts: list[int], ends: list[int]) -> list[str]:
     """Return these characters of the documents; cut by Postgres, since documents may be long."""
     lengths = [end - start for start, end in zip(starts, ends, strict=True)]
-    wanted = func.unnest(
-        _array(documents, BigInteger), _array(starts, Integer), _array(lengths, Integer)
-    ).table_valued("document_id", "start", "length", with_ordinality="place", name="wanted")
+    wanted = (
+        func.unnest(
+            _array(documents, BigInteger), _array(starts, Integer), _array(lengths, Integer)
+        )
+        .table_valued("document_id", "start", "length", with_ordinality="place", name="wanted")
+        .render_derived()
+    )
     rows = session.execute(
         select(func.substr(Document.text, wanted.c.start + 1, wanted.c.length))
         .select_from(wanted)
