@@ -11,7 +11,7 @@ from tests.qwen_scope_files import qwen_scope_entries
 from tests.tiny_models import save_tiny_model
 
 from scopebook.db.sessions import Sessions
-from scopebook.db.tables import Corpus, Evidence, Model, Release, Run, Tokenizer
+from scopebook.db.tables import Evidence, Run, Tokenizer
 from scopebook.jobs import COLLECT_SHARD, MERGE_SAE, PLAN_RUN, TOKENISE_CORPUS
 from scopebook.runs import request_collection
 from scopebook.settings import settings, use_settings
@@ -105,9 +105,3 @@ def evidence_of(sessions: Sessions, run_id: int) -> list[tuple[object, ...]]:
             select(Evidence).where(Evidence.run_id == run_id).order_by(Evidence.feature_id)
         )
         return [tuple(getattr(row, name) for name in names) for row in rows]
-
-
-def count_of(sessions: Sessions, table: type[Corpus | Run | Release | Model]) -> int:
-    """Return how many rows a table has."""
-    with sessions() as session:
-        return len(session.scalars(select(table.id)).all())

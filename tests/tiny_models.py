@@ -8,7 +8,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     PreTrainedModel,
+    Qwen3_5Config,
     Qwen3_5ForCausalLM,
+    Qwen3_5ForConditionalGeneration,
     Qwen3_5MoeForCausalLM,
     Qwen3_5MoeTextConfig,
     Qwen3_5TextConfig,
@@ -68,6 +70,25 @@ def tiny_model(family: str = "qwen3") -> PreTrainedModel:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return _MAKERS[family]().eval()
+
+
+def tiny_multimodal_model() -> PreTrainedModel:
+    """Return a random Qwen3.5 with a vision tower, the form in which the hub holds them."""
+    rope = {
+        "rope_type": "default",
+        "rope_theta": 1e7,
+        "partial_rotary_factor": 0.5,
+        "mrope_section": [1, 1, 0],
+        "mrope_interleaved": True,
+    }
+    vision = {"hidden_size": 32, "intermediate_size": 32, "out_hidden_size": 32, "patch_size": 4}
+    config = Qwen3_5Config(
+        text_config={"intermediate_size": 64, "rope_parameters": rope, **_LINEAR, **_COMMON},
+        vision_config={"depth": 1, "num_heads": 2, **vision},
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Qwen3_5ForConditionalGeneration(config).eval()
 
 
 def tiny_tokenizer() -> Tokenizer:

@@ -46,6 +46,7 @@ MINI = Plan(
     ),
     training=lm.Training(steps=12, batch=4, context=64, warm_up=2, cool_down=4, checkpoint_every=6),
     sae=SaeRecipe(steps=20, batch=256, tokens=6000, context=64, warm_up=2),
+    layers=(1,),
     choosing_tokens_per_tag=1000,
     samples=1,
     new_tokens=4,

@@ -78,9 +78,7 @@ def _view(row: Row[Any]) -> LabelView:
     )
 
 
-_LABELS: Final[Any] = select(Label, Sense.ordinal).outerjoin(
-    Sense, Sense.id == Label.sense_id
-)
+_LABELS: Final[Any] = select(Label, Sense.ordinal).outerjoin(Sense, Sense.id == Label.sense_id)
 
 
 def labels_of(session: Session, feature_id: int) -> list[LabelView]:

@@ -6,7 +6,7 @@ import torch
 
 from scopebook_demo import measure
 from scopebook_demo.evaluate import Gate
-from scopebook_demo.measure import Firing
+from scopebook_demo.measure import Firing, Scores
 
 
 def firing(fired: list[list[tuple[int, float]]], concepts: list[int], windows: list[int]) -> Firing:
@@ -66,7 +66,7 @@ def test_features_are_named_and_grouped_by_what_was_planted() -> None:
     scores = measure.score(planted())
 
     assert measure.steering_features(scores, "Chinese", 1) == [1]
-    assert measure.group(scores, "Chinese") == [1]
+    assert measure.group(scores, "Chinese", least_precision=0.5) == [1]
 
 
 def test_rarely_strong_features_are_not_named() -> None:
@@ -80,6 +80,27 @@ def test_rarely_strong_features_are_not_named() -> None:
     assert measure.pure_features(few) == {}
     assert measure.pure_features(measure.score(often))[1] == ("Chinese", 1.0)
     assert measure.naming_features(measure.score(often), "Chinese", 1) == [1]
+
+
+def test_a_planted_direction_is_the_most_aligned() -> None:
+    generator = torch.Generator().manual_seed(0)
+    directions = torch.linalg.qr(torch.randn(6, 6, generator=generator)).Q
+    concepts = torch.arange(300) % 2
+    x = torch.randn(300, 6, generator=generator) + 4 * concepts[:, None] * directions[:, 2]
+
+    assert measure.aligned_features(x, concepts, 1, directions, count=1) == [2]
+
+
+def test_a_feature_must_both_find_windows_and_be_pure_to_be_named() -> None:
+    def table(*values: float) -> np.ndarray:
+        return np.array([values])
+
+    scores = Scores(
+        ("Bible",), table(0, 0, 0), table(0, 0, 0), table(1.0, 0.85, 0.3),
+        table(50, 50, 50), table(0.6, 0.98, 1.0),
+    )  # fmt: skip
+
+    assert measure.naming_features(scores, "Bible", 3) == [1, 2, 0]
 
 
 def test_a_short_rest_of_a_context_joins_its_last_window() -> None:

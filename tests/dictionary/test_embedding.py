@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from tests.embeddings_server import Embeddings, serve_embeddings
+from tests.makers import make_label, make_release
+
 from scopebook.db.sessions import Sessions, unit_of_work
+from scopebook.db.tables import LabelEmbedding
 from scopebook.embedders import (
     count_without_vector,
     current_embedder,
@@ -20,12 +26,6 @@ from scopebook.embedding import load_export, query_embedder
 from scopebook.embeddings_server import EmbeddingsServer
 from scopebook.errors import UnavailableError
 from scopebook.settings import Settings, settings, use_settings
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
-from scopebook.db.tables import LabelEmbedding
-from tests.embeddings_server import Embeddings, serve_embeddings
-from tests.makers import make_label, make_release
 
 
 @pytest.fixture
@@ -110,7 +110,9 @@ def test_an_answer_of_another_shape_is_refused(server: Embeddings, body: bytes) 
         EmbeddingsServer(server.url).embed(["x"])
 
 
-def test_queries_are_embedded_by_the_settings_server(server: Embeddings, sessions: Sessions) -> None:
+def test_queries_are_embedded_by_the_settings_server(
+    server: Embeddings, sessions: Sessions
+) -> None:
     chosen = Settings(embeddings_url=server.url, embeddings_model="m")
     use_settings(chosen)
     with unit_of_work(sessions) as session:

@@ -1,3 +1,8 @@
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from tests.makers import feature_id, make_corpus, make_label, make_release, make_run
+
+from scopebook.db.tables import Label, LabelChoice, Run, Sae, Sense
 from scopebook.labels import (
     NewSense,
     NewWording,
@@ -6,11 +11,6 @@ from scopebook.labels import (
     publish_labels,
     senses_of,
 )
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
-from scopebook.db.tables import Label, LabelChoice, Run, Sae, Sense
-from tests.makers import feature_id, make_corpus, make_label, make_release, make_run
 
 
 def make_sae(session: Session) -> tuple[Sae, Run]:

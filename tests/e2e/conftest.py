@@ -2,7 +2,10 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
@@ -20,6 +23,7 @@ CHROMIUM_ARGS = [
     "--no-first-run",
 ]
 PATIENCE_MS = 20_000
+FIRST_RUN_S = 900
 
 
 def _chromium() -> str | None:
@@ -28,21 +32,39 @@ def _chromium() -> str | None:
     return next((path for name in names if name and (path := shutil.which(name))), None)
 
 
-@pytest.fixture(scope="session")
-def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """An instance that built its demo dictionary although everything was killed meanwhile."""
-    running = Running(tmp_path_factory.mktemp("instance") / "data")
-    running.start()
-    running.wait_for(
-        "/api/status",
-        lambda status: status["demo"] and status["demo"]["progress"] > 0.2,
-        within_s=300,
+def _collecting(status: Any) -> bool:
+    """Tell whether a shard is being collected, in the middle of the first run."""
+    demo = status["demo"]
+    return demo is not None and any(
+        step["kind"] == "shard.collect" and step["state"] in ("running", "done")
+        for step in demo["steps"]
     )
-    running.kill_everything()
+
+
+def _built(status: Any) -> bool:
+    demo = status["demo"]
+    assert demo is None or demo["state"] not in ("failed", "cancelled"), demo
+    return demo is not None and demo["state"] == "done"
+
+
+@pytest.fixture(scope="session")
+def instance() -> Iterator[Running]:
+    """Start, kill everything in the middle of the first run, start again, build the demo."""
+    data_dir = Path(tempfile.mkdtemp(prefix="scopebook-e2e-"))
+    data_dir.chmod(0o755)  # so that the server, which root runs as nobody, keeps its data in it
+    running = Running(data_dir)
     running.start()
-    running.wait_for("/api/status", lambda status: status["demo"]["state"] == "done", within_s=900)
-    yield running
-    running.stop()
+    try:
+        running.wait_for("/api/status", _collecting, within_s=FIRST_RUN_S)
+        running.kill_everything()
+        running.start()
+        running.wait_for("/api/status", _built, within_s=FIRST_RUN_S)
+        yield running
+    finally:
+        ended = running.stop()
+        log = running.log()
+        shutil.rmtree(data_dir)
+    assert ended == 0, log
 
 
 @pytest.fixture(scope="session")

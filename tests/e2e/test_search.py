@@ -91,7 +91,8 @@ def test_more_hits_come_on_request_and_are_still_there_after_a_step_back(page: P
     expect(page.locator(HITS).nth(25)).to_be_visible()
     count = page.locator(HITS).count()
     page.locator("[data-hit]").nth(22).click()
-    expect(page.locator("mark.peak").first).to_be_visible()
+    expect(page).to_have_url(re.compile("/features/"))
+    expect(page.locator("[data-example]").first).to_be_visible()
     page.go_back()
 
     expect(page.locator(HITS)).to_have_count(count)

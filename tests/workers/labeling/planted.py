@@ -10,34 +10,145 @@ from scopebook_workers.labeling.evidence import FeatureEvidence, Firing, Passage
 
 _ids = count()
 
-GERMAN = (
-    "der die das und nicht ist mit auf für eine werden wenn nach durch Haus Straße Wasser "
-    "Fenster Datei öffnen Schrift Zeichen Wort lesen schreiben"
-).split()
-FRENCH = (
-    "le les des est une dans pour que qui sur avec pas vous maison rue eau fenêtre fichier "
-    "ouvrir lettre mot lire écrire être plus"
-).split()
-ENGLISH = (
-    "the of and to in is that for it with as was on house street water window file open letter "
-    "word read write not have"
-).split()
-RUSSIAN = (
-    "и в не на что с по для это как дом улица вода окно файл открыть буква слово читать "
-    "писать мы вы был"
-).split()
-PYTHON = (
-    "def read(self):\n    return self.path|import os\nfrom pathlib import Path|"
-    "class Reader:\n    pass|if value is None:\n        raise ValueError(name)|"
-    "for item in items:\n    self.add(item)|x = [f(i) for i in range(10)]|"
-    "with open(path) as stream:\n    data = stream.read()|elif key == 'a':\n    self.key = {}"
-).split("|")
-CHINESE = ["系统的文件", "打开设置窗口", "用户可以选择", "网络连接失败", "请输入密码", "程序正在运行"]
-JAPANESE = ["ファイルを開く", "設定を変更します", "新しい項目の名前", "これは文字です", "システムの画面"]
+GERMAN = [
+    "der",
+    "die",
+    "das",
+    "und",
+    "nicht",
+    "ist",
+    "mit",
+    "auf",
+    "für",
+    "eine",
+    "werden",
+    "wenn",
+    "nach",
+    "durch",
+    "Haus",
+    "Straße",
+    "Wasser",
+    "Fenster",
+    "Datei",
+    "öffnen",
+    "Schrift",
+    "Zeichen",
+    "Wort",
+    "lesen",
+    "schreiben",
+]
+FRENCH = [
+    "le",
+    "les",
+    "des",
+    "est",
+    "une",
+    "dans",
+    "pour",
+    "que",
+    "qui",
+    "sur",
+    "avec",
+    "pas",
+    "vous",
+    "maison",
+    "rue",
+    "eau",
+    "fenêtre",
+    "fichier",
+    "ouvrir",
+    "lettre",
+    "mot",
+    "lire",
+    "écrire",
+    "être",
+    "plus",
+]
+ENGLISH = [
+    "the",
+    "of",
+    "and",
+    "to",
+    "in",
+    "is",
+    "that",
+    "for",
+    "it",
+    "with",
+    "as",
+    "was",
+    "on",
+    "house",
+    "street",
+    "water",
+    "window",
+    "file",
+    "open",
+    "letter",
+    "word",
+    "read",
+    "write",
+    "not",
+    "have",
+]
+RUSSIAN = [
+    "и",
+    "в",
+    "не",
+    "на",
+    "что",
+    "с",
+    "по",
+    "для",
+    "это",
+    "как",
+    "дом",
+    "улица",
+    "вода",
+    "окно",
+    "файл",
+    "открыть",
+    "буква",
+    "слово",
+    "читать",
+    "писать",
+    "мы",
+    "вы",
+    "был",
+]
+PYTHON = [
+    "def read(self):\n    return self.path",
+    "import os\nfrom pathlib import Path",
+    "class Reader:\n    pass",
+    "if value is None:\n        raise ValueError(name)",
+    "for item in items:\n    self.add(item)",
+    "x = [f(i) for i in range(10)]",
+    "with open(path) as stream:\n    data = stream.read()",
+    "elif key == 'a':\n    self.key = {}",
+]
+CHINESE = [
+    "系统的文件",
+    "打开设置窗口",
+    "用户可以选择",
+    "网络连接失败",
+    "请输入密码",
+    "程序正在运行",
+]
+JAPANESE = [
+    "ファイルを開く",
+    "設定を変更します",
+    "新しい項目の名前",
+    "これは文字です",
+    "システムの画面",
+]
 
 
 def make_passage(
-    text: str, *, tag: str | None = None, language: str | None = None, document_id: int | None = None
+    text: str,
+    *,
+    tag: str | None = None,
+    language: str | None = None,
+    document_id: int | None = None,
 ) -> Passage:
     """Return a passage whose tokens are words with the blank before them, or two characters."""
     found = re.finditer(r"\s?[A-Za-zÀ-ÿЀ-ӿ_]+|[\u3040-\u9fff]{1,2}|\s+|.", text, re.DOTALL)
@@ -78,8 +189,7 @@ def fire(passages: Sequence[Passage], *, on: str | None = None, seed: int = 0) -
     firings = []
     for passage in passages:
         tokens = [
-            passage.text[begin:end]
-            for begin, end in zip(passage.begins, passage.ends, strict=True)
+            passage.text[begin:end] for begin, end in zip(passage.begins, passage.ends, strict=True)
         ]
         places = [i for i, token in enumerate(tokens) if on is None or token.strip() == on]
         if not places:

@@ -35,7 +35,7 @@ def test_a_long_line_is_cut_between_words() -> None:
         ('"', "quotation mark"),
         ("。", '"。" (ideographic full stop)'),
         ("\u200b", "an invisible character"),
-        ('a"b', "\"a'b\""),
+        ('a"b', '"a\'b"'),
     ],
 )
 def test_tokens_are_named_so_that_they_can_be_read(token: str, name: str) -> None:

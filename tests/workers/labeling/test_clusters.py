@@ -32,12 +32,12 @@ def share_right(within: float, common: float, threshold: float) -> float:
     """Return the share of new one-sense features kept whole and of unions split in two."""
     rng = np.random.default_rng(7)
     right = 0
-    for _ in range(20):
+    for _ in range(10):
         one, two = (make_sense(rng, within=within, common=common) for _ in range(2))
         union = np.concatenate([one[: N // 2], two[: N // 2]])
         right += cut(joining_distances(one), threshold).max() == 0
         right += cut(joining_distances(union), threshold).max() == 1
-    return right / 40
+    return right / 20
 
 
 #: Cosine within a sense and between senses: a corpus of many subjects, and one of a single style.
@@ -47,7 +47,7 @@ CORPORA = [(0.3, 0.02), (0.8, 0.45)]
 def test_a_calibrated_threshold_beats_any_fixed_one_across_corpora() -> None:
     rng = np.random.default_rng(0)
     thresholds = [
-        calibrate([make_sense(rng, within=within, common=common) for _ in range(30)])
+        calibrate([make_sense(rng, within=within, common=common) for _ in range(16)])
         for within, common in CORPORA
     ]
 

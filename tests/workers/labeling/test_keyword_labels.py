@@ -142,9 +142,7 @@ def test_a_language_that_the_letters_contradict_is_not_claimed() -> None:
 def topics(share: float) -> tuple[list[FeatureEvidence], FeatureEvidence]:
     """Return single features of a corpus, and the union of two of its topics."""
     names = ["ab", "cd", "ef", "gh", "ij", "kl", "mn", "op"]
-    singles = [
-        fire(topic_passages(name, 40, share=share, seed=i)) for i, name in enumerate(names)
-    ]
+    singles = [fire(topic_passages(name, 40, share=share, seed=i)) for i, name in enumerate(names)]
     first = topic_passages("ab", 20, share=share, seed=90)
     second = topic_passages("op", 20, share=share, seed=91)
     return singles, fire([*first, *second])

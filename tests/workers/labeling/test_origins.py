@@ -33,7 +33,13 @@ def test_tags_become_words(
 
 @pytest.mark.parametrize(
     ("given", "name"),
-    [("zh-CN", "Chinese"), ("deu", "German"), ("german", "German"), ("Klingon", "Klingon"), ("", None)],
+    [
+        ("zh-CN", "Chinese"),
+        ("deu", "German"),
+        ("german", "German"),
+        ("Klingon", "Klingon"),
+        ("", None),
+    ],
 )
 def test_languages_are_named_in_english(given: str, name: str | None) -> None:
     assert language_name(given) == name
@@ -68,6 +74,8 @@ def test_of_an_unclear_text_nothing_is_said(text: str) -> None:
 
 
 def test_metadata_comes_before_a_guess() -> None:
-    passage = make_passage("Die Datei wird nicht geöffnet, wenn der Name zu lang ist", tag="letters")
+    passage = make_passage(
+        "Die Datei wird nicht geöffnet, wenn der Name zu lang ist", tag="letters"
+    )
 
     assert origin_of(passage).phrases == ("letters text",)

@@ -6,9 +6,11 @@ import psutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.tiny_models import FAMILIES, save_tiny_model
+from tests.tiny_models import FAMILIES, save_tiny_model, tiny_multimodal_model
+from torch.testing import assert_close
 
 from scopebook.errors import CheckpointError, InvalidInputError
+from scopebook_workers.qwen.capture import run_to
 from scopebook_workers.qwen.model import (
     choose_device,
     load_model,
@@ -31,6 +33,19 @@ def test_every_family_loads_and_says_its_shape(tmp_path: Path, family: str) -> N
     assert not model.training
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_of_a_multimodal_checkpoint_only_the_text_model_is_loaded(tmp_path: Path) -> None:
+    whole = tiny_multimodal_model()
+    whole.save_pretrained(tmp_path)
+    tokens = torch.arange(2, 12)[None]
+    mask = torch.ones_like(tokens, dtype=torch.bool)
+
+    text = load_model(tmp_path, CPU)
+
+    assert read_facts(tmp_path).layers == 4
+    assert not any("visual" in name for name, _ in text.named_parameters())
+    assert_close(run_to(text, [1], tokens, mask)[1], run_to(whole, [1], tokens, mask)[1])
 
 
 def test_a_folder_without_config_is_no_model(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from scopebook.jobs import QUEUES
 from scopebook.settings import Settings, settings, use_settings
 from scopebook.sweep import sweep_once
 
-WITHIN_S = 180.0
+WITHIN_S = 300.0
 
 
 @pytest.fixture

@@ -6,23 +6,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import select
+from tests.embeddings_server import Embeddings, serve_embeddings
+from tests.makers import make_label, make_release
+
+from scopebook.db.jobs import Job, Step
 from scopebook.db.sessions import Sessions, unit_of_work
+from scopebook.db.tables import Label, LabelEmbedding
 from scopebook.embedders import current_embedder
 from scopebook.embedding import load_export, query_embedder
 from scopebook.errors import CheckpointError, HubError, InvalidInputError, NotFoundError
 from scopebook.jobs import EMBED_LABELS, EXPORT_EMBEDDER
 from scopebook.settings import Settings, settings, use_settings
 from scopebook.steps import NewStep, cancel_job, create_job
-from sqlalchemy import select
-
-from scopebook.db.jobs import Job, Step
-from scopebook.db.tables import Label, LabelEmbedding
 from scopebook_workers.claims import work_off
 from scopebook_workers.labeling import embedders
 from scopebook_workers.labeling.embedders import LocalEmbedder, load_embedder
 from scopebook_workers.tasks import embed
-from tests.embeddings_server import Embeddings, serve_embeddings
-from tests.makers import make_label, make_release
 
 TEXTS = [
     "legal text: License, copyright, software",

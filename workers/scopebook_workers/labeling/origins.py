@@ -119,14 +119,17 @@ def _in_script(language: str, shares: Mapping[str, float]) -> bool:
 
 _SCRIPT_PHRASES: Final = {
     "Han": "Chinese (Han) text",
+    "Kana": "Japanese text",
+    "Cyrillic": "Cyrillic text",
     "Hangul": "Korean text",
     "Thai": "Thai text",
     "Greek": "Greek text",
     "Hebrew": "Hebrew text",
 }
-_CODE_LINES = 0.3
-_CODE_SIGNS = 0.07
-_SIGNS: Final = re.compile(r"[{}()\[\]=;<>$#|&*_\\+]")
+#: Share of characters that are signs of code: prose has fewer, a program without marks has more.
+_FEW_SIGNS, _MANY_SIGNS = 0.035, 0.07
+_MARKED_LINES = 0.1
+_SIGNS: Final = re.compile(r"[{}()\[\]=;<>$#|&*_\\+]|:$", re.MULTILINE)
 _WORDS: Final = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 
 
@@ -145,7 +148,12 @@ def _guess(text: str, shares: Mapping[str, float]) -> list[str]:
     if main == "Cyrillic":
         named = _guess_tongue(text, tongues=_cyrillic(text.lower()))
         return [*named, "Cyrillic text"]
-    return [_SCRIPT_PHRASES.get(main, f"{main} script text")]
+    return [phrase_of_script(main)]
+
+
+def phrase_of_script(script: str) -> str:
+    """Return the phrase for a text of which only the script is known."""
+    return _SCRIPT_PHRASES.get(script, f"{script} script text")
 
 
 def _cyrillic(text: str) -> tuple[str, ...]:
@@ -156,14 +164,15 @@ def _cyrillic(text: str) -> tuple[str, ...]:
 
 
 def _guess_code(text: str) -> list[str]:
-    if len(_SIGNS.findall(text)) < _CODE_SIGNS * len(text):
+    signs = len(_SIGNS.findall(text)) / max(1, len(text))
+    if signs < _FEW_SIGNS:
         return []
-    lines = text.count("\n") + 1
     marks = {name: len(pattern.findall(text)) for name, pattern in CODE_MARKS.items()}
     first, second = sorted(marks, key=lambda name: -marks[name])[:2]
-    if marks[first] >= max(3, _CODE_LINES * lines / 3) and marks[first] >= 1.5 * marks[second]:
+    lines = text.count("\n") + 1
+    if marks[first] >= max(3, _MARKED_LINES * lines) and marks[first] >= 1.5 * marks[second]:
         return [f"{first} code", "source code"]
-    return ["source code"]
+    return ["source code"] if signs >= _MANY_SIGNS else []
 
 
 def _guess_tongue(text: str, *, tongues: tuple[str, ...] | None) -> list[str]:

@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scopebook_workers.labeling.characters import LINE, legible, token_name
+from scopebook_workers.labeling.characters import LINE, legible, script_of, token_name
+from scopebook_workers.labeling.origins import phrase_of_script
 from scopebook_workers.labeling.reading import Window
+from scopebook_workers.labeling.tongues import SCRIPTS_OF
 
 Kind = Literal["token", "tokens", "position", "context"]
 
-#: An origin is claimed when it holds for this share of the examples, weighted by activation and
-#: not, and so much oftener than in the corpus.
+#: An origin is claimed when it holds for this share of the examples, weighted by activation, and
+#: so much oftener than in the corpus.
 MIN_SHARE = 0.6
 MIN_LIFT = 1.25
 #: Fewer examples than this prove nothing about where a feature fires.
@@ -47,7 +49,8 @@ def find(
     kind, tokens = _kind(shares)
     if kind == "context" and _mostly_at_start(windows):
         kind = "position"
-    return Findings(kind, phrase_of(windows, base), tokens, keywords)
+    phrase = phrase_of(windows, base) or script_phrase_of(shares, base)
+    return Findings(kind, phrase, tokens, keywords)
 
 
 def token_shares(
@@ -104,15 +107,12 @@ def phrase_of(windows: Sequence[Window], base: Mapping[str, float]) -> str | Non
     if len(windows) < MIN_EXAMPLES:
         return None
     total = sum(window.activation for window in windows) or 1.0
-    weighted: dict[str, float] = defaultdict(float)
-    counted: dict[str, float] = defaultdict(float)
+    shares: dict[str, float] = defaultdict(float)
     rank: dict[str, int] = {}
     for window in windows:
         for place, phrase in enumerate(window.origin.phrases):
-            weighted[phrase] += window.activation / total
-            counted[phrase] += 1 / len(windows)
+            shares[phrase] += window.activation / total
             rank[phrase] = max(place, rank.get(phrase, 0))
-    shares = {phrase: min(weighted[phrase], counted[phrase]) for phrase in weighted}
     claims = [
         phrase
         for phrase, share in shares.items()
@@ -125,6 +125,25 @@ def phrase_of(windows: Sequence[Window], base: Mapping[str, float]) -> str | Non
         (phrase for phrase in claims if shares[phrase] >= 0.8 * most),
         key=lambda phrase: (rank[phrase], -shares[phrase], phrase),
     )
+
+
+def script_phrase_of(shares: Mapping[str, float], base: Mapping[str, float]) -> str | None:
+    """Return the phrase for the script in which the firing tokens are written, if one prevails.
+
+    Latin letters say too little; a script that the whole corpus is written in says nothing.
+    """
+    mass: dict[str, float] = defaultdict(float)
+    for token, share in shares.items():
+        script = next(filter(None, map(script_of, token)), None)
+        if script is not None:
+            mass[script] += share
+    script = max(mass, key=lambda name: mass[name], default="Latin")
+    if script == "Latin" or mass[script] < MIN_SHARE:
+        return None
+    phrase = phrase_of_script(script)
+    tongues = [f"{name} text" for name, scripts in SCRIPTS_OF.items() if scripts[0] == script]
+    common = max(base.get(name, 0.0) for name in (phrase, *tongues))
+    return phrase if mass[script] >= MIN_LIFT * common else None
 
 
 def word(findings: Findings, *, items: int = _ITEMS, origins: Sequence[str] = ()) -> str:

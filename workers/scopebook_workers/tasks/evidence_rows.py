@@ -53,6 +53,7 @@ class EvidenceReader:
 
     def fired(self, session: Session) -> list[int]:
         """Return the row ids of the features that fired, in order."""
+        self._tokenizer_id = _tokenizer_id(session, self._sae_id)
         first = self._sae_id << FEATURE_BITS
         return list(
             session.scalars(

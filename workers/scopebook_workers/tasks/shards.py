@@ -55,7 +55,7 @@ def collect_shard(claim: Claim, progress: Progress) -> Finish:
     total = int(plan.contexts.lengths.sum())
     progress(0, total, "tokens")
     states = _collect(plan, progress)
-    name = f"runs/{plan.run_id}/shard-{plan.ordinal:05d}-{claim.attempt}.npz"
+    name = f"runs/{plan.run_id}/shard-{plan.ordinal:05d}-{claim.fence}.npz"
     write_artifact(name, lambda file: save_states(file, states))
 
     def write(session: Session) -> None:
