@@ -7,6 +7,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import Scope
 
 from scopebook.db.sessions import Sessions, sessions
@@ -53,6 +54,8 @@ def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None)
     )
     app.state.sessions = factory or sessions()
     app.state.embed = embed or query_embedder(app.state.sessions)
+    # Leaves event streams alone: they must not wait for a full buffer.
+    app.add_middleware(GZipMiddleware, minimum_size=1000)
     add_error_answers(app)
     add_routes(app)
     if (STATIC / "index.html").exists():

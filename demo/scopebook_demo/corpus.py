@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Literal
 
 from scopebook_demo import clean
-from scopebook_demo.sources import CAP_BYTES, CAPS_BYTES, LANGUAGES, SOURCES, Source
+from scopebook_demo.sources import (
+    CAP_BYTES,
+    CAPS_BYTES,
+    LANGUAGES,
+    LICENCE_IN,
+    SOURCES,
+    Source,
+)
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +49,9 @@ class Document:
 def fetch_packages(folder: Path, sources: Iterable[Source] = SOURCES) -> None:
     """Download and unpack each package into folder/<package>; what is there already stays."""
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = {s.package: s.version for s in sources if not (folder / s.package).is_dir()}
+    versions = {s.package: s.version for s in sources}
+    versions |= {LICENCE_IN[p]: v for p, v in versions.items() if p in LICENCE_IN}
+    wanted = {p: v for p, v in versions.items() if not (folder / p).is_dir()}
     if not wanted:
         return
     names = [f"{package}={version}" for package, version in sorted(wanted.items())]
@@ -197,7 +206,7 @@ def copy_licences(packages: Path, documents: Iterable[Document], folder: Path) -
     """The copyright file of each package in the sample, and the texts these files cite."""
     folder.mkdir(parents=True, exist_ok=True)
     for package in sorted({d.source for d in documents if d.split == "held_out"}):
-        for path in (packages / package / "usr/share/doc").glob("*/copyright"):
+        for path in (packages / LICENCE_IN.get(package, package)).glob("usr/share/doc/*/copyright"):
             text = clean.read_text(path)
             if len(text) > LONG_COPYRIGHT:  # lists of files: their licences are what matters
                 stanzas = text.split("\n\n")

@@ -28,7 +28,7 @@ CONCEPTS: dict[str, tuple[str, ...]] = {
 GATE_STRENGTH = 0.5
 GATED = ("Chinese", "German", "French", "Russian", "Bible")
 FEATURES_PER_CONCEPT = 5
-CONTROLS = 4
+CONTROLS = 8
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,16 @@ class Gate:
 def balanced(packed: Packed, per_tag: int, context: int, seed: int) -> Packed:
     """Windows of `context` tokens in random order, up to `per_tag` tokens of each tag.
 
-    A window counts for the tag of its middle token.
+    A window counts for the tag of its middle token. Of a small tag at most a fifth is taken:
+    it shares its concept with a large one, which it must not outweigh.
     """
     starts = np.arange(0, len(packed.ids) - context, context)
     starts = np.random.default_rng(seed).permutation(starts)
     middle = packed.tags[starts + context // 2]
-    kept = [starts[middle == t][: per_tag // context] for t in range(len(packed.tag_names))]
+    kept = []
+    for tag in range(len(packed.tag_names)):
+        own = starts[middle == tag]
+        kept.append(own[: min(per_tag // context, max(1, len(own) // 5))])
     places = np.concatenate([np.arange(s, s + context) for s in np.concatenate(kept)])
     return Packed(packed.ids[places], packed.tags[places], packed.tag_names)
 
@@ -241,8 +245,8 @@ def _likely_to_steer(
     concept = chosen.names.index(name)
     likely = [
         *measure.steering_features(chosen, name, 3),
-        *measure.naming_features(chosen, name, 1),
-        *measure.aligned_features(x, firing.concepts, concept, sae.W_dec, 2),
+        *measure.naming_features(chosen, name, 2),
+        *measure.aligned_features(x, firing.concepts, concept, sae.W_dec, 3),
     ]
     return list(dict.fromkeys(likely))
 
@@ -250,22 +254,32 @@ def _likely_to_steer(
 def _best_steering(
     writer: steering.Writer, sae: Sae, layer: int, norm: float, likely: list[int], name: str
 ) -> int:
-    """Of the likely features the one that steers best on prompts kept for choosing."""
-    shares = {
-        feature: writer.write(
-            steering.CHOOSING_PROMPTS, layer, steering.push(sae, [feature], GATE_STRENGTH * norm)
-        ).shares.get(name, 0.0)
-        for feature in likely
-    }
-    return max(shares, key=lambda feature: shares[feature])
+    """Of the likely features the one that steers best on prompts kept for choosing.
+
+    The share decides, then how little the text loops.
+    """
+    merits = {}
+    for feature in likely:
+        edit = steering.push(sae, [feature], GATE_STRENGTH * norm)
+        outcome = writer.write(steering.CHOOSING_PROMPTS, layer, edit)
+        merits[feature] = (outcome.shares.get(name, 0.0), outcome.distinct)
+    return max(merits, key=lambda feature: merits[feature])
 
 
-def _controls(chosen: measure.Scores) -> list[int]:
-    """Features of average frequency that stand for no concept: lowest best precision."""
+def _controls(chosen: measure.Scores, seed: int = 0) -> list[int]:
+    """Features drawn from those of usual frequency that have nothing to do with a gated concept.
+
+    They fire on none of them more than an even share of the concepts would have it.
+    """
     often = chosen.recall.mean(0)
     usual = (often > np.quantile(often, 0.25)) & (often < np.quantile(often, 0.9))
-    spread = np.where(usual, chosen.precision.max(0), np.inf)
-    return [int(f) for f in np.argsort(spread, kind="stable")[:CONTROLS]]
+    gated = [c for c, name in enumerate(chosen.names) if name in GATED]
+    related = chosen.precision[gated].max(0)
+    eligible = np.flatnonzero(usual & (related < 1 / len(chosen.names)))
+    if not len(eligible):  # in a toy model nothing is clear-cut: the least related will do
+        eligible = np.argsort(related, kind="stable")[:CONTROLS]
+    drawn = np.random.default_rng(seed).permutation(eligible)[:CONTROLS]
+    return [int(f) for f in drawn]
 
 
 def _mute_chinese(

@@ -88,7 +88,10 @@ def write_bundle(parts: Parts, out: Path) -> None:
     _write(building / "evaluation.json", json.dumps(parts.evaluation, ensure_ascii=False, indent=1))
     _write(building / "report.md", report(parts))
     _write(building / "bundle.json", json.dumps(manifest(parts, building), indent=2))
-    size = sum(p.stat().st_size for p in building.rglob("*") if p.is_file())
+    files = [p for p in building.rglob("*") if p.is_file()]
+    for path in files:
+        path.chmod(0o644)  # safetensors writes files that only their owner may read
+    size = sum(p.stat().st_size for p in files)
     if size > MOST_BYTES:
         raise ValueError(f"the bundle has {size} bytes, more than {MOST_BYTES}")
     shutil.rmtree(out, ignore_errors=True)
@@ -164,12 +167,15 @@ def notice(documents: Sequence[Document]) -> str:
         "https://sources.debian.org and https://snapshot.debian.org.",
         "",
     ]
-    known = {(s.package, s.licence): s for s in SOURCES}
+    holders: dict[tuple[str, str], list[str]] = defaultdict(list)
+    versions = {s.package: s.version for s in SOURCES}
+    for s in SOURCES:
+        if s.holder not in holders[s.package, s.licence]:
+            holders[s.package, s.licence].append(s.holder)
     for (package, licence), splits in sorted(from_package.items()):
-        source = known.get((package, licence))
         lines += [
-            f"{package} {source.version if source else ''}".rstrip(),
-            f"  Copyright: {source.holder if source else 'see the package'}",
+            f"{package} {versions.get(package, '')}".rstrip(),
+            f"  Copyright: {'; '.join(holders[package, licence]) or 'see the package'}",
             f"  Licence: {licence}",
             f"  Documents in the sample: {splits['held_out']}; in training: {splits['train']}",
             "",
@@ -270,8 +276,11 @@ scored on {tokens["scoring"]:,} tokens of documents that no training saw; those 
 
 Precision is balanced: as if all concepts were equally frequent. Strong: activations above 40 % of
 the feature's maximum. AUROC: 64-token windows ranked by the feature. Steered: share of texts from
-English prompts judged to be the concept by token counts; distinct: share of different tokens in
-them, low when the text loops. R is the layer's mean residual norm.
+English prompts judged to be the concept by token counts, texts of broken bytes not counted;
+distinct: share of different tokens in them, low when the text loops. R is the layer's mean residual
+norm. Controls are drawn from features that fire on no gated concept more than evenly. Steering
+features were chosen on other prompts than those that score them. A concept without a feature of
+strong precision above 0.8 has no feature of its own here; the table says so rather than hiding it.
 {tables}
 ## Rebuild
 

@@ -220,4 +220,7 @@ PAPERS: list[Source] = [
     ),
 ]  # fmt: skip
 
+LICENCE_IN: dict[str, str] = {"libpython3.11-stdlib": "libpython3.11-minimal"}
+"""Packages whose copyright file is in another package of the same version."""
+
 SOURCES: list[Source] = [*DOCUMENTATION, *SCRIPTURE, *PROGRAMS, *PAPERS]

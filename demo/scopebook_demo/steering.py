@@ -30,6 +30,14 @@ CHOOSING_PROMPTS = (
 )  # fmt: skip
 
 
+UNREADABLE = "unreadable"
+
+
+def is_readable(text: str) -> bool:
+    """At most a tenth of the characters are broken: bytes that make no character."""
+    return text.count("\ufffd") <= 0.1 * len(text)
+
+
 class TokenJudge:
     """Naive Bayes over token counts: which concept do generated tokens look like?"""
 
@@ -54,7 +62,7 @@ class Outcome:
     """What a set of generated texts looks like.
 
     Attributes:
-        shares: concept -> share of the texts judged to be it.
+        shares: concept -> share of the texts judged to be it; unreadable texts are none.
         distinct: mean share of different tokens in a text; low when the text loops.
         texts: the texts, prompts left out.
     """
@@ -84,11 +92,19 @@ class Writer:
             by_length[len(ids)] += [ids] * self.samples
         with residual(self.model, layer, edit):
             rows = [row for batch in by_length.values() for row in self._continue(batch)]
-        judged = [self.judge.judge(row) for row in rows]
+        texts = tuple(str(self.tokenizer.decode(row)) for row in rows)
+        judged = [
+            self.judge.judge(row) if is_readable(text) else UNREADABLE
+            for row, text in zip(rows, texts, strict=True)
+        ]
         return Outcome(
-            shares={n: judged.count(n) / len(rows) for n in self.judge.names if n in judged},
+            shares={
+                name: judged.count(name) / len(rows)
+                for name in (*self.judge.names, UNREADABLE)
+                if name in judged
+            },
             distinct=float(np.mean([len(set(row)) / len(row) for row in rows])),
-            texts=tuple(str(self.tokenizer.decode(row)) for row in rows),
+            texts=texts,
         )
 
     def _continue(self, prompts: list[list[int]]) -> list[list[int]]:

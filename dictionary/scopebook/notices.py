@@ -45,7 +45,8 @@ def celery_options() -> dict[str, object]:
 
 @cache
 def _sender() -> Celery:
-    app = Celery("scopebook")
+    # Not current: in a worker that is the worker's own application.
+    app = Celery("scopebook", set_as_current=False)
     app.conf.update(celery_options())
     return app
 

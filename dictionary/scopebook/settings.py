@@ -37,7 +37,7 @@ class Settings(BaseSettings):
         0,
         ge=0,
         description="Worker processes of an embedded instance; 0 means one per GPU, "
-        "else one for every two cores.",
+        "else two, since each holds the model.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where models run; `auto` takes CUDA when a device is there."

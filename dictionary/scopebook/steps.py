@@ -3,6 +3,9 @@
 A worker claims a step for a limited time and renews the lease while it works. Each claim raises
 `fence`; whoever ends or renews a step must name the number it holds, so a worker that was taken for
 dead cannot write over its successor. Only the database's clock is used.
+
+Rows are locked in one order, steps before their job, so that no two of these can wait for each
+other.
 """
 
 from collections.abc import Sequence
@@ -202,7 +205,10 @@ def renew_step(
     values = {name: value for name, value in progress.items() if value is not None}
     updated = session.execute(
         update(Step)
-        .where(*_held(claim), exists().where(Job.id == Step.job_id, Job.state == "running"))
+        .where(
+            *_held(claim),
+            exists().where(Job.id == Step.job_id, Job.state.in_(("queued", "running"))),
+        )
         .values(lease_until=_lease(lease_s), **values)
         .returning(Step.id)
     ).one_or_none()
@@ -223,7 +229,6 @@ def finish_step(session: Session, claim: Claim, following: Sequence[NewStep] = (
 
     `following` are steps of later stages that only this step could know of.
     """
-    job_state = _lock_job(session, claim.job_id)
     updated = session.execute(
         update(Step)
         .where(*_held(claim))
@@ -235,7 +240,7 @@ def finish_step(session: Session, claim: Claim, following: Sequence[NewStep] = (
         )
         .returning(Step.id)
     ).one_or_none()
-    if updated is None or job_state == "cancelling":
+    if updated is None or _lock_job(session, claim.job_id) == "cancelling":
         raise LostClaimError(f"Step {claim.step_id} was cancelled or given to another worker.")
     add_steps(session, claim.job_id, following)
     _settle(session, claim.job_id)
@@ -244,8 +249,7 @@ def finish_step(session: Session, claim: Claim, following: Sequence[NewStep] = (
 
 def fail_step(session: Session, claim: Claim, message: str, *, again: bool) -> None:
     """Note why a step failed; `again` gives it back to the queue, else its job has failed."""
-    _lock_job(session, claim.job_id)
-    held = session.execute(select(Step.id).where(*_held(claim))).one_or_none()
+    held = session.scalar(select(Step.id).where(*_held(claim)).with_for_update())
     if held is None:
         return
     if again:
@@ -273,7 +277,6 @@ def _fail(session: Session, step_id: int, job_id: int, message: str) -> None:
 
 def release_step(session: Session, claim: Claim) -> None:
     """Give up a step whose job was cancelled."""
-    _lock_job(session, claim.job_id)
     session.execute(
         update(Step)
         .where(*_held(claim))
@@ -306,6 +309,7 @@ def _lock_job(session: Session, job_id: int) -> str:
 
 def _settle(session: Session, job_id: int) -> None:
     """Derive the job's end from its steps."""
+    _lock_job(session, job_id)
     states = set(session.scalars(select(Step.state).where(Step.job_id == job_id).distinct()))
     if states & set(_UNFINISHED):
         return
@@ -319,20 +323,16 @@ def _settle(session: Session, job_id: int) -> None:
 
 def cancel_job(session: Session, job_id: int) -> None:
     """Cancel what is queued and ask what runs to stop; raise when the job is over."""
+    for present, wanted in (("queued", "cancelled"), ("running", "cancelling")):
+        session.execute(
+            update(Step)
+            .where(Step.job_id == job_id, Step.state == present)
+            .values(state=wanted, finished_at=func.now() if wanted == "cancelled" else None)
+        )
     state = _lock_job(session, job_id)
     if state in ("done", "failed", "cancelled"):
         raise ConflictError(f"Job {job_id} is over ({state}), so it cannot be cancelled.")
     session.execute(update(Job).where(Job.id == job_id).values(state="cancelling"))
-    session.execute(
-        update(Step)
-        .where(Step.job_id == job_id, Step.state == "queued")
-        .values(state="cancelled", finished_at=func.now())
-    )
-    session.execute(
-        update(Step)
-        .where(Step.job_id == job_id, Step.state == "running")
-        .values(state="cancelling")
-    )
     _settle(session, job_id)
 
 
@@ -354,14 +354,14 @@ def settle_cancelled(session: Session) -> None:
 
 def retry_job(session: Session, job_id: int) -> None:
     """Queue the failed and cancelled steps of a job again; what is done stays done."""
-    state = _lock_job(session, job_id)
-    if state not in ("failed", "cancelled"):
-        raise ConflictError(f"Job {job_id} is {state}; only a failed or cancelled job is retried.")
     session.execute(
         update(Step)
         .where(Step.job_id == job_id, Step.state.in_(("failed", "cancelled")))
         .values(state="queued", attempt=0, error=None, done=0, started_at=None, finished_at=None)
     )
+    state = _lock_job(session, job_id)
+    if state not in ("failed", "cancelled"):
+        raise ConflictError(f"Job {job_id} is {state}; only a failed or cancelled job is retried.")
     session.execute(
         update(Job).where(Job.id == job_id).values(state="queued", error=None, finished_at=None)
     )

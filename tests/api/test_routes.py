@@ -191,3 +191,17 @@ def test_a_collection_of_nothing_registered_is_refused(client: TestClient) -> No
 
     assert response.status_code == 404
     assert client.get("/api/jobs").json()["items"] == []
+
+
+@pytest.mark.usefixtures("filled")
+def test_answers_are_compressed_but_event_streams_are_not(
+    sessions: Sessions, client: TestClient
+) -> None:
+    (job_id,) = make_jobs(sessions, "Test")
+    end_next_step(sessions)
+
+    answer = client.get("/api/features")
+    stream = client.get(f"/api/jobs/{job_id}/events")
+
+    assert answer.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in stream.headers

@@ -43,7 +43,7 @@ def cores() -> int:
 
 def pool_size() -> int:
     """Return how many pool processes the settings ask for."""
-    return settings().workers or len(gpus()) or max(1, cores() // 2)
+    return settings().workers or len(gpus()) or min(2, cores())
 
 
 def prepare(processes: int) -> None:

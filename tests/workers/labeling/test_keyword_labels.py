@@ -261,3 +261,18 @@ def test_a_passage_of_one_empty_token_is_labelled() -> None:
 
     assert words is not None
     assert words.text == "the token newline"
+
+
+def test_the_script_of_the_firing_text_is_named_where_the_passages_differ() -> None:
+    mixed = [
+        make_passage(" ".join([*words[:12], "的", *words[12:]]), tag=tag)
+        for words, tag in ((ENGLISH, "a"), (FRENCH, "b"), (GERMAN, "c"), (RUSSIAN, "d"))
+        for _ in range(4)
+    ]
+    feature = fire(mixed, on="的")
+    others = [fire(make_passages(words, 10)) for words in (ENGLISH, FRENCH, GERMAN, RUSSIAN)]
+
+    words = KeywordLabeler([feature, *others]).word(feature)
+
+    assert words is not None
+    assert words.text == 'the token "的" in Chinese (Han) text'

@@ -20,6 +20,11 @@ METHOD: Final = "keywords-1"
 SAMPLE_FEATURES = 300
 SAMPLE_WINDOWS = 6_000
 SEED: Final = 0
+#: A label speaks of the examples above this share of the feature's largest activation, or of so
+#: many of the strongest. What fires a sparse feature weakly comes from anywhere: with it, a
+#: feature whose strongest hundred contexts are Bible verses was worded as English text.
+STRONG: Final = 0.4
+MIN_STRONG: Final = 12
 
 
 @dataclass(frozen=True)
@@ -43,13 +48,23 @@ class FeatureWords:
     senses: list[SenseWords]
 
 
+def strong_examples(evidence: FeatureEvidence) -> list[int]:
+    """Return which examples a label speaks of, in their order."""
+    peaks = np.asarray([firing.activations.max(initial=0.0) for firing in evidence.firings])
+    if not len(peaks):
+        return []
+    least = min(STRONG * peaks.max(), np.sort(peaks)[-min(MIN_STRONG, len(peaks))])
+    return [int(i) for i in np.flatnonzero(peaks >= least)]
+
+
 class KeywordLabeler:
     """Words the features of one SAE; made from a sample of them."""
 
     def __init__(self, sample: Iterable[FeatureEvidence], *, seed: int = SEED) -> None:
         self._reader = Reader()
         features = [
-            [self._reader.window(firing) for firing in evidence.firings] for evidence in sample
+            [self._reader.window(evidence.firings[i]) for i in strong_examples(evidence)]
+            for evidence in sample
         ]
         windows = [window for feature in features for window in feature]
         self._vectors = WindowVectors(self._folded(_some(windows, seed)), seed=seed)
@@ -67,6 +82,7 @@ class KeywordLabeler:
         return {
             "embedder": f"tf-idf+svd-{clusters.DIMENSIONS}",
             "window_tokens": WINDOW_TOKENS,
+            "strong": STRONG,
             "threshold": round(self.threshold, 4),
             "calibrated": self.calibrated,
             "sample_windows": self._vectors.n_windows,
@@ -81,17 +97,23 @@ class KeywordLabeler:
 
     def word(self, evidence: FeatureEvidence) -> FeatureWords | None:
         """Return the feature's wording and senses; None without examples."""
-        windows = [self._reader.window(firing) for firing in evidence.firings]
+        strong = strong_examples(evidence)
+        windows = [self._reader.window(evidence.firings[i]) for i in strong]
         if not windows:
             return None
         groups = self._senses(windows)
         whole = self._find(windows, evidence.top_tokens)
         if len(groups) == 1:
-            sense = SenseWords(1.0, groups[0], list(whole.keywords), None)
+            sense = SenseWords(1.0, strong, list(whole.keywords), None)
             return FeatureWords(word(whole), [sense])
         parts = [self._find([windows[i] for i in group]) for group in groups]
         senses = [
-            SenseWords(len(group) / len(windows), group, list(part.keywords), word(part))
+            SenseWords(
+                len(group) / len(windows),
+                [strong[i] for i in group],
+                list(part.keywords),
+                word(part),
+            )
             for group, part in zip(groups, parts, strict=True)
         ]
         covered = sum(sense.share for sense in senses[:3])
