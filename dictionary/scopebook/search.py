@@ -77,8 +77,8 @@ def search_features(
     words = clean_query(query)
     sae_ids = [sae.id for sae in find_saes(session, release=release, layers=layers)]
     candidates: dict[int, _Candidate] = {}
-    _fuse(candidates, "id", [(i, None) for i in _by_id(session, words, sae_ids)])
-    _fuse(candidates, "words", [(i, None) for i in _by_words(session, words, sae_ids)])
+    _fuse(candidates, "id", [(i, 1.0) for i in _by_id(session, words, sae_ids)])
+    _fuse(candidates, "words", _by_words(session, words, sae_ids))
     vector = embed(words)
     if vector is not None:
         _fuse(candidates, "meaning", _by_meaning(session, vector, sae_ids))
@@ -113,16 +113,22 @@ def clean_query(query: str) -> str:
 
 
 def _fuse(
-    candidates: dict[int, _Candidate], match: Match, found: Sequence[tuple[int, float | None]]
+    candidates: dict[int, _Candidate], match: Match, found: Sequence[tuple[int, float]]
 ) -> None:
-    """Add one way's ranking by reciprocal rank; an id that matches outranks everything."""
-    for rank, (feature_id, similarity) in enumerate(found, start=1):
-        share = 1.0 if match == "id" else 1 / (RRF_K + rank)
+    """Add one way's ranking by reciprocal rank; an id that matches outranks everything.
+
+    `found` are features with their strength, strongest first. Equally strong ones share a rank:
+    many labels hold the same words equally often, and their order must not decide.
+    """
+    rank, before = 0, None
+    for place, (feature_id, strength) in enumerate(found, start=1):
+        rank = rank if strength == before else place
+        before = strength
         candidate = candidates.setdefault(feature_id, _Candidate(0.0, []))
-        candidate.score += share
+        candidate.score += 1.0 if match == "id" else 1 / (RRF_K + rank)
         candidate.matched.append(match)
-        if similarity is not None:
-            candidate.similarity = similarity
+        if match == "meaning":
+            candidate.similarity = strength
 
 
 def _by_id(session: Session, words: str, sae_ids: Sequence[int]) -> list[int]:
@@ -154,7 +160,7 @@ def _by_id(session: Session, words: str, sae_ids: Sequence[int]) -> list[int]:
     return [(sae_id << FEATURE_BITS) | wanted.index for (sae_id,) in rows]
 
 
-def _by_words(session: Session, words: str, sae_ids: Sequence[int]) -> list[int]:
+def _by_words(session: Session, words: str, sae_ids: Sequence[int]) -> list[tuple[int, float]]:
     """Return features whose labels hold any of the words, more and rarer words first.
 
     Scripts without spaces are not words to the full-text parser, so the query as it stands is
@@ -169,18 +175,18 @@ def _by_words(session: Session, words: str, sae_ids: Sequence[int]) -> list[int]
         + cast(inside, Integer)
     )
     rows = session.execute(
-        select(Label.feature_id)
+        select(Label.feature_id, rank)
         .where(Label.current, Label.sae_id.in_(sae_ids), or_(Label.words.op("@@")(some), inside))
         .group_by(Label.feature_id)
         .order_by(rank.desc(), Label.feature_id)
         .limit(CANDIDATES)
     )
-    return [feature_id for (feature_id,) in rows]
+    return [(feature_id, float(strength)) for feature_id, strength in rows]
 
 
 def _by_meaning(
     session: Session, query: QueryVector, sae_ids: Sequence[int]
-) -> list[tuple[int, float | None]]:
+) -> list[tuple[int, float]]:
     """Return features with a label near the query, nearest first, by an exact scan.
 
     `OFFSET 0` fences the filter off, so that no vector index can answer first and be filtered

@@ -196,3 +196,15 @@ def test_a_foreign_cursor_is_refused(session: Session, cursor: str) -> None:
 
     with pytest.raises(InvalidInputError, match="cursor"):
         find(session, "x", cursor=cursor)
+
+
+def test_meaning_decides_between_labels_with_the_same_words(session: Session) -> None:
+    sae, _ = make_release(session)
+    far = make_label(session, sae, 1, "names of rivers in Asia")
+    near = make_label(session, sae, 2, "names of rivers in Europe")
+    make_embedding(session, far, [0.6, 0.8])
+    embedder_id = make_embedding(session, near, [1.0, 0.0])
+
+    hits = find(session, "river", toward(embedder_id, [1.0, 0.0]))
+
+    assert [hit.index for hit in hits] == [2, 1]
