@@ -20,7 +20,7 @@ help: ## List what can be made.
 
 $(STATIC): $(FRONTEND) scripts/frontend.sh | .venv/.run
 	@echo "Building the web app ..."
-	@scripts/frontend.sh npm run --silent build
+	@scripts/frontend.sh npm run --silent build > .venv/frontend.log 2>&1 || { cat .venv/frontend.log; exit 1; }
 	@touch $@
 
 run: .venv/.run $(STATIC) ## Set up and start everything on http://localhost:8000.

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -42,25 +43,22 @@ def search(
     if as_json:
         print_json({"items": hits, "next": following})
     elif hits:
-        out.print(_hits(hits))
+        _print_hits(hits)
     else:
         err.print(f"No feature answers {query!r}.", markup=False)
 
 
-def _hits(hits: Sequence[Hit]) -> Table:
-    table = Table("feature", "label", "found by", "density", "best example", expand=True)
+def _print_hits(hits: Sequence[Hit]) -> None:
+    """Print each hit in three lines, which also a narrow terminal can show."""
     for hit in hits:
-        label = Text(hit.label.text if hit.label else "unlabelled")
+        head = Text(hit.label.text if hit.label else "unlabelled", style="bold")
         if hit.label:
-            label.append(f"  [{hit.label.source}]", style="dim")
-        table.add_row(
-            Text(hit.id, overflow="fold"),
-            label,
-            ", ".join(hit.matched),
-            f"{hit.density:.2%}" if hit.density is not None else "-",
-            _marked(hit.preview) if hit.preview else Text("-"),
-        )
-    return table
+            head.append(f"  [{hit.label.source}]", style="not bold dim")
+        density = f"{hit.density:.2%} of tokens" if hit.density is not None else "not collected"
+        out.print(head)
+        out.print(Text(f"  {hit.id}  ·  {density}  ·  by {', '.join(hit.matched)}", style="dim"))
+        if hit.preview:
+            out.print(Padding(_marked(hit.preview), (0, 0, 1, 2)))
 
 
 def _marked(example: Example) -> Text:
