@@ -59,7 +59,9 @@ def _malformed(_: Request, error: Exception) -> JSONResponse:
         f"{'.'.join(str(step) for step in fault['loc'][1:]) or 'the body'}: {fault['msg']}"
         for fault in error.errors()
     ]
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "The request is not valid; " + "; ".join(parts))
+    return problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY, f"The request is not valid; {'; '.join(parts)}."
+    )
 
 
 def _framework(_: Request, error: Exception) -> JSONResponse:

@@ -112,6 +112,15 @@ def _part(up: Up, words: str) -> psutil.Process | None:
         return None
 
 
+@pytest.fixture
+def hang_up_counts() -> Iterator[None]:
+    """Let started programs heed SIGHUP, also when the tests themselves run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hang_up_counts")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_everything_and_the_exit_code_is_zero(
     data_dir: Path, start: Start, number: int
