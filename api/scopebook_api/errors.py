@@ -6,7 +6,7 @@ from http import HTTPStatus
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from starlette.exceptions import HTTPException
 
 from scopebook.errors import (
@@ -41,6 +41,8 @@ def add_error_answers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _framework)
     app.add_exception_handler(OperationalError, _database_down)
+    app.add_exception_handler(DataError, _not_storable)
+    app.add_exception_handler(UnicodeEncodeError, _not_storable)
     app.add_exception_handler(InterfaceError, _database_down)
     app.add_exception_handler(Exception, _unforeseen)
 
@@ -74,6 +76,14 @@ def _database_down(_: Request, error: Exception) -> JSONResponse:
     return problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "The database does not answer; it may be restarting, so try again in a moment.",
+    )
+
+
+def _not_storable(_: Request, __: Exception) -> JSONResponse:
+    return problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "The request holds a character (such as NUL) or a number that the dictionary cannot hold; "
+        "take it out.",
     )
 
 

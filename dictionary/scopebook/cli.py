@@ -5,13 +5,18 @@ Exit 0: done. 1: it could not be done. 2: the input is wrong.
 
 import logging
 import sys
+from typing import NoReturn
 
 import typer
+from pydantic import ValidationError
+from sqlalchemy.exc import DataError, OperationalError
 
 from scopebook.commands import corpora, demo, doctor, features, jobs, releases, runs, up
 from scopebook.console import err
 from scopebook.errors import InvalidInputError, NotFoundError, ScopebookError
 from scopebook.settings import settings
+
+log = logging.getLogger(__name__)
 
 app = typer.Typer(
     name="scopebook",
@@ -38,15 +43,28 @@ app.add_typer(corpus, name="corpus")
 
 def main() -> None:
     """Run a command and turn refusals into one sentence on stderr."""
+    try:
+        level = settings().log_level
+    except ValidationError as error:
+        fault = error.errors()[0]
+        _end(f"SCOPEBOOK_{str(fault['loc'][0]).upper()} is not valid: {fault['msg']}.", 2)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.basicConfig(
-        level=settings().log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         app()
     except ScopebookError as error:
-        err.print(f"scopebook: {error}", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(2 if isinstance(error, InvalidInputError | NotFoundError) else 1)
+        _end(str(error), 2 if isinstance(error, InvalidInputError | NotFoundError) else 1)
+    except (UnicodeEncodeError, DataError):
+        _end("The input holds bytes that are no text, or a NUL character; take them out.", 2)
+    except OperationalError as error:
+        log.info("The database did not answer", exc_info=error)
+        _end("The database does not answer; `scopebook doctor` says where it is looked for.", 1)
+
+
+def _end(sentence: str, code: int) -> NoReturn:
+    """Print the one sentence and end."""
+    err.print(f"scopebook: {sentence}", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

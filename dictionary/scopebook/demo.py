@@ -5,7 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from scopebook.corpora import add_corpus
@@ -17,6 +17,8 @@ from scopebook.steps import NewStep, create_job, retry_job
 
 DEMO_JOB: Final = "demo"
 CORPUS: Final = "demo"
+#: The database lock of those who ask; the number is ours alone.
+_ONE_AT_A_TIME: Final = 7_263_012
 
 
 def bundle_path() -> Path:
@@ -32,6 +34,7 @@ def bundle_path() -> Path:
 
 def request_demo(session: Session) -> Job:
     """Ask for the demo dictionary once: again returns the same job, and retries a failed one."""
+    session.execute(select(func.pg_advisory_xact_lock(_ONE_AT_A_TIME)))
     job = session.scalar(select(Job).where(Job.kind == DEMO_JOB).order_by(Job.id.desc()).limit(1))
     if job is not None:
         if job.state in ("failed", "cancelled"):

@@ -83,7 +83,7 @@ def read_examples(session: Session, windows: Sequence[Window]) -> list[Example]:
     texts = _texts(
         session,
         [
-            (contexts[window.context_id][2].id, start, end)
+            (contexts[window.context_id][3].id, start, end)
             for window, (start, end) in zip(windows, ranges, strict=True)
         ],
     )
@@ -93,15 +93,17 @@ def read_examples(session: Session, windows: Sequence[Window]) -> list[Example]:
     ]
 
 
-_ContextRow = tuple[int, NDArray[np.int32], Source]
+#: Its place in the document, its tokens' spans, the document's characters, the document.
+_ContextRow = tuple[int, NDArray[np.int32], int, Source]
 
 
 def _contexts(session: Session, ids: set[int]) -> dict[int, _ContextRow]:
     rows = session.execute(
         select(
             Context.id,
-            Context.n_tokens,
+            Context.ordinal,
             Context.spans,
+            func.length(Document.text),
             Document.id,
             Document.name,
             Document.title,
@@ -117,14 +119,15 @@ def _contexts(session: Session, ids: set[int]) -> dict[int, _ContextRow]:
         row[0]: (
             row[1],
             unpack_ints(row[2]).reshape(-1, 2),
+            row[3],
             Source(
-                id=row[3],
-                name=row[4],
-                title=row[5],
-                tag=row[6],
-                language=row[7],
-                source=row[8],
-                licence=row[9],
+                id=row[4],
+                name=row[5],
+                title=row[6],
+                tag=row[7],
+                language=row[8],
+                source=row[9],
+                licence=row[10],
             ),
         )
         for row in rows
@@ -158,7 +161,7 @@ def _texts(session: Session, parts: Sequence[tuple[int, int, int]]) -> list[str]
 
 
 def _example(window: Window, context: _ContextRow, first_char: int, text: str) -> Example:
-    n_tokens, spans, document = context
+    ordinal, spans, characters, document = context
     start, end = window.bounds()
     activations = np.zeros(end - start, dtype=np.float32)
     positions, amounts = window.examples.activations(window.position)
@@ -174,8 +177,8 @@ def _example(window: Window, context: _ContextRow, first_char: int, text: str) -
         sense=window.sense,
         peak=piece_of[int(window.examples.peak[window.position]) - start],
         tokens=pieces,
-        cut_left=bool(start > 0),
-        cut_right=bool(end < n_tokens),
+        cut_left=bool(start > 0 or ordinal > 0),
+        cut_right=bool(spans[end - 1, 1] < characters),
         document=document,
     )
 

@@ -6,9 +6,10 @@ notice while one of them is due.
 
 import logging
 from functools import cache
+from typing import Any
 
 from celery import Celery
-from kombu.exceptions import OperationalError
+from kombu.exceptions import ChannelError, OperationalError
 from sqlalchemy.orm import Session
 
 from scopebook.jobs import QUEUE_OF
@@ -16,8 +17,9 @@ from scopebook.settings import settings
 
 log = logging.getLogger(__name__)
 
-#: A notice nobody took for so long is dropped; by then the sweep has sent another.
-EXPIRES_S = 10
+#: So many notices may wait in a queue; more would tell the workers nothing new, and a broker that
+#: nobody reads from must not fill up.
+MAX_WAITING = 32
 _REQUESTED = "scopebook.notices"
 
 
@@ -68,7 +70,19 @@ def send(kind: str, count: int = 1) -> None:
     if settings().broker_url is None:
         return
     try:
-        for _ in range(count):
-            _sender().send_task(kind, queue=QUEUE_OF[kind], expires=EXPIRES_S)
+        if _waiting(QUEUE_OF[kind]) < MAX_WAITING:
+            for _ in range(count):
+                _sender().send_task(kind, queue=QUEUE_OF[kind])
     except (OperationalError, OSError) as error:
         log.warning("No notice for %s left: the broker does not answer (%s).", kind, error)
+
+
+def _waiting(queue: str) -> int:
+    """Return how many notices nobody has taken yet; a queue that is not there yet has none."""
+    with _sender().connection_for_write() as connection:
+        try:
+            channel: Any = connection.default_channel
+            declared = channel.queue_declare(queue=queue, passive=True)
+        except ChannelError:
+            return 0
+        return int(declared.message_count)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -120,7 +121,8 @@ def register_model(session: Session, facts: ModelFacts) -> Model:
             f"{model.d_model}, and the one at {facts.path} differs from it in depth, width or "
             "tokenizer; rename its folder to register it beside the other."
         )
-    model.path = facts.path
+    if not Path(model.path).exists():
+        model.path = facts.path
     return model
 
 

@@ -1,5 +1,6 @@
 """Find features by words, by meaning, and by id, in one ranking."""
 
+import logging
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -12,12 +13,14 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.orm import Session
 
 from scopebook.db.tables import FEATURE_BITS, Label, LabelEmbedding, Model, Release, Sae
-from scopebook.errors import InvalidInputError
+from scopebook.errors import InvalidInputError, UnavailableError
 from scopebook.feature_views import FeatureInList
 from scopebook.features import features_by_id
 from scopebook.paging import decode_cursor, encode_cursor
 from scopebook.release_names import parse_feature_id
 from scopebook.releases import find_saes
+
+log = logging.getLogger(__name__)
 
 Match = Literal["id", "words", "meaning"]
 
@@ -79,7 +82,7 @@ def search_features(
     candidates: dict[int, _Candidate] = {}
     _fuse(candidates, "id", [(i, 1.0) for i in _by_id(session, words, sae_ids)])
     _fuse(candidates, "words", _by_words(session, words, sae_ids))
-    vector = embed(words)
+    vector = _embedded(embed, words)
     if vector is not None:
         _fuse(candidates, "meaning", _by_meaning(session, vector, sae_ids))
     ranked = sorted(candidates.items(), key=lambda item: (-item[1].score, item[0]))
@@ -91,6 +94,15 @@ def search_features(
     if len(ranked) > limit:
         following = encode_cursor([page[-1][1].score, page[-1][0]])
     return _hits(session, page, preview=preview), following
+
+
+def _embedded(embed: EmbedQuery, words: str) -> QueryVector | None:
+    """Return the query's vector; an embedder that is down leaves words and ids to answer."""
+    try:
+        return embed(words)
+    except UnavailableError as error:
+        log.warning("Searching without meaning: %s", error)
+        return None
 
 
 def clean_query(query: str) -> str:

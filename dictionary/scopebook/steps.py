@@ -249,10 +249,12 @@ def finish_step(session: Session, claim: Claim, following: Sequence[NewStep] = (
 
 def fail_step(session: Session, claim: Claim, message: str, *, again: bool) -> None:
     """Note why a step failed; `again` gives it back to the queue, else its job has failed."""
-    held = session.scalar(select(Step.id).where(*_held(claim)).with_for_update())
+    held = session.scalar(select(Step.state).where(*_held(claim)).with_for_update())
     if held is None:
         return
-    if again:
+    if held == "cancelling":
+        _wind_down(session, claim.step_id, claim.job_id)
+    elif again:
         session.execute(
             update(Step)
             .where(Step.id == claim.step_id)
@@ -276,13 +278,28 @@ def _fail(session: Session, step_id: int, job_id: int, message: str) -> None:
 
 
 def release_step(session: Session, claim: Claim) -> None:
-    """Give up a step whose job was cancelled."""
+    """Give up a step whose job was cancelled or has failed meanwhile."""
+    held = session.scalar(select(Step.id).where(*_held(claim)).with_for_update())
+    if held is not None:
+        _wind_down(session, claim.step_id, claim.job_id)
+
+
+def _wind_down(session: Session, step_id: int, job_id: int) -> None:
+    """End a step nobody works on any more; if its job was retried meanwhile, queue it again."""
+    alive = _lock_job(session, job_id) in ("queued", "running")
     session.execute(
         update(Step)
-        .where(*_held(claim))
-        .values(state="cancelled", lease_until=None, finished_at=func.now())
+        .where(Step.id == step_id)
+        .values(
+            state="queued" if alive else "cancelled",
+            lease_until=None,
+            finished_at=None if alive else func.now(),
+        )
     )
-    _settle(session, claim.job_id)
+    if alive:
+        _request_notices(session)
+    else:
+        _settle(session, job_id)
 
 
 def give_back_step(session: Session, claim: Claim) -> None:
@@ -337,19 +354,18 @@ def cancel_job(session: Session, job_id: int) -> None:
 
 
 def settle_cancelled(session: Session) -> None:
-    """End cancelled steps whose worker died before it could say so."""
+    """End steps of cancelled jobs that no worker will end: it died, or never began."""
     gone = session.execute(
         select(Step.id, Step.job_id)
-        .where(Step.state == "cancelling", Step.lease_until < func.now())
+        .join(Job, Job.id == Step.job_id)
+        .where(
+            ((Step.state == "cancelling") & (Step.lease_until < func.now()))
+            | ((Step.state == "queued") & (Job.state == "cancelling"))
+        )
         .with_for_update(skip_locked=True, of=Step)
     ).all()
     for step_id, job_id in gone:
-        session.execute(
-            update(Step)
-            .where(Step.id == step_id)
-            .values(state="cancelled", lease_until=None, finished_at=func.now())
-        )
-        _settle(session, job_id)
+        _wind_down(session, step_id, job_id)
 
 
 def retry_job(session: Session, job_id: int) -> None:

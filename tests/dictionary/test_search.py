@@ -13,7 +13,7 @@ from makers import (
     make_run,
 )
 from scopebook.db.tables import Sae, Sense
-from scopebook.errors import InvalidInputError, NotFoundError
+from scopebook.errors import InvalidInputError, NotFoundError, UnavailableError
 from scopebook.search import EmbedQuery, Hit, QueryVector, search_features
 
 
@@ -208,3 +208,13 @@ def test_meaning_decides_between_labels_with_the_same_words(session: Session) ->
     hits = find(session, "river", toward(embedder_id, [1.0, 0.0]))
 
     assert [hit.index for hit in hits] == [2, 1]
+
+
+def test_an_embedder_that_is_down_leaves_words_to_answer(session: Session) -> None:
+    def down(_: str) -> QueryVector | None:
+        raise UnavailableError("The embeddings server does not answer.")
+
+    sae, _ = make_release(session)
+    make_label(session, sae, 1, "names of rivers")
+
+    assert [hit.index for hit in find(session, "river", down)] == [1]

@@ -274,3 +274,32 @@ def test_a_rolled_back_job_leaves_no_step(sessions: Sessions) -> None:
 
     with sessions.begin() as session:
         assert session.query(Job).count() == session.query(Step).count() == 0
+
+
+def test_a_step_that_fails_while_its_job_is_cancelled_ends_the_job(session: Session) -> None:
+    job = create_job(session, "test", "Test", [shard()])
+    held = claim(session)
+    assert held is not None
+    cancel_job(session, job.id)
+
+    fail_step(session, held, "A hiccup.", again=True)
+
+    assert read_job(session, job.id).state == "cancelled"
+
+
+def test_a_step_given_up_after_a_retry_is_done_again(session: Session) -> None:
+    job = create_job(session, "test", "Test", [shard(1), shard(2)])
+    failing, slow = claim(session), claim(session)
+    assert failing is not None
+    assert slow is not None
+    fail_step(session, failing, "No.", again=False)
+    retry_job(session, job.id)
+
+    release_step(session, slow)
+
+    first, second = claim(session), claim(session)
+    assert first is not None
+    assert second is not None
+    finish_step(session, first)
+    finish_step(session, second)
+    assert read_job(session, job.id).state == "done"

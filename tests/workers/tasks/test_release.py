@@ -169,3 +169,18 @@ def test_a_folder_without_a_model_is_refused(
 
     assert str(tmp_path / "empty") in (job.error or "")
     assert count(worker, Model, Release) == [0, 0]
+
+
+def test_a_refused_file_of_the_same_name_leaves_the_registered_one(
+    worker: Sessions, release: Path, model: Path, tmp_path: Path
+) -> None:
+    add(worker, release, model, [1])
+    with unit_of_work(worker) as session:
+        artifact = Path(session.scalars(select(Sae.artifact)).one())
+    before = artifact.read_bytes()
+    write_layer(tmp_path / "other" / NAME / "layer1.sae.pt", d_sae=WIDTH, d_model=D_MODEL, seed=9)
+
+    job = add(worker, tmp_path / "other" / NAME, model, [1])
+
+    assert "registered from another file" in (job.error or "")
+    assert artifact.read_bytes() == before

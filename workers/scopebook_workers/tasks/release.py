@@ -37,6 +37,7 @@ from scopebook_workers.sae.weights import (
     TopKSae,
     check_against_model,
     convert,
+    file_sha256,
     read_converted,
 )
 
@@ -121,16 +122,18 @@ def _convert(
 ) -> ConvertedSae:
     progress(at, len(release.layers), "layers checked")
     file = release.layers[at]
-    folder = settings().data_dir / "saes" / release.name.name / (release.revision or "folder")
+    # By content: a file of the same name that is refused later must not replace a registered one.
+    digest = file.sha256 or file_sha256(file.path)
+    folder = settings().data_dir / "saes" / release.name.name
     return convert(
         file.path,
-        folder / f"layer{file.layer}.safetensors",
+        folder / f"layer{file.layer}-{digest[:16]}.safetensors",
         layer=file.layer,
         k=release.name.k,
         d_sae=release.name.width,
         d_model=model.d_model,
         licence=release.card.licence,
-        sha256=file.sha256,
+        sha256=digest,
     )
 
 
