@@ -57,7 +57,7 @@ def main() -> None:
     except (UnicodeEncodeError, DataError):
         _end("The input holds bytes that are no text, or a NUL character; take them out.", 2)
     except OperationalError as error:
-        log.info("The database did not answer", exc_info=error)
+        log.debug("The database did not answer", exc_info=error)
         _end("The database does not answer; `scopebook doctor` says where it is looked for.", 1)
 
 

@@ -1,0 +1,34 @@
+"""The command line's refusals: one sentence, the right exit code, no traceback."""
+
+from pathlib import Path
+
+import pytest
+
+from running import run
+
+
+@pytest.mark.parametrize(
+    ("variables", "code", "said"),
+    [
+        ({"SCOPEBOOK_PORT": "abc"}, 2, "SCOPEBOOK_PORT is not valid"),
+        ({"SCOPEBOOK_DEVICE": "tpu"}, 2, "SCOPEBOOK_DEVICE is not valid"),
+        (
+            {
+                "SCOPEBOOK_DATABASE_URL": "postgresql+psycopg://x:secret@127.0.0.1:1/x",
+                "SCOPEBOOK_BROKER_URL": "redis://127.0.0.1:1",
+            },
+            1,
+            "The database does not answer",
+        ),
+    ],
+    ids=["no-number", "unknown-device", "database-down"],
+)
+def test_what_cannot_work_is_one_sentence(
+    tmp_path: Path, variables: dict[str, str], code: int, said: str
+) -> None:
+    done = run(tmp_path, "jobs", "--json", **variables)
+
+    assert (done.returncode, done.stdout) == (code, "")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert said in done.stderr
+    assert "secret" not in done.stderr
