@@ -39,7 +39,7 @@ class Frontend(StaticFiles):
 
 def _is_page(path: str, method: str) -> bool:
     """Tell whether an unknown path may be one of the app's pages: no file, and not the API's."""
-    return method == "GET" and not path.startswith("api/") and "." not in Path(path).name
+    return method == "GET" and path.split("/")[0] != "api" and "." not in Path(path).name
 
 
 def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None) -> FastAPI:

@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
 from scopebook.errors import (
@@ -44,6 +45,7 @@ def add_error_answers(app: FastAPI) -> None:
     app.add_exception_handler(DataError, _not_storable)
     app.add_exception_handler(UnicodeEncodeError, _not_storable)
     app.add_exception_handler(InterfaceError, _database_down)
+    app.add_exception_handler(PoolTimeoutError, _database_down)
     app.add_exception_handler(Exception, _unforeseen)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from sqlalchemy.exc import OperationalError
 
 from scopebook.db.sessions import Sessions, sessions_for, unit_of_work
 from scopebook.embedded.connection import connect
@@ -22,6 +23,8 @@ out = Console()
 err = Console(stderr=True)
 
 _LOOK_INTERVAL_S = 0.3
+#: A database that was killed needs so long to come back.
+_PATIENCE_S = 60.0
 _OVER = ("done", "failed", "cancelled")
 
 
@@ -68,9 +71,18 @@ def watch_job(factory: Sessions, job_id: int) -> JobReport:
         transient=not err.is_terminal,
     ) as progress:
         bar = progress.add_task("", total=1.0)
+        heard = time.monotonic()
         while True:
-            with unit_of_work(factory) as session:
-                report = read_job(session, job_id)
+            try:
+                with unit_of_work(factory) as session:
+                    report = read_job(session, job_id)
+            except OperationalError:
+                # The database restarts; the job goes on, and so does the watch.
+                if time.monotonic() - heard > _PATIENCE_S:
+                    raise
+                time.sleep(_LOOK_INTERVAL_S)
+                continue
+            heard = time.monotonic()
             progress.update(
                 bar, completed=report.progress, description=report.detail or report.title
             )

@@ -123,6 +123,11 @@ def parse_layers(layers: str, layer_count: int | None = None) -> list[int]:
     return sorted(chosen)
 
 
+def chosen_layers(layers: str | None) -> list[int] | None:
+    """Return the layers a person asked for; None, where nothing or `all` was said, means all."""
+    return None if layers is None or layers.strip() == "all" else parse_layers(layers)
+
+
 def parse_feature_id(feature: str) -> FeatureId:
     """Read `{model}/{layer}-{set}/{index}`; the model may itself hold slashes."""
     match = _FEATURE.fullmatch(feature.strip())

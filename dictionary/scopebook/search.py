@@ -78,11 +78,13 @@ def search_features(
     A feature counts with its best label: its own or one of its senses'.
     """
     words = clean_query(query)
+    # First, while this session holds no connection yet: the embedder looks itself up over one of
+    # its own, and requests that each hold one and wait for a second would wait for ever.
+    vector = _embedded(embed, words)
     sae_ids = [sae.id for sae in find_saes(session, release=release, layers=layers)]
     candidates: dict[int, _Candidate] = {}
     _fuse(candidates, "id", [(i, 1.0) for i in _by_id(session, words, sae_ids)])
     _fuse(candidates, "words", _by_words(session, words, sae_ids))
-    vector = _embedded(embed, words)
     if vector is not None:
         _fuse(candidates, "meaning", _by_meaning(session, vector, sae_ids))
     ranked = sorted(candidates.items(), key=lambda item: (-item[1].score, item[0]))

@@ -120,7 +120,7 @@ def _read_json_lines(path: Path, text_field: str) -> Iterator[Text | Problem]:
         if not line.strip():
             continue
         try:
-            record = json.loads(_decode(line))
+            record = json.loads(_decode(line).removeprefix("\ufeff"))
             if not isinstance(record, dict):
                 raise ValueError("not a JSON object")
             yield _text(record, text_field, f"line {number}")

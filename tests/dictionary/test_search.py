@@ -12,6 +12,7 @@ from makers import (
     make_release,
     make_run,
 )
+from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.db.tables import Sae, Sense
 from scopebook.errors import InvalidInputError, NotFoundError, UnavailableError
 from scopebook.search import EmbedQuery, Hit, QueryVector, search_features
@@ -218,3 +219,17 @@ def test_an_embedder_that_is_down_leaves_words_to_answer(session: Session) -> No
     make_label(session, sae, 1, "names of rivers")
 
     assert [hit.index for hit in find(session, "river", down)] == [1]
+
+
+def test_no_connection_is_held_while_the_query_is_embedded(sessions: Sessions) -> None:
+    pool = sessions.kw["bind"].pool
+    held: list[int] = []
+
+    def embed(_: str) -> QueryVector | None:
+        held.append(pool.checkedout())
+        return None
+
+    with unit_of_work(sessions) as session:
+        search_features(session, "river", embed=embed)
+
+    assert held == [0]

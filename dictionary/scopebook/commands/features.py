@@ -14,7 +14,7 @@ from scopebook.embedding import query_embedder
 from scopebook.examples import Example
 from scopebook.feature_views import FeatureInFull
 from scopebook.features import read_feature
-from scopebook.release_names import parse_feature_id, parse_layers
+from scopebook.release_names import chosen_layers, parse_feature_id
 from scopebook.search import Hit, search_features
 
 _EXAMPLES_SHOWN = 5
@@ -36,7 +36,7 @@ def search(
             query,
             embed=query_embedder(factory),
             release=release,
-            layers=parse_layers(layer) if layer else None,
+            layers=chosen_layers(layer),
             limit=limit,
             preview=True,
         )

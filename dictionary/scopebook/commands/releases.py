@@ -9,7 +9,7 @@ from scopebook.console import dictionary, err, print_json, watch_job
 from scopebook.db.sessions import unit_of_work
 from scopebook.hub import plan_download
 from scopebook.registration import request_release
-from scopebook.release_names import parse_layers
+from scopebook.release_names import chosen_layers
 from scopebook.releases import find_release, list_releases
 
 
@@ -25,7 +25,7 @@ def add(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Fetch, check and register a release of SAEs."""
-    chosen = parse_layers(layers) if layers else None
+    chosen = chosen_layers(layers)
     release, model = _absolute(release), _absolute(model) if model else None
     plan = plan_download(release, chosen)
     if dry_run:

@@ -6,7 +6,7 @@ import typer
 
 from scopebook.console import dictionary, err, print_json, watch_job
 from scopebook.db.sessions import unit_of_work
-from scopebook.release_names import parse_layers
+from scopebook.release_names import chosen_layers
 from scopebook.runs import request_collection
 
 
@@ -25,7 +25,7 @@ def collect(
                 session,
                 release,
                 corpus,
-                parse_layers(layers) if layers else None,
+                chosen_layers(layers),
                 max_tokens=max_tokens,
                 label=label,
             ).id

@@ -41,6 +41,8 @@ def open_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="scopebook-tests-", dir="/tmp"))
     folder.chmod(0o777)
     yield folder
+    # An instance that served a command in the background ends after the command has.
+    wait_for(lambda: processes_of(folder) == [], within_s=60)
     shutil.rmtree(folder)
 
 
