@@ -150,6 +150,23 @@ def test_labels_and_queries_meet_in_one_space(exported: Sessions) -> None:
     assert lengths == pytest.approx([1.0] * 3, abs=1e-3)
 
 
+def test_a_deleted_export_is_written_anew_by_the_next_labels(
+    worker: Sessions, artifacts: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "artifacts"
+    shutil.copytree(artifacts, copy)
+    use_settings(settings().model_copy(update={"artifacts_url": str(copy)}))
+    add_job(worker, EXPORT_EMBEDDER)
+    work_off(EXPORT_EMBEDDER)
+    shutil.rmtree(copy / "embedders")
+
+    add_job(worker, EMBED_LABELS, sae_ids=add_labels(worker, 2))
+    done = work_off(EMBED_LABELS)
+
+    assert done == 1
+    assert query_embedder(worker)("anything") is not None
+
+
 def test_a_lost_workers_successor_embeds_only_what_is_left(
     server: Embeddings, worker: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,7 +125,7 @@ def _ready(sae_ids: Sequence[int]) -> tuple[int, int]:
     """Return the embedder's id, made ready first where it is not, and how many texts wait."""
     with sessions()() as session:
         known = current_embedder(session, settings())
-    if known is None:
+    if known is None or not _is_there(known.artifact):
         register = _prepare()
         with unit_of_work(sessions()) as session:
             register(session)
@@ -133,6 +133,14 @@ def _ready(sae_ids: Sequence[int]) -> tuple[int, int]:
         embedder = current_embedder(session, settings())
         assert embedder is not None
         return embedder.id, count_without_vector(session, embedder.id, sae_ids)
+
+
+def _is_there(artifact: str | None) -> bool:
+    """Tell whether an export is whole; a server has none. A deleted one is written anew."""
+    if artifact is None:
+        return True
+    files, path = fsspec.core.url_to_fs(artifact)
+    return bool(files.exists(f"{path}/manifest.json"))
 
 
 def _embed_function() -> Callable[[Sequence[str]], list[list[float]]]:
