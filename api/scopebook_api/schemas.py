@@ -190,6 +190,9 @@ class SaeRead(Schema):
 
     layer: int
     set_name: str
+    kind: Literal["topk", "threshold", "relu"] = Field(
+        description="Active are the k strongest, those above their own threshold, or all above 0."
+    )
     features: int
     alive: int | None = Field(description="Features that fired in the current run.")
     labelled: int
@@ -203,7 +206,7 @@ class ReleaseRead(Schema):
     name: str
     model: str
     width: int
-    k: int
+    k: int | None = Field(description="Features that fire on each token; null: it varies.")
     source: str
     revision: str | None
     caution: str | None

@@ -21,6 +21,7 @@ from scopebook.db.tables import (
 from scopebook.errors import ConflictError
 from scopebook.jobs import ADD_RELEASE
 from scopebook.packing import pack_pairs
+from scopebook.saelens import SaeKind
 from scopebook.steps import NewStep, create_job
 
 #: Token ids or feature indices with a number each, best first.
@@ -38,6 +39,8 @@ class ModelFacts:
     d_model: int
     tokenizer_sha256: str
     pieces: Sequence[bytes]
+    #: Over its weights, or a sample of them; None: not known.
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +49,11 @@ class SaeFacts:
 
     layer: int
     d_sae: int
-    k: int
+    k: int | None
     sha256: str
     artifact: str
     features: Iterable["FeatureFacts"]
+    kind: SaeKind = "topk"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +73,8 @@ class ReleaseFacts:
     name: str
     set_name: str
     width: int
-    k: int
+    #: None where its SAEs have no top-k, or not the same.
+    k: int | None
     source: str
     revision: str | None
     caution: str | None
@@ -110,6 +115,7 @@ def register_model(session: Session, facts: ModelFacts) -> Model:
             layers=facts.layers,
             d_model=facts.d_model,
             tokenizer_id=tokenizer.id,
+            sha256=facts.sha256,
         )
         session.add(model)
         session.flush()
@@ -120,6 +126,14 @@ def register_model(session: Session, facts: ModelFacts) -> Model:
             f"A model {facts.name} is registered with {model.layers} layers of width "
             f"{model.d_model}, and the one at {facts.path} differs from it in depth, width or "
             "tokenizer; rename its folder to register it beside the other."
+        )
+    if model.sha256 is None:  # registered before weights were told apart
+        model.sha256 = facts.sha256
+    elif facts.sha256 is not None and model.sha256 != facts.sha256:
+        raise ConflictError(
+            f"A model {facts.name} is registered with other weights than those at {facts.path} "
+            f"(SHA-256 {model.sha256[:12]}..., now {facts.sha256[:12]}...), so its labels need not "
+            "hold for them; copy them to a folder of another name to register them beside it."
         )
     if not Path(model.path).exists():
         model.path = facts.path
@@ -160,6 +174,7 @@ def register_release(
         release = Release(model_id=model.id, **vars(facts))
         session.add(release)
         session.flush()
+    _check_is_like(release, facts, model)
     known = {
         sae.layer: sae.sha256
         for sae in session.scalars(select(Sae).where(Sae.release_id == release.id))
@@ -174,6 +189,18 @@ def register_release(
                 "hold for the other, so register the new one under another release name."
             )
     return release
+
+
+def _check_is_like(release: Release, facts: ReleaseFacts, model: Model) -> None:
+    """Refuse layers that cannot stand beside those of the release that is there."""
+    if release.model_id != model.id or release.width != facts.width:
+        raise ConflictError(
+            f"Release {release.name} is registered with {release.width} features a layer, or for "
+            f"another model than {model.name}; what is added now has {facts.width}: rename its "
+            "folder to register it beside the other."
+        )
+    if release.k != facts.k:
+        release.k = None
 
 
 def registered_layers(session: Session, release_name: str) -> dict[int, str]:
@@ -192,6 +219,7 @@ def _add_sae(session: Session, release: Release, facts: SaeFacts) -> None:
         layer=facts.layer,
         d_sae=facts.d_sae,
         k=facts.k,
+        kind=facts.kind,
         sha256=facts.sha256,
         artifact=facts.artifact,
     )

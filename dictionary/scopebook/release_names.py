@@ -18,6 +18,9 @@ _FEATURE = re.compile(
     r"(?P<model>\S(?:.*\S)?)/(?P<layer>[0-9]{1,4})-(?P<set>[A-Za-z0-9][A-Za-z0-9._-]*)"
     r"/(?P<index>[0-9]{1,9})"
 )
+_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
+_NOT_IN_A_SET = re.compile(r"[^a-z0-9._-]+")
+_LONGEST_SET = 64
 _LAYER_SPAN = re.compile(r"([0-9]{1,4})(?:-([0-9]{1,4}))?")
 # No published model has more than 64; a list for a release of unknown depth must still end.
 _MOST_LAYERS = 1000
@@ -25,12 +28,15 @@ _MOST_LAYERS = 1000
 
 @dataclass(frozen=True)
 class ReleaseName:
-    """What the name of a release says about every SAE in it."""
+    """What is known about every SAE of a release: from its name, or from its SAELens files.
+
+    `base_model` is None where nothing says which model to run; `k` where none is common to all.
+    """
 
     name: str
-    base_model: str
+    base_model: str | None
     width: int
-    k: int
+    k: int | None
     set_name: str
 
 
@@ -90,6 +96,54 @@ def parse_release_name(release: str) -> ReleaseName:
         width=width,
         k=k,
         set_name=f"res-w{match['width']}{match['thousands']}-l0_{match['k']}".lower(),
+    )
+
+
+def is_qwen_scope_name(release: str) -> bool:
+    """Return whether a repo id, folder name or path ends in the name of a Qwen-Scope release."""
+    return _RELEASE.fullmatch(PurePath(release.strip()).name) is not None
+
+
+def release_of_saelens(
+    name: str, *, model_name: str | None, width: int, k: int | None
+) -> ReleaseName:
+    """Return the name of a release that says nothing by itself: a folder or repository.
+
+    The set, which becomes a part of every feature's id, is the name in lower case with a hyphen
+    for whatever an id cannot hold.
+    """
+    set_name = _NOT_IN_A_SET.sub("-", name.lower())[:_LONGEST_SET].strip("-._")
+    if not set_name:
+        raise InvalidInputError(
+            f"the folder name {shown(name)} has no letter or digit that a feature's id can hold: "
+            "rename it with some of a-z and 0-9."
+        )
+    return ReleaseName(name, base_model_named(model_name), width, k, set_name)
+
+
+def base_model_named(model_name: str | None) -> str | None:
+    """Return the hub id that the model name of an SAE's config stands for, if that is sure."""
+    if model_name is None or _HUB_ID.fullmatch(model_name):
+        return model_name
+    for release in published_releases():
+        if release.base_model.rsplit("/", 1)[-1].lower() == model_name.lower():
+            return release.base_model
+    return None
+
+
+def model_to_run(name: ReleaseName, given: str | None) -> str:
+    """Return the model for a release: the one that a person gave, or the one that it names."""
+    model = given or name.base_model
+    if model is None:
+        raise InvalidInputError(no_model_named(name.name))
+    return model
+
+
+def no_model_named(release: str) -> str:
+    """Say that nothing tells which model a release is for."""
+    return (
+        f"{release} does not say which model its SAEs were trained on: give it with --model, as a "
+        "hub id or a folder."
     )
 
 

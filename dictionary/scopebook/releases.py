@@ -26,6 +26,7 @@ class SaeReport:
 
     layer: int
     set_name: str
+    kind: str
     features: int
     alive: int | None
     labelled: int
@@ -40,7 +41,7 @@ class ReleaseReport:
     name: str
     model: str
     width: int
-    k: int
+    k: int | None
     source: str
     revision: str | None
     caution: str | None
@@ -115,6 +116,7 @@ def _sae_report(
     return SaeReport(
         layer=sae.layer,
         set_name=set_name,
+        kind=sae.kind,
         features=sae.d_sae,
         alive=None if sae.current_run_id is None else alive,
         labelled=labelled,

@@ -7,16 +7,20 @@ import typer
 
 from scopebook.console import dictionary, err, print_json, watch_job
 from scopebook.db.sessions import unit_of_work
+from scopebook.errors import InvalidInputError
 from scopebook.hub import plan_download
 from scopebook.registration import request_release
-from scopebook.release_names import chosen_layers
+from scopebook.release_names import chosen_layers, no_model_named
 from scopebook.releases import find_release, list_releases
 
 
 def add(
-    release: Annotated[str, typer.Argument(help="A hub id of Qwen-Scope, or a folder like it.")],
+    release: Annotated[
+        str, typer.Argument(help="A hub id or a folder, of Qwen-Scope or in SAELens's format.")
+    ],
     model: Annotated[
-        str | None, typer.Option(help="The model to run: a hub id or a folder; from the name.")
+        str | None,
+        typer.Option(help="The model to run: a hub id or a folder; if unset, what the SAEs name."),
     ] = None,
     layers: Annotated[str | None, typer.Option(help="E.g. 11,12 or 20-23; all if unset.")] = None,
     dry_run: Annotated[
@@ -35,12 +39,16 @@ def add(
             err.print(str(plan), markup=False, highlight=False)
         return
     err.print(str(plan), markup=False, highlight=False)
+    if model is None and plan.base_model is None:
+        raise InvalidInputError(no_model_named(plan.release))
     with dictionary(work=True) as factory:
         with unit_of_work(factory) as session:
             job_id = request_release(session, release, model=model, layers=chosen).id
         watch_job(factory, job_id)
+        # A folder is registered under its own name, a repository under its whole id.
+        name = Path(plan.release).name if Path(plan.release).is_absolute() else plan.release
         with unit_of_work(factory) as session:
-            name = find_release(session, release.rstrip("/").rsplit("/", 1)[-1]).name
+            name = find_release(session, name).name
             report = next(item for item in list_releases(session) if item.name == name)
     if as_json:
         print_json(report)

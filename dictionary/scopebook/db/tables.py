@@ -63,6 +63,8 @@ class Model(Base):
     layers: Mapped[int]
     d_model: Mapped[int]
     tokenizer_id: Mapped[int] = mapped_column(ForeignKey("tokenizer.id"))
+    #: Over its weights' names and shapes and a sample of their bytes; null: not known.
+    sha256: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[Created]
 
 
@@ -76,7 +78,8 @@ class Release(Base):
     model_id: Mapped[int] = mapped_column(ForeignKey("model.id"))
     set_name: Mapped[str]
     width: Mapped[int]
-    k: Mapped[int]
+    #: Null where its SAEs have no top-k, or not the same.
+    k: Mapped[int | None]
     source: Mapped[str]
     revision: Mapped[str | None]
     caution: Mapped[str | None]
@@ -94,7 +97,9 @@ class Sae(Base):
     release_id: Mapped[int] = mapped_column(ForeignKey("release.id"))
     layer: Mapped[int] = mapped_column(SmallInteger)
     d_sae: Mapped[int]
-    k: Mapped[int]
+    #: Which features are active: `topk` (the k strongest), `threshold` (above its own) or `relu`.
+    kind: Mapped[str] = mapped_column(default="topk")
+    k: Mapped[int | None]
     sha256: Mapped[str] = mapped_column(String(64))
     artifact: Mapped[str]
     #: The collection whose evidence the dictionary shows.
@@ -104,6 +109,8 @@ class Sae(Base):
     __table_args__ = (
         UniqueConstraint("release_id", "layer"),
         CheckConstraint(f"d_sae <= {2**FEATURE_BITS}", name="feature_ids_fit"),
+        CheckConstraint("kind IN ('topk', 'threshold', 'relu')", name="kind_is_known"),
+        CheckConstraint("(kind = 'topk') = (k IS NOT NULL)", name="k_is_of_topk"),
     )
 
 

@@ -9,15 +9,18 @@ from pathlib import Path
 from scopebook.errors import HubError, InvalidInputError, NotFoundError
 from scopebook.hub.cards import Card, read_card
 from scopebook.hub.files import Progress, fetch
-from scopebook.hub.listing import Hub, Listing, look_up
+from scopebook.hub.listing import Hub, Listing, cached_file, look_up
 from scopebook.hub.refusals import ELSEWHERE
+from scopebook.hub.saelens import SaeLensRelease, saelens_in_folder, saelens_on_hub
 from scopebook.release_names import (
     ReleaseName,
+    is_qwen_scope_name,
     layer_file,
     parse_release_name,
     published_release,
     shown,
 )
+from scopebook.saelens import WEIGHTS_FILE, SaeLensConfig
 
 _LAYER_FILE = re.compile(r"layer([0-9]{1,4})\.sae\.pt")
 _ABOUT = re.compile(r"(?i)(README\.md|LICEN[CS]E[^/]*|NOTICE[^/]*)")
@@ -32,12 +35,16 @@ _WEIGHTS = re.compile(r"model[^/]*\.safetensors")
 
 @dataclass(frozen=True)
 class LayerFile:
-    """One layer's checkpoint on this machine; the hash is the one that the hub states."""
+    """One layer's checkpoint on this machine; the hash is the one that the hub states.
+
+    `config` is what a SAELens file says of itself; None means Qwen-Scope's format.
+    """
 
     layer: int
     path: Path
     size_bytes: int
     sha256: str | None
+    config: SaeLensConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -71,17 +78,23 @@ def download_release(
 ) -> DownloadedRelease:
     """Bring layers of a release (all, if none are named) to this machine, and its card.
 
-    A folder is used where it lies. Files that are here already are not fetched again, a
-    connection that drops is taken up where it broke, and what does not fit on the disk is refused
-    before the first byte.
+    Either format is found: Qwen-Scope's by the name, or the files in a folder; else SAELens's. A
+    folder is used where it lies. Files that are here already are not fetched again, a connection
+    that drops is taken up where it broke, and what does not fit on the disk is refused before the
+    first byte.
     """
-    name = parse_release_name(release)
     folder = local_folder(release)
     if folder is not None:
+        if not is_qwen_scope(folder):
+            return _saelens_folder(folder, saelens_in_folder(folder, layers))
+        name = parse_release_name(release)
         return DownloadedRelease(
             name, str(folder), None, layers_in(folder, layers), read_card(folder)
         )
     hub = hub or Hub()
+    if not is_qwen_scope_name(release):
+        return _download_saelens(release, layers, revision, hub, progress)
+    name = parse_release_name(release)
     listing = look_up(release_repo_id(release), revision=revision, hub=hub)
     chosen = chosen_layers(listing, layers)
     about = [file for file in listing.sizes if _ABOUT.fullmatch(file)]
@@ -97,6 +110,50 @@ def download_release(
     ]
     card = read_card(files[0].path.parent)
     return DownloadedRelease(name, listing.repo_id, listing.revision, files, card)
+
+
+def is_qwen_scope(folder: Path) -> bool:
+    """Return whether a folder is read as a Qwen-Scope release: by its files, else by its name."""
+    if any(_LAYER_FILE.fullmatch(path.name) for path in folder.iterdir()):
+        return True
+    holds_saelens = next(folder.glob(f"**/{WEIGHTS_FILE}"), None) is not None
+    return is_qwen_scope_name(folder.name) and not holds_saelens
+
+
+def _saelens_folder(folder: Path, found: SaeLensRelease) -> DownloadedRelease:
+    files = [
+        LayerFile(sae.config.layer, path, path.stat().st_size, None, sae.config)
+        for sae in found.saes
+        for path in [folder / sae.weights]
+    ]
+    return DownloadedRelease(found.name, found.source, None, files, read_card(folder))
+
+
+def _download_saelens(
+    release: str,
+    layers: Sequence[int] | None,
+    revision: str | None,
+    hub: Hub,
+    progress: Progress | None,
+) -> DownloadedRelease:
+    release_repo_id(release)
+    found = saelens_on_hub(release, layers, revision=revision, hub=hub)
+    listing = found.listing
+    assert listing is not None  # what was found on the hub has one
+    about = [file for file in listing.sizes if _ABOUT.fullmatch(file)]
+    paths = fetch(listing, [*about, *(sae.weights for sae in found.saes)], hub, progress)
+    files = [
+        LayerFile(
+            sae.config.layer,
+            paths[sae.weights],
+            listing.sizes[sae.weights],
+            listing.sha256.get(sae.weights),
+            sae.config,
+        )
+        for sae in found.saes
+    ]
+    card = read_card(cached_file(listing, "", hub))
+    return DownloadedRelease(found.name, found.source, listing.revision, files, card)
 
 
 def download_model(

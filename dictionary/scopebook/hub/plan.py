@@ -3,13 +3,24 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from scopebook.errors import HubError, InvalidInputError
-from scopebook.hub.download import chosen_layers, layers_in, local_folder, release_repo_id, spans
+from scopebook.hub.download import (
+    chosen_layers,
+    is_qwen_scope,
+    layers_in,
+    local_folder,
+    release_repo_id,
+    spans,
+)
 from scopebook.hub.files import size_text
 from scopebook.hub.listing import Hub, cached_file, look_up
+from scopebook.hub.saelens import SaeLensRelease, saelens_in_folder, saelens_on_hub
 from scopebook.release_names import (
     PublishedRelease,
+    ReleaseName,
+    is_qwen_scope_name,
     layer_file,
     parse_release_name,
     published_release,
@@ -46,7 +57,8 @@ class DownloadPlan:
     """
 
     release: str
-    base_model: str
+    #: None where nothing says which model the SAEs are for.
+    base_model: str | None
     revision: str | None
     files: tuple[PlannedFile, ...]
     download_bytes: int
@@ -81,17 +93,36 @@ def plan_download(
     """Return what the layers of a release (all, if none are named) will take.
 
     Sizes come from the hub; where it cannot be reached, or is not to be asked, they are computed
-    from the shapes of the published releases. Nothing is downloaded or written.
+    from the shapes of the published releases. Nothing is downloaded or written, but for the
+    configs of SAELens, without which nobody can say what a repository holds.
     """
-    name = parse_release_name(release)
     folder = local_folder(release)
     if folder is not None:
-        held = layers_in(folder, layers)
+        if not is_qwen_scope(folder):
+            return _saelens_plan(saelens_in_folder(folder, layers), hub or Hub())
+        name = parse_release_name(release)
         files = [
-            PlannedFile(file.path.name, file.layer, file.size_bytes, here=True) for file in held
+            PlannedFile(file.path.name, file.layer, file.size_bytes, here=True)
+            for file in layers_in(folder, layers)
         ]
         return _plan(str(folder), name.base_model, None, files, exact=True)
     hub = hub or Hub()
+    if not is_qwen_scope_name(release):
+        release_repo_id(release)
+        found = saelens_on_hub(release, layers, revision=revision, hub=hub)
+        return _saelens_plan(found, hub)
+    return _hub_plan(release, parse_release_name(release), layers, revision, hub, ask_hub=ask_hub)
+
+
+def _hub_plan(
+    release: str,
+    name: ReleaseName,
+    layers: Sequence[int] | None,
+    revision: str | None,
+    hub: Hub,
+    *,
+    ask_hub: bool,
+) -> DownloadPlan:
     known = published_release(release)
     try:
         if not ask_hub:
@@ -115,9 +146,28 @@ def plan_download(
     return _plan(listing.repo_id, name.base_model, listing.revision, files, exact=True)
 
 
-def sae_bytes(d_sae: int, d_model: int) -> int:
-    """Return the size of one SAE in float32: two matrices and two biases."""
-    return _FLOAT32 * (2 * d_sae * d_model + d_sae + d_model)
+def _saelens_plan(found: SaeLensRelease, hub: Hub) -> DownloadPlan:
+    listing = found.listing
+    files = []
+    for sae in found.saes:
+        if listing is None:
+            size_bytes, here = (Path(found.source) / sae.weights).stat().st_size, True
+        else:
+            size_bytes = listing.sizes[sae.weights]
+            here = cached_file(listing, sae.weights, hub).exists()
+        files.append(PlannedFile(sae.weights, sae.config.layer, size_bytes, here))
+    converted = sum(
+        sae_bytes(sae.config.d_sae, sae.config.d_in, sae.config.kind == "threshold")
+        for sae in found.saes
+    )
+    revision = listing.revision if listing else None
+    base_model = found.name.base_model
+    return _plan(found.source, base_model, revision, files, exact=True, converted=converted)
+
+
+def sae_bytes(d_sae: int, d_model: int, has_thresholds: bool = False) -> int:
+    """Return the size of one SAE in float32: two matrices, two biases, perhaps thresholds."""
+    return _FLOAT32 * (2 * d_sae * d_model + d_sae * (1 + has_thresholds) + d_model)
 
 
 def nominal_model_bytes(base_model: str) -> int:
@@ -142,16 +192,18 @@ def _computed_files(known: PublishedRelease, layers: Sequence[int] | None) -> li
 
 def _plan(
     release: str,
-    base_model: str,
+    base_model: str | None,
     revision: str | None,
     files: Sequence[PlannedFile],
     *,
     exact: bool,
+    converted: int | None = None,
 ) -> DownloadPlan:
-    """Published files are in float32, so that a converted copy is as large as its source."""
+    """Qwen-Scope's files are in float32, so that a converted copy is as large as its source."""
     download = sum(file.size_bytes for file in files if not file.here)
-    converted = sum(file.size_bytes for file in files)
-    model = nominal_model_bytes(base_model)
+    if converted is None:
+        converted = sum(file.size_bytes for file in files)
+    model = nominal_model_bytes(base_model) if base_model else 0
     return DownloadPlan(
         release=release,
         base_model=base_model,

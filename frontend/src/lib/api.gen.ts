@@ -655,8 +655,11 @@ export interface components {
             model: string;
             /** Width */
             width: number;
-            /** K */
-            k: number;
+            /**
+             * K
+             * @description Features that fire on each token; null: it varies.
+             */
+            k: number | null;
             /** Source */
             source: string;
             /** Revision */
@@ -675,6 +678,12 @@ export interface components {
             layer: number;
             /** Set Name */
             set_name: string;
+            /**
+             * Kind
+             * @description Active are the k strongest, those above their own threshold, or all above 0.
+             * @enum {string}
+             */
+            kind: "topk" | "threshold" | "relu";
             /** Features */
             features: number;
             /**

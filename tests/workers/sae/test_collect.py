@@ -5,10 +5,10 @@ from scopebook_workers.qwen.capture import Captured
 from scopebook_workers.sae.collect import Layer, collect_block, find_sinks
 from scopebook_workers.sae.firings import Contexts
 from scopebook_workers.sae.state import FeatureState
-from scopebook_workers.sae.weights import TopKSae
+from scopebook_workers.sae.weights import SparseAutoencoder
 
 #: Each unit vector fires the feature of its number.
-IDENTITY = TopKSae(torch.eye(4), torch.zeros(4), torch.eye(4), torch.zeros(4), k=2)
+IDENTITY = SparseAutoencoder(torch.eye(4), torch.zeros(4), torch.eye(4), torch.zeros(4), k=2)
 
 
 def collect(resid: torch.Tensor, lengths: list[int], *, rows: list[int]) -> FeatureState:

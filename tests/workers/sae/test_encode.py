@@ -7,12 +7,14 @@ from torch.testing import assert_close
 
 from scopebook.errors import InvalidInputError
 from scopebook_workers.sae.encode import decode, encode, stable_topk
-from scopebook_workers.sae.weights import TopKSae
+from scopebook_workers.sae.weights import SparseAutoencoder
 
 
-def random_sae(d_sae: int = 96, d_model: int = 16, k: int = 7, *, bias: float = 0.0) -> TopKSae:
+def random_sae(
+    d_sae: int = 96, d_model: int = 16, k: int = 7, *, bias: float = 0.0
+) -> SparseAutoencoder:
     generator = torch.Generator().manual_seed(3)
-    return TopKSae(
+    return SparseAutoencoder(
         w_enc=torch.randn(d_sae, d_model, generator=generator),
         b_enc=torch.randn(d_sae, generator=generator) / 4 + bias,
         w_dec=torch.randn(d_sae, d_model, generator=generator),
@@ -25,7 +27,7 @@ def random_resid(tokens: int, d_model: int = 16) -> Tensor:
     return torch.randn(tokens, d_model, generator=torch.Generator().manual_seed(5))
 
 
-def plain_encode(resid: Tensor, sae: TopKSae) -> list[list[tuple[int, float]]]:
+def plain_encode(resid: Tensor, sae: SparseAutoencoder) -> list[list[tuple[int, float]]]:
     """Return each token's (feature, activation), one number at a time in float64."""
     tokens = []
     for x in resid.double().tolist():
@@ -87,7 +89,7 @@ def test_a_negative_pre_activation_never_counts() -> None:
 
 def test_equal_features_fill_the_last_places_from_the_lowest_index() -> None:
     sae = random_sae()
-    twins = TopKSae(
+    twins = SparseAutoencoder(
         sae.w_enc[:1].expand(96, 16).contiguous(), torch.zeros(96), sae.w_dec, sae.b_dec, sae.k
     )
     resid = random_resid(30)

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from qwen_scope_files import qwen_scope_entries, write_layer
 from scopebook.errors import CheckpointError, ConflictError
 from scopebook_workers.sae.weights import (
-    TopKSae,
+    SparseAutoencoder,
     check_against_model,
     convert,
     converted_sae,
@@ -82,7 +82,7 @@ def test_a_large_decoder_is_transposed_block_by_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = write_layer(tmp_path / "layer0.sae.pt", D_SAE, D_MODEL)
-    monkeypatch.setattr("scopebook_workers.sae.weights._BLOCK_BYTES", 4 * D_MODEL * 7)
+    monkeypatch.setattr("scopebook_workers.sae.checkpoint._BLOCK_BYTES", 4 * D_MODEL * 7)
 
     kept = convert(source, tmp_path / "0.safetensors", layer=0, k=K, d_sae=D_SAE)
 
@@ -158,8 +158,8 @@ def test_a_cut_converted_file_is_refused_and_written_anew(tmp_path: Path) -> Non
     assert convert(source, kept.path, layer=0, k=K, d_sae=D_SAE) == kept
 
 
-def sae_of(d_sae: int, d_model: int) -> TopKSae:
-    return TopKSae(
+def sae_of(d_sae: int, d_model: int) -> SparseAutoencoder:
+    return SparseAutoencoder(
         w_enc=torch.zeros(d_sae, d_model),
         b_enc=torch.zeros(d_sae),
         w_dec=torch.zeros(d_sae, d_model),

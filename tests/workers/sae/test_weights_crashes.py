@@ -14,11 +14,11 @@ from scopebook_workers.sae.weights import convert, read_converted, read_qwen_sco
 D_SAE, D_MODEL, K = 64, 12, 5
 
 # Each child kills itself with SIGKILL when a function is called for the n-th time. Four tensors
-# are checked before the first is written: the seventh look at blocks is in the middle of the file.
+# are checked before the first is written: the sixth look at rows is in the middle of the file.
 CONVERT_AND_DIE = """
 import os, signal, sys
 from pathlib import Path
-from scopebook_workers.sae import weights
+from scopebook_workers.sae import checkpoint, weights
 
 def dying(original, calls_left):
     def replacement(*args):
@@ -30,7 +30,7 @@ def dying(original, calls_left):
     return replacement
 
 source, folder = map(Path, sys.argv[1:])
-for owner, name, calls in [(weights, "_row_blocks", 6), (os, "fsync", 0)]:
+for owner, name, calls in [(checkpoint, "row_spans", 5), (os, "fsync", 0)]:
     child = os.fork()
     if child == 0:
         setattr(owner, name, dying(getattr(owner, name), calls))
@@ -56,7 +56,7 @@ def test_a_convert_killed_in_the_middle_leaves_no_half_file(tmp_path: Path) -> N
 
     subprocess.run([sys.executable, "-c", CONVERT_AND_DIE, str(source), str(kept)], check=True)
 
-    names = ["_row_blocks.safetensors", "fsync.safetensors"]
+    names = ["fsync.safetensors", "row_spans.safetensors"]
     assert sorted(file.name for file in kept.iterdir()) == [f"{name}.partial" for name in names]
     direct = read_qwen_scope(source, k=K, d_sae=D_SAE)
     for name in names:

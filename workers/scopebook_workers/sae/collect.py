@@ -12,14 +12,14 @@ from scopebook_workers.qwen.capture import Captured
 from scopebook_workers.sae.encode import encode
 from scopebook_workers.sae.firings import Contexts, Firings, collect_firings, join_firings
 from scopebook_workers.sae.state import FeatureState
-from scopebook_workers.sae.weights import TopKSae
+from scopebook_workers.sae.weights import SparseAutoencoder
 
 
 @dataclass(frozen=True)
 class Layer:
     """An SAE and the state of its features."""
 
-    sae: TopKSae
+    sae: SparseAutoencoder
     state: FeatureState
 
 
@@ -56,7 +56,7 @@ def collect_block(
 
 
 def _fire(
-    sae: TopKSae,
+    sae: SparseAutoencoder,
     batch: Captured,
     resid: Float[Tensor, "token d_model"],
     token_ids: Sequence[Int32[np.ndarray, " _"]],

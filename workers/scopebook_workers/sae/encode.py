@@ -6,14 +6,17 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from scopebook.errors import InvalidInputError
-from scopebook_workers.sae.weights import TopKSae
+from scopebook_workers.sae.weights import SparseAutoencoder
 
 SCRATCH_BYTES = 64 * 2**20
 
 
 @torch.no_grad()
 def encode(
-    resid: Float[Tensor, "token d_model"], sae: TopKSae, *, scratch_bytes: int = SCRATCH_BYTES
+    resid: Float[Tensor, "token d_model"],
+    sae: SparseAutoencoder,
+    *,
+    scratch_bytes: int = SCRATCH_BYTES,
 ) -> tuple[Float[Tensor, "token k"], Int64[Tensor, "token k"]]:
     """Return each token's active features: top_k(relu(x @ W_enc.T + b_enc)).
 
@@ -25,6 +28,8 @@ def encode(
     tie, and which of them survive would be chance. Qwen-Scope subtracts no b_dec before encoding.
     The pre-activations of all tokens never exist at once: at most `scratch_bytes` of them do.
     """
+    if sae.k is None:
+        raise InvalidInputError("an SAE without a top-k cannot be encoded by its k.")
     rows = max(1, scratch_bytes // (4 * sae.d_sae))
     w_enc = sae.w_enc.float()
     values = torch.empty(len(resid), sae.k, device=resid.device)
@@ -41,7 +46,7 @@ def encode(
 
 @torch.no_grad()
 def decode(
-    values: Float[Tensor, "token k"], features: Int64[Tensor, "token k"], sae: TopKSae
+    values: Float[Tensor, "token k"], features: Int64[Tensor, "token k"], sae: SparseAutoencoder
 ) -> Float[Tensor, "token d_model"]:
     """Return the reconstruction sum_i v_i * W_dec[f_i] + b_dec, in float32.
 

@@ -24,21 +24,25 @@ from scopebook.registration import (
     register_model,
     register_release,
 )
-from scopebook.release_names import ReleaseName
+from scopebook.release_names import ReleaseName, model_to_run
 from scopebook.runs import collection_steps
 from scopebook.settings import settings
 from scopebook.steps import Claim, NewStep
 from scopebook_workers.claims import Finish, Progress, step_task
 from scopebook_workers.qwen.model import choose_device, load_model, read_facts
 from scopebook_workers.qwen.tokenizer import fingerprint, load_tokenizer, token_pieces
+from scopebook_workers.qwen.weights_hash import weights_sha256
 from scopebook_workers.sae.logit_lens import decoder_norms, logit_lens, nearest_directions
 from scopebook_workers.sae.weights import (
     ConvertedSae,
-    TopKSae,
+    SparseAutoencoder,
     check_against_model,
+    check_layer,
     convert,
+    convert_saelens,
     file_sha256,
     read_converted,
+    saelens_sha256,
 )
 
 _MEGABYTE = 1_000_000
@@ -58,8 +62,14 @@ def add_release(claim: Claim, progress: Progress) -> Finish:
     plan = plan_download(wanted["source"], wanted.get("layers"))
     check_free_space(settings().data_dir, plan.converted_bytes, f"the SAEs of {plan.release}")
     release = download_release(wanted["source"], wanted.get("layers"), progress=fetched)
-    model = download_model(wanted.get("model") or release.name.base_model, progress=fetched)
+    model = download_model(model_to_run(release.name, wanted.get("model")), progress=fetched)
     model_facts = _model_facts(release.name, model)
+    for file in release.layers:  # before the first is converted
+        check_layer(
+            f"{file.path} is for layer {file.layer}",
+            layer=file.layer,
+            n_layers=model_facts.layers,
+        )
     converted = [
         _convert(release, layer, model_facts, progress) for layer in range(len(release.layers))
     ]
@@ -94,6 +104,7 @@ def _model_facts(name: ReleaseName, model: DownloadedModel) -> ModelFacts:
         d_model=facts.d_model,
         tokenizer_sha256=fingerprint(tokenizer),
         pieces=token_pieces(tokenizer),
+        sha256=weights_sha256(model.path),
     )
 
 
@@ -102,7 +113,8 @@ def _model_name(name: ReleaseName, model: DownloadedModel) -> str:
     if model.revision is not None:
         return model.source
     folder = model.path.name
-    return name.base_model if folder == name.base_model.rsplit("/", 1)[-1] else folder
+    base = name.base_model
+    return base if base and folder == base.rsplit("/", 1)[-1] else folder
 
 
 def _release_facts(release: DownloadedRelease) -> ReleaseFacts:
@@ -125,6 +137,17 @@ def _convert(
     # By content: a file of the same name that is refused later must not replace a registered one.
     digest = file.sha256 or file_sha256(file.path)
     folder = settings().data_dir / "saes" / release.name.name
+    if file.config is not None:
+        identity = saelens_sha256(digest, file.config)
+        return convert_saelens(
+            file.path,
+            folder / f"layer{file.layer}-{identity[:16]}.safetensors",
+            config=file.config,
+            d_model=model.d_model,
+            licence=release.card.licence,
+            sha256=digest,
+        )
+    assert release.name.k is not None  # the name of a Qwen-Scope release says it
     return convert(
         file.path,
         folder / f"layer{file.layer}-{digest[:16]}.safetensors",
@@ -158,6 +181,7 @@ def _read_weights(
             SaeFacts(
                 layer=sae.layer,
                 d_sae=sae.d_sae,
+                kind=sae.kind,
                 k=sae.k,
                 sha256=sae.source_sha256,
                 artifact=str(Path(sae.path).resolve()),
@@ -167,7 +191,7 @@ def _read_weights(
     return read
 
 
-def _features(sae: TopKSae, model: Any, vocabulary: int) -> Iterator[FeatureFacts]:
+def _features(sae: SparseAutoencoder, model: Any, vocabulary: int) -> Iterator[FeatureFacts]:
     with torch.no_grad():
         unembedding = model.get_output_embeddings().weight[:vocabulary]
         lens = logit_lens(sae.w_dec, model.get_decoder().norm, unembedding)

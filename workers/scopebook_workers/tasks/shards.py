@@ -29,7 +29,7 @@ from scopebook_workers.sae.blocks import cut_blocks
 from scopebook_workers.sae.collect import Layer, collect_block
 from scopebook_workers.sae.firings import Contexts
 from scopebook_workers.sae.state import FeatureState, Limits
-from scopebook_workers.sae.weights import TopKSae, read_converted
+from scopebook_workers.sae.weights import SparseAutoencoder, read_converted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,5 +190,7 @@ def _model(path: str, device: torch.device) -> PreTrainedModel:
 
 
 @lru_cache(maxsize=1)
-def _saes(artifacts: tuple[tuple[int, str], ...], device: torch.device) -> dict[int, TopKSae]:
+def _saes(
+    artifacts: tuple[tuple[int, str], ...], device: torch.device
+) -> dict[int, SparseAutoencoder]:
     return {layer: read_converted(Path(path), device) for layer, path in artifacts}
