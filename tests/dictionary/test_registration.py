@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from scopebook.db.tables import Feature, Release, Sae, TokenPiece
@@ -90,3 +91,60 @@ def test_two_releases_cannot_share_feature_ids(session: Session) -> None:
 
     with pytest.raises(ConflictError, match="would have the same ids"):
         register_release(session, replace(RELEASE, name="Other"), model, [sae(1)])
+
+
+def test_a_model_of_the_same_shape_with_other_weights_is_refused(session: Session) -> None:
+    register_model(session, replace(MODEL, sha256="1" * 64))
+
+    with pytest.raises(ConflictError, match="registered with other weights than those at"):
+        register_model(session, replace(MODEL, sha256="2" * 64))
+
+
+def test_a_model_registered_before_weights_were_told_apart_learns_its_hash(
+    session: Session,
+) -> None:
+    register_model(session, MODEL)
+
+    assert register_model(session, replace(MODEL, sha256="1" * 64)).sha256 == "1" * 64
+    assert register_model(session, MODEL).sha256 == "1" * 64
+
+
+def test_a_release_without_a_top_k_has_none(session: Session) -> None:
+    facts = replace(RELEASE, k=None)
+    layer = replace(sae(1), k=None, kind="threshold")
+
+    release = register_release(session, facts, register_model(session, MODEL), [layer])
+
+    held = session.scalars(select(Sae)).one()
+    assert (release.k, held.k, held.kind) == (None, None, "threshold")
+
+
+def test_layers_of_another_k_leave_the_release_without_one(session: Session) -> None:
+    model = register_model(session, MODEL)
+    register_release(session, RELEASE, model, [sae(1)])
+
+    release = register_release(session, replace(RELEASE, k=3), model, [replace(sae(2), k=3)])
+
+    assert release.k is None
+    assert set(session.scalars(select(Sae.k))) == {2, 3}
+
+
+def test_layers_of_another_width_or_model_do_not_join_a_release(session: Session) -> None:
+    model = register_model(session, MODEL)
+    other = register_model(session, replace(MODEL, name="Other"))
+    register_release(session, RELEASE, model, [sae(1)])
+
+    with pytest.raises(ConflictError, match="what is added now has 2048"):
+        register_release(session, replace(RELEASE, width=2048), model, [sae(2)])
+    with pytest.raises(ConflictError, match="or for another model than Other"):
+        register_release(session, RELEASE, other, [sae(2)])
+
+
+@pytest.mark.parametrize(("kind", "k"), [("topk", None), ("relu", 3), ("gated", None)])
+def test_the_database_holds_no_rule_that_is_none(
+    session: Session, kind: str, k: int | None
+) -> None:
+    register_release(session, RELEASE, register_model(session, MODEL), [sae(1)])
+
+    with pytest.raises(IntegrityError):
+        session.execute(update(Sae).values(kind=kind, k=k))

@@ -107,7 +107,7 @@ def plan_download(
         ]
         return _plan(str(folder), name.base_model, None, files, exact=True)
     hub = hub or Hub()
-    if not is_qwen_scope_name(release):
+    if ask_hub and not is_qwen_scope_name(release):
         release_repo_id(release)
         found = saelens_on_hub(release, layers, revision=revision, hub=hub)
         return _saelens_plan(found, hub)
