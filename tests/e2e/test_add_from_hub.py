@@ -13,6 +13,7 @@ from transformers import Qwen3_5ForCausalLM, Qwen3_5TextConfig
 from hub_server import Hub, hub_server
 from qwen_scope_files import write_release
 from running import run
+from saelens_files import write_layers
 from tiny_models import VOCABULARY, tiny_tokenizer
 
 RELEASE = "Qwen/SAE-Res-Qwen3.5-2B-Base-W32K-L0_50"
@@ -103,6 +104,36 @@ def test_a_hub_that_does_not_answer_is_one_sentence_and_changes_nothing(data_dir
     assert "http://127.0.0.1:9" in added.stderr.splitlines()[-1]
     assert "Traceback" not in added.stderr
     assert json.loads(listed.stdout)["items"] == []
+
+
+def test_saes_of_saelens_are_downloaded_registered_and_found(hub: Hub, data_dir: Path) -> None:
+    write_layers(hub.root / "someone" / "relu-saes", [3, 4], D_MODEL, 64, model_name=MODEL)
+
+    added = run(
+        data_dir, "add", "someone/relu-saes", "--layers", "4", "--json", **online(hub, data_dir)
+    )
+    found = run(data_dir, "feature", f"{MODEL}/4-relu-saes/63", "--json")
+
+    assert added.returncode == 0, added.stderr
+    report = json.loads(added.stdout)
+    assert (report["name"], report["model"], report["k"]) == ("someone/relu-saes", MODEL, None)
+    assert [(sae["layer"], sae["kind"]) for sae in report["saes"]] == [(4, "relu")]
+    assert len(json.loads(found.stdout)["promoted"]) == 10
+
+
+def test_a_dry_run_of_a_saelens_folder_starts_nothing(tmp_path: Path) -> None:
+    folder = write_layers(tmp_path / "mine", [3, 4], D_MODEL, 64, model_name="gpt2-small")
+
+    planned = run(tmp_path / "data", "add", str(folder), "--dry-run", "--json")
+    refused = run(tmp_path / "data", "add", str(folder))
+
+    assert planned.returncode == 0, planned.stderr
+    plan = json.loads(planned.stdout)
+    assert [file["layer"] for file in plan["files"]] == [3, 4]
+    assert (plan["base_model"], plan["exact"]) == (None, True)
+    assert refused.returncode == 2
+    assert "give it with --model" in refused.stderr.splitlines()[-1]
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_dry_run_states_memory_and_disk_and_starts_nothing(tmp_path: Path) -> None:

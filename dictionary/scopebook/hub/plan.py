@@ -30,6 +30,8 @@ _FLOAT32 = 4
 _BFLOAT16 = 2
 # Measured: a convert holds this much beside the source, whose pages are mapped.
 _CONVERT_BYTES = 100 * 2**20
+#: The same where scales are folded in, which is done in float64.
+_FOLD_BYTES = 300 * 2**20
 # Activations, caches and pre-activations of a batch beside the weights.
 _RUN_BYTES = 2**30
 # Embeddings are not in every model's nominal size.
@@ -201,6 +203,7 @@ def _plan(
 ) -> DownloadPlan:
     """Qwen-Scope's files are in float32, so that a converted copy is as large as its source."""
     download = sum(file.size_bytes for file in files if not file.here)
+    beside = _CONVERT_BYTES if converted is None else _FOLD_BYTES
     if converted is None:
         converted = sum(file.size_bytes for file in files)
     model = nominal_model_bytes(base_model) if base_model else 0
@@ -212,7 +215,7 @@ def _plan(
         download_bytes=download,
         converted_bytes=converted,
         disk_bytes=download + converted,
-        convert_bytes=max((file.size_bytes for file in files), default=0) + _CONVERT_BYTES,
+        convert_bytes=max((file.size_bytes for file in files), default=0) + beside,
         model_bytes=model,
         run_bytes=model + converted + _RUN_BYTES,
         exact=exact,

@@ -46,7 +46,8 @@ def write_converted(
     """Write the SAE once, folded and in float32, features first.
 
     The destination appears whole or not at all; one that already holds this source is left
-    alone. Memory beyond the mapped source stays below 200 MB.
+    alone. Memory beyond the mapped source stays below 100 MB, or 300 MB where
+    scales are folded in.
     """
     metadata = {
         "format": CONVERTED_FORMAT,
