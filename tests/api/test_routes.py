@@ -80,8 +80,8 @@ def test_lists_say_what_there_is(client: TestClient) -> None:
     assert [feature["index"] for feature in features] == [7]
     assert [sae["layer"] for sae in releases[0]["saes"]] == [1, 2]
     assert releases[0]["saes"][0] == {
-        "layer": 1, "set_name": "res-w1k-l0_8", "features": 16, "alive": 1, "labelled": 2,
-        "corpus": "tiny", "tokens_seen": 100,
+        "layer": 1, "set_name": "res-w1k-l0_8", "kind": "topk", "features": 16,
+        "alive": 1, "labelled": 2, "corpus": "tiny", "tokens_seen": 100,
     }  # fmt: skip
     assert (corpora[0]["documents"], corpora[0]["tags"]) == (1, {"zh": 1})
     assert (status["features"], status["labelled"], status["ready"]) == (32, 2, True)

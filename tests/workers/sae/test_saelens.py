@@ -350,6 +350,23 @@ def test_a_file_of_the_time_of_top_k_alone_is_still_read(tmp_path: Path) -> None
     assert sae.w_dec.equal(read_converted(kept.path).w_dec)
 
 
+@pytest.mark.parametrize(
+    "changes", [{"layer": "x"}, {"k": "x"}, {"k": GONE}, {"licence": GONE}, {"kind": "gated"}]
+)
+def test_a_converted_file_that_does_not_say_what_it_is_is_refused(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    path, config = write(tmp_path, saelens_tensors(D_IN, D_SAE), architecture="topk", k=K)
+    kept = convert_saelens(path, tmp_path / "kept.st", config=config).path
+    said = {"format": "scopebook-sae-2", "kind": "topk", "k": str(K), "layer": "2"}
+    said |= {"source_sha256": "a" * 64, "licence": "mit"} | changes
+    tensors = load_file(kept)
+    save_file(tensors, kept, {key: value for key, value in said.items() if value is not GONE})
+
+    with pytest.raises(CheckpointError, match="is not a converted SAE of Scopebook"):
+        read_converted(kept)
+
+
 def test_an_sae_has_one_rule() -> None:
     weights = (torch.zeros(4, 2), torch.zeros(4), torch.zeros(4, 2), torch.zeros(2))
 

@@ -73,17 +73,20 @@ def converted_sae(path: Path) -> ConvertedSae:
         if kind is None or set(file.keys()) != _tensors_of(kind):
             raise CheckpointError(_not_converted(path))
         shape = file.get_slice("w_enc").get_shape()
-    return ConvertedSae(
-        path=path,
-        layer=int(metadata["layer"]),
-        k=int(metadata["k"]) if kind == "topk" else None,
-        d_sae=shape[0],
-        d_model=shape[1],
-        source_sha256=metadata["source_sha256"],
-        licence=metadata["licence"],
-        size_bytes=path.stat().st_size,
-        kind=kind,
-    )
+    try:
+        return ConvertedSae(
+            path=path,
+            layer=int(metadata["layer"]),
+            k=int(metadata["k"]) if kind == "topk" else None,
+            d_sae=shape[0],
+            d_model=shape[1],
+            source_sha256=metadata["source_sha256"],
+            licence=metadata["licence"],
+            size_bytes=path.stat().st_size,
+            kind=kind,
+        )
+    except (KeyError, ValueError, IndexError) as error:
+        raise CheckpointError(_not_converted(path)) from error
 
 
 def read_converted(
@@ -97,14 +100,12 @@ def read_converted(
 
 
 def _kind(metadata: dict[str, str]) -> SaeKind | None:
+    """Return the rule that a file's SAE follows; None where the file is none of ours."""
     if metadata.get("format") == _TOPK_FORMAT:
         return "topk"
     kinds: dict[str, SaeKind] = {"topk": "topk", "threshold": "threshold", "relu": "relu"}
-    return kinds.get(metadata.get("kind", "")) if _is_current(metadata) else None
-
-
-def _is_current(metadata: dict[str, str]) -> bool:
-    return metadata.get("format") == CONVERTED_FORMAT
+    current = metadata.get("format") == CONVERTED_FORMAT
+    return kinds.get(metadata.get("kind", "")) if current else None
 
 
 def _tensors_of(kind: SaeKind) -> set[str]:
