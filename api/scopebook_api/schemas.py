@@ -218,6 +218,9 @@ class CorpusRead(Schema):
 
     name: str
     documents: int
+    near_duplicates: int = Field(
+        description="Documents that nearly repeat an earlier one; they are kept."
+    )
     size_bytes: int
     tags: dict[str, int] = Field(description="Documents by tag.")
     created_at: datetime

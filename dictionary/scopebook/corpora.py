@@ -1,22 +1,35 @@
 """Register bodies of text: each text once, what cannot be read reported and left out."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-from sqlalchemy import select
+import numpy as np
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from scopebook.bulk import copy_rows
 from scopebook.db.tables import Corpus, Document
 from scopebook.errors import ConflictError, InvalidInputError, NotFoundError
-from scopebook.text_sources import Problem, Text, read_texts
+from scopebook.near_duplicates import Leaders, from_signed, text_fingerprint, to_signed
+from scopebook.text_sources import read_texts
+from scopebook.texts import Problem, Reading, Text
 
 #: So many problems are kept with their reasons; the others are counted.
 SHOWN_PROBLEMS = 20
+#: Documents, and characters of them, that are written together.
+_TOGETHER: Final = 256
+_CHARACTERS: Final = 1 << 22
 _DESCRIPTION = ("title", "tag", "language", "source", "licence")
-_COLUMNS = ("corpus_id", "ordinal", "name", "sha256", "text", *_DESCRIPTION)
+_COLUMNS = (
+    *("id", "corpus_id", "ordinal", "name", "sha256", "text", "simhash", "near_id"),
+    *_DESCRIPTION,
+)
+
+_Found = tuple[bytes, Text]
+Progress = Callable[["CorpusReport"], None]
 
 
 @dataclass(kw_only=True)
@@ -24,13 +37,17 @@ class CorpusReport:
     """What became of a source: texts kept, and what was left out."""
 
     name: str
+    #: Texts of the source that the corpus holds now; `new` of them were not there before.
     documents: int = 0
     characters: int = 0
+    new: int = 0
+    #: New documents that nearly repeat an earlier one.
+    near_duplicates: int = 0
     duplicates: int = 0
     empty: int = 0
     bad: int = 0
     problems: list[Problem] = field(default_factory=list)
-    #: Whether the corpus was there before, with the same texts; nothing was changed then.
+    #: Whether the corpus was there before.
     existed: bool = False
 
     def __str__(self) -> str:
@@ -43,86 +60,179 @@ class CorpusReport:
         heading = (
             f"{self.name}: {self.documents:,} documents, {self.characters:,} characters"
             + (f"; left out {', '.join(parts)}" if parts else "")
-            + (" (was there already)" if self.existed else "")
+            + self._what_is_new()
         )
+        if self.near_duplicates:
+            heading += (
+                f"; {self.near_duplicates:,} near-duplicates of other documents, kept and flagged"
+            )
         return "\n".join([heading, *(f"  {problem}" for problem in self.problems)])
+
+    def _what_is_new(self) -> str:
+        if not self.existed:
+            return ""
+        return f"; {self.new:,} of them are new" if self.new else " (was there already)"
 
 
 def add_corpus(
-    session: Session, name: str, source_path: Path, *, text_field: str = "text"
+    session: Session,
+    name: str,
+    source: Path | str,
+    *,
+    reading: Reading | None = None,
+    extend: bool = False,
+    progress: Progress | None = None,
 ) -> CorpusReport:
-    """Register the texts of a file or folder as a corpus.
+    """Register the texts of a file, a folder or a data set of the hub (`hf:ID`) as a corpus.
 
-    Equal texts are kept once, texts of white space only are left out, and so is what cannot be
-    read. Adding the same texts again changes nothing and says so.
+    Equal texts are kept once, near-duplicates are kept and flagged, texts of white space only are
+    left out, and so is what cannot be read. Adding the same texts again changes nothing and says
+    so; other texts are appended with `extend`, and refused without. `progress` hears of each
+    batch written.
     """
     if not name.strip() or name != name.strip() or len(name) > 200:
         raise InvalidInputError(
             f"{name[:50]!r} cannot name a corpus; give 1 to 200 characters without spaces around."
         )
     report = CorpusReport(name=name)
-    documents = _documents(read_texts(source_path, text_field=text_field), report)
-    present = session.scalar(select(Corpus.id).where(Corpus.name == name))
-    if present is not None:
-        _check_same(session, name, present, documents)
-        report.existed = True
+    found = _documents(read_texts(source, reading or Reading()), report)
+    # Until the end, so that two who add to it number their documents one after the other. Not the
+    # row's own lock: while an addition takes hours, collections of the corpus may be asked for.
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+    corpus = session.scalar(select(Corpus).where(Corpus.name == name))
+    report.existed = corpus is not None
+    if corpus is not None and not extend:
+        _check_same(session, name, corpus.id, found)
         return report
     with session.begin_nested():
-        corpus = Corpus(name=name, source=str(source_path))
-        session.add(corpus)
-        session.flush()
-        copy_rows(
-            session,
-            Document,
-            _COLUMNS,
-            (_row(corpus.id, ordinal, *found) for ordinal, found in enumerate(documents)),
-        )
+        if corpus is None:
+            corpus = Corpus(name=name, source=str(source))
+            session.add(corpus)
+            session.flush()
+        _append(session, corpus.id, found, report, progress)
         if report.documents == 0:
-            raise InvalidInputError(_nothing_in(source_path, report))
+            raise InvalidInputError(_nothing_in(source, report))
+        if report.existed and report.new:
+            corpus.source = f"{corpus.source} + {source}"
     return report
 
 
-def _documents(
-    texts: Iterator[Text | Problem], report: CorpusReport
-) -> Iterator[tuple[bytes, Text]]:
+def _documents(texts: Iterator[Text | Problem], report: CorpusReport) -> Iterator[_Found]:
     """Yield each different text with its SHA-256, and count everything in the report."""
     seen: set[bytes] = set()
-    for text in texts:
-        if isinstance(text, Problem):
+    for found in texts:
+        if isinstance(found, Problem):
             report.bad += 1
             if len(report.problems) < SHOWN_PROBLEMS:
-                report.problems.append(text)
+                report.problems.append(found)
             continue
-        digest = hashlib.sha256(text.text.encode()).digest()
-        if not text.text.strip():
+        digest = hashlib.sha256(found.text.encode()).digest()
+        if not found.text.strip():
             report.empty += 1
         elif digest in seen:
             report.duplicates += 1
         else:
             seen.add(digest)
             report.documents += 1
-            report.characters += len(text.text)
-            yield digest, text
+            report.characters += len(found.text)
+            yield digest, found
 
 
-def _row(corpus_id: int, ordinal: int, digest: bytes, text: Text) -> tuple[object, ...]:
-    described = (getattr(text, name) for name in _DESCRIPTION)
-    return (corpus_id, ordinal, text.name, digest, text.text, *described)
-
-
-def _check_same(
-    session: Session, name: str, corpus_id: int, documents: Iterator[tuple[bytes, Text]]
+def _append(
+    session: Session,
+    corpus_id: int,
+    found: Iterator[_Found],
+    report: CorpusReport,
+    progress: Progress | None,
 ) -> None:
-    present = select(Document.sha256).where(Document.corpus_id == corpus_id)
-    if set(session.scalars(present)) != {digest for digest, _ in documents}:
+    """Write the texts that the corpus does not hold yet, behind those that it holds."""
+    present = _digests(session, corpus_id)
+    leaders = _leaders(session, corpus_id)
+    fresh = (one for one in found if one[0] not in present)
+    last = select(func.max(Document.ordinal)).where(Document.corpus_id == corpus_id)
+    following = session.scalars(select(func.coalesce(last.scalar_subquery(), -1) + 1)).one()
+    for batch in _batches(fresh):
+        rows = _rows(session, corpus_id, following, batch, leaders)
+        copy_rows(session, Document, _COLUMNS, rows)
+        following += len(rows)
+        report.new += len(rows)
+        report.near_duplicates += sum(row[7] is not None for row in rows)
+        if progress is not None:
+            progress(report)
+
+
+def _digests(session: Session, corpus_id: int) -> set[bytes]:
+    return set(session.scalars(select(Document.sha256).where(Document.corpus_id == corpus_id)))
+
+
+def _leaders(session: Session, corpus_id: int) -> Leaders:
+    rows = session.execute(
+        select(Document.id, Document.simhash)
+        .where(
+            Document.corpus_id == corpus_id,
+            Document.near_id.is_(None),
+            Document.simhash.is_not(None),
+        )
+        .order_by(Document.id)
+    ).all()
+    return Leaders(
+        np.asarray([row.id for row in rows], dtype=np.int64),
+        from_signed([row.simhash for row in rows]),
+    )
+
+
+def _batches(found: Iterator[_Found]) -> Iterator[list[_Found]]:
+    batch: list[_Found] = []
+    characters = 0
+    for one in found:
+        batch.append(one)
+        characters += len(one[1].text)
+        if len(batch) >= _TOGETHER or characters >= _CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def _rows(
+    session: Session, corpus_id: int, first: int, batch: Sequence[_Found], leaders: Leaders
+) -> list[tuple[object, ...]]:
+    """Return the documents' columns, each with its row id and the document it nearly repeats."""
+    ids = reserve_ids(session, "document", len(batch))
+    prints = np.asarray([text_fingerprint(one.text) for _, one in batch], dtype=np.uint64)
+    led = leaders.join(np.asarray(ids, dtype=np.int64), prints).tolist()
+    return [
+        (
+            *(row_id, corpus_id, first + place, one.name, digest, one.text, simhash),
+            None if leader == row_id else leader,
+            *(getattr(one, column) for column in _DESCRIPTION),
+        )
+        for place, (row_id, (digest, one), simhash, leader) in enumerate(
+            zip(ids, batch, to_signed(prints), led, strict=True)
+        )
+    ]
+
+
+def reserve_ids(session: Session, table: str, count: int) -> list[int]:
+    """Return ids for rows of a table that are written with their ids, in ascending order."""
+    drawn = text(
+        "SELECT nextval(pg_get_serial_sequence(:table, 'id')) FROM generate_series(1, :count)"
+    )
+    return sorted(session.scalars(drawn, {"table": table, "count": count}))
+
+
+def _check_same(session: Session, name: str, corpus_id: int, found: Iterator[_Found]) -> None:
+    present = _digests(session, corpus_id)
+    if present != {digest for digest, _ in found}:
         raise ConflictError(
-            f"There is a corpus {name!r} with other texts; choose another name for this one."
+            f"There is a corpus {name!r} with other texts; choose another name for this one, or "
+            "append its new texts with --extend."
         )
 
 
-def _nothing_in(source_path: Path, report: CorpusReport) -> str:
+def _nothing_in(source: Path | str, report: CorpusReport) -> str:
     reason = f" (first problem: {report.problems[0]})" if report.problems else ""
-    return f"{source_path} holds no text that could be read{reason}; a corpus needs one at least."
+    return f"{source} holds no text that could be read{reason}; a corpus needs one at least."
 
 
 def find_corpus(session: Session, name: str) -> Corpus:

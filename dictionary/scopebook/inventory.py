@@ -28,6 +28,8 @@ class CorpusReport:
 
     name: str
     documents: int
+    #: Documents that nearly repeat an earlier one; they are kept.
+    near_duplicates: int
     size_bytes: int
     tags: dict[str, int]
     created_at: datetime
@@ -67,6 +69,7 @@ def list_corpora(session: Session) -> list[CorpusReport]:
             Corpus.created_at,
             Document.tag,
             func.count(Document.id),
+            func.count(Document.near_id),
             func.coalesce(func.sum(func.octet_length(Document.text)), 0),
         )
         .outerjoin(Document, Document.corpus_id == Corpus.id)
@@ -74,12 +77,13 @@ def list_corpora(session: Session) -> list[CorpusReport]:
         .order_by(Corpus.name, Document.tag)
     )
     reports: dict[str, CorpusReport] = {}
-    for name, created_at, tag, documents, size in rows:
+    for name, created_at, tag, documents, near_duplicates, size in rows:
         before = reports.get(name)
         tags = {**(before.tags if before else {}), **({tag: documents} if tag else {})}
         reports[name] = CorpusReport(
             name=name,
             documents=documents + (before.documents if before else 0),
+            near_duplicates=near_duplicates + (before.near_duplicates if before else 0),
             size_bytes=size + (before.size_bytes if before else 0),
             tags=tags,
             created_at=created_at,

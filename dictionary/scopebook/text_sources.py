@@ -1,180 +1,111 @@
-"""Read texts from files: plain text, JSON lines, CSV, or a folder of text and code.
+"""Choose how a source of text is read: by the kind of its files, or from the hub.
 
-Every reader yields texts and, for what it cannot take, where and why; it never stops at one.
+Readers yield texts and, for what they cannot take, where and why; none stops at a bad record.
 """
 
-import csv
-import json
-import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib import import_module
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from scopebook.errors import InvalidInputError, NotFoundError, UnavailableError
+from scopebook.text_files import COMPRESSED, read_json_lines, read_plain, read_table
+from scopebook.texts import Problem, Reading, Text
 
-#: What a record may say beside its text; other fields are left out.
-FIELDS: Final = ("id", "tag", "language", "title", "source", "licence")
-
+HUB_PREFIX: Final = "hf:"
 _SUFFIXES = """
     .txt .md .rst .tex .org .py .pyi .ipynb .c .h .cc .cpp .hpp .cs .rs .go .js .jsx .ts .tsx .java
     .kt .swift .scala .rb .php .pl .r .jl .lua .hs .ml .ex .erl .sh .bash .zsh .sql .html .css .scss
     .xml .yaml .yml .toml .ini .cfg
 """
 TEXT_SUFFIXES: Final = frozenset(_SUFFIXES.split())
+_JSON_LINES: Final = (".jsonl", ".ndjson")
+_TABLES: Final = {".csv": ",", ".tsv": "\t"}
+_PARQUET: Final = (".parquet", ".pq")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Text:
-    """One text as a source holds it."""
-
-    name: str
-    text: str
-    tag: str | None = None
-    language: str | None = None
-    title: str | None = None
-    source: str | None = None
-    licence: str | None = None
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What was left out, and why."""
-
-    where: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.reason}"
+def read_texts(source: Path | str, reading: Reading) -> Iterator[Text | Problem]:
+    """Return the texts of a file, a folder or `hf:ID` in their order; refuse what is none."""
+    if str(source).startswith(HUB_PREFIX):
+        hub_texts = import_module("scopebook.hub_texts")  # it takes seconds to load
+        texts = hub_texts.read_dataset(str(source).removeprefix(HUB_PREFIX), reading)
+    elif reading.split or reading.config:
+        raise InvalidInputError(
+            f"{source} is no data set of the hub, and only such have splits and configs; "
+            "leave out --split and --config, or give hf:OWNER/NAME."
+        )
+    else:
+        texts = _read_path(Path(source), reading.text_field)
+    return texts if reading.limit is None else _first(texts, reading.limit)
 
 
-def read_texts(path: Path, *, text_field: str) -> Iterator[Text | Problem]:
-    """Return the texts of a file or folder in their order; refuse what is neither."""
+def _first(texts: Iterator[Text | Problem], limit: int) -> Iterator[Text | Problem]:
+    """End after so many records, the bad ones among them."""
+    yield from islice(texts, limit)
+
+
+def _read_path(path: Path, text_field: str) -> Iterator[Text | Problem]:
     if not path.exists():
-        raise NotFoundError(f"There is no file or folder {path}; give the path of the text.")
+        raise NotFoundError(
+            f"There is no file or folder {path}; give the path of the text, or hf:OWNER/NAME for "
+            "a data set of the hub."
+        )
     if path.is_dir():
-        return _read_folder(path)
-    if path.suffix in (".jsonl", ".ndjson"):
-        return _read_json_lines(path, text_field)
-    if path.suffix == ".csv":
-        return _read_csv(path, text_field)
-    if path.suffix in TEXT_SUFFIXES:
-        return _read_plain(path, path.name, tag=None)
-    raise InvalidInputError(
-        f"{path.name} is of no kind that can be read; give a .txt, .md, .jsonl or .csv file, "
-        "or a folder of text or code."
-    )
+        return _read_folder(path, text_field)
+    texts = _read_file(path, path.name, text_field, within="")
+    if texts is None:
+        raise InvalidInputError(
+            f"{path.name} is of no kind that can be read; give a .txt, .md, .jsonl, .csv, .tsv or "
+            ".parquet file (also .gz or .zst), or a folder of such and of code."
+        )
+    return texts
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    try:
-        with path.open("rb") as file:
-            yield from enumerate(file, start=1)
-    except OSError as error:
-        raise UnavailableError(
-            f"{path} cannot be read ({error.strerror}); make it readable."
-        ) from error
+def _kind(path: Path) -> str:
+    """Return the suffix that tells what the file holds, in lower case."""
+    suffix = path.suffix.lower()
+    return Path(path.stem).suffix.lower() if suffix in COMPRESSED else suffix
 
 
-def _decode(line: bytes) -> str:
-    """Return the line as text, or raise `ValueError` with the reason why it is none."""
-    try:
-        text = line.decode()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"not UTF-8 (byte {line[error.start]:#04x})") from error
-    _check(text)
-    return text
+def _read_file(
+    path: Path, name: str, text_field: str, *, within: str
+) -> Iterator[Text | Problem] | None:
+    """Return the texts of a file; none if its kind is not known."""
+    kind = _kind(path)
+    if kind in _JSON_LINES:
+        return read_json_lines(path, text_field, within)
+    if kind in _TABLES:
+        return read_table(path, text_field, within, delimiter=_TABLES[kind], name=name)
+    if path.suffix.lower() in _PARQUET:
+        texts = import_module("scopebook.parquet_texts")  # Arrow loads when it is needed
+        return texts.read_parquet(path, text_field, within, name=name)  # type: ignore[no-any-return]
+    return read_plain(path, name) if kind in TEXT_SUFFIXES else None
 
 
-def _check(text: str) -> None:
-    """Refuse what Postgres cannot hold."""
-    if "\0" in text:
-        raise ValueError("holds a NUL character")
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("not UTF-8, or half of a surrogate pair")
-
-
-def _read_folder(folder: Path) -> Iterator[Text | Problem]:
-    """Read the files with known endings by path; the first sub-folder's name is their tag."""
+def _read_folder(folder: Path, text_field: str) -> Iterator[Text | Problem]:
+    """Read the files of known kinds by path; the first sub-folder's name tags what has no tag."""
+    unknown: Counter[str] = Counter()
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in inside.parts)
-        if not hidden and path.suffix.lower() in TEXT_SUFFIXES and path.is_file():
-            tag = inside.parts[0] if len(inside.parts) > 1 else None
-            yield from _read_plain(path, inside.as_posix(), tag=tag)
-
-
-def _read_plain(path: Path, name: str, *, tag: str | None) -> Iterator[Text | Problem]:
-    """Read one text, without the lines that are none."""
-    lines = []
-    for number, line in _lines(path):
-        try:
-            lines.append(_decode(line))
-        except ValueError as error:
-            yield Problem(f"{name}, line {number}", str(error))
-    yield Text(name=name, text="".join(lines).removeprefix("\ufeff"), tag=tag)
-
-
-def _read_json_lines(path: Path, text_field: str) -> Iterator[Text | Problem]:
-    for number, line in _lines(path):
-        if not line.strip():
+        if any(part.startswith(".") for part in inside.parts) or path.is_dir():
             continue
+        name = inside.as_posix()
+        texts = _read_file(path, name, text_field, within=f"{name}, ")
+        if texts is None:
+            unknown[_kind(path) or path.name] += 1
+            continue
+        tag = inside.parts[0] if len(inside.parts) > 1 else None
         try:
-            record = json.loads(_decode(line).removeprefix("\ufeff"))
-            if not isinstance(record, dict):
-                raise ValueError("not a JSON object")
-            yield _text(record, text_field, f"line {number}")
-        except RecursionError:
-            yield Problem(f"line {number}", "JSON nested too deep")
-        except json.JSONDecodeError as error:
-            yield Problem(f"line {number}", f"broken JSON ({error.msg} at {error.pos})")
-        except ValueError as error:
-            yield Problem(f"line {number}", str(error))
-
-
-def _read_csv(path: Path, text_field: str) -> Iterator[Text | Problem]:
-    csv.field_size_limit(sys.maxsize)
-    try:
-        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            reader = csv.DictReader(file)
-            if text_field not in (reader.fieldnames or ()):
-                raise InvalidInputError(
-                    f"{path.name} has no column {text_field!r} but {_listed(reader.fieldnames)}; "
-                    "name the one that holds the text."
-                )
-            yield from _read_rows(reader, text_field)
-    except OSError as error:
-        raise UnavailableError(
-            f"{path} cannot be read ({error.strerror}); make it readable."
-        ) from error
-
-
-def _listed(names: Any) -> str:
-    return ", ".join(repr(name) for name in names or ()) or "none"
-
-
-def _read_rows(reader: "csv.DictReader[str]", text_field: str) -> Iterator[Text | Problem]:
-    while True:
-        try:
-            row = next(reader, None)
-            if row is None:
-                return
-            yield _text(row, text_field, f"line {reader.line_num}")
-        except (ValueError, csv.Error) as error:
-            yield Problem(f"line {reader.line_num}", str(error))
-
-
-def _text(record: Mapping[str, object], text_field: str, where: str) -> Text:
-    """Return the record's text, or raise `ValueError` with the reason why it has none."""
-    text = record.get(text_field)
-    if not isinstance(text, str):
-        kind = "nothing" if text is None else type(text).__name__
-        raise ValueError(f"the field {text_field!r} holds {kind} instead of text")
-    fields = {name: _optional(record.get(name)) for name in FIELDS}
-    for value in (text, *fields.values()):
-        _check(value or "")
-    return Text(name=fields.pop("id") or where, text=text, **fields)
-
-
-def _optional(value: object) -> str | None:
-    return None if value is None or value == "" else str(value)
+            for text in texts:
+                yield replace(text, tag=text.tag or tag) if isinstance(text, Text) else text
+        except UnavailableError as error:
+            yield Problem(name, str(error).rstrip("."))
+    if unknown:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in unknown.most_common(8))
+        more = ", ..." if len(unknown) > 8 else ""
+        yield Problem(
+            str(folder), f"{unknown.total():,} files of no kind that can be read ({kinds}{more})"
+        )

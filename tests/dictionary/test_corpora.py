@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from scopebook.corpora import CorpusReport, add_corpus, find_corpus
 from scopebook.db.tables import Corpus, Document
 from scopebook.errors import ConflictError, InvalidInputError, NotFoundError
+from scopebook.texts import Reading
 
 
 def write_jsonl(path: Path, *records: object) -> Path:
@@ -95,7 +96,7 @@ def test_csv_takes_quoted_lines_and_another_text_column(session: Session, tmp_pa
     path = tmp_path / "table.csv"
     path.write_bytes(b'id,body,tag\n1,"two\nlines",x\n2,caf\xe9,y\n3,last,\n')
 
-    report = add_corpus(session, "table", path, text_field="body")
+    report = add_corpus(session, "table", path, reading=Reading(text_field="body"))
 
     kept = [(document.name, document.text, document.tag) for document in documents(session)]
     assert kept == [("1", "two\nlines", "x"), ("3", "last", None)]

@@ -1,26 +1,43 @@
 """`scopebook corpus`: register text and list what is registered."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from scopebook.console import dictionary, err, out, print_json
-from scopebook.corpora import add_corpus
+from scopebook.corpora import CorpusReport, add_corpus
 from scopebook.db.sessions import unit_of_work
 from scopebook.inventory import list_corpora
+from scopebook.texts import Reading
 
 
 def add(
     name: Annotated[str, typer.Argument(help="What to call it.")],
-    source: Annotated[Path, typer.Argument(help="A file or a folder of text.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A file (text, .jsonl, .csv, .tsv, .parquet; also .gz, .zst), a folder, or "
+            "hf:OWNER/NAME, a data set of the Hugging Face hub."
+        ),
+    ],
     text_field: Annotated[str, typer.Option(help="The field that holds the text.")] = "text",
+    extend: Annotated[
+        bool, typer.Option("--extend", help="Append the new texts to a corpus that is there.")
+    ] = False,
+    split: Annotated[str | None, typer.Option(help="Which split of a data set; train.")] = None,
+    config: Annotated[str | None, typer.Option(help="Which config of a data set.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Read so many records only.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Register a body of text."""
-    with dictionary() as factory, unit_of_work(factory) as session:
-        report = add_corpus(session, name, source, text_field=text_field)
+    reading = Reading(text_field=text_field, split=split, config=config, limit=limit)
+    with dictionary() as factory, unit_of_work(factory) as session, err.status(name) as status:
+
+        def show(so_far: CorpusReport) -> None:
+            status.update(f"{so_far.documents:,} documents, {so_far.characters:,} characters")
+
+        report = add_corpus(session, name, source, reading=reading, extend=extend, progress=show)
     if as_json:
         print_json(report)
         return
@@ -36,10 +53,14 @@ def browse(
     if as_json:
         print_json({"items": reports, "next": None})
         return
-    table = Table("corpus", "documents", "size", "tags")
+    table = Table("corpus", "documents", "near-duplicates", "size", "tags")
     for report in reports:
         tags = ", ".join(f"{tag} {count}" for tag, count in report.tags.items())
         table.add_row(
-            report.name, f"{report.documents:,}", f"{report.size_bytes / 1e6:.1f} MB", tags
+            report.name,
+            f"{report.documents:,}",
+            f"{report.near_duplicates:,}",
+            f"{report.size_bytes / 1e6:.1f} MB",
+            tags,
         )
     out.print(table)

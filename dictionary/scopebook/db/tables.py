@@ -157,10 +157,15 @@ class Document(Base):
     language: Mapped[str | None]
     source: Mapped[str | None]
     licence: Mapped[str | None]
+    #: `scopebook.near_duplicates`, read as a signed number; null where the text came before it.
+    simhash: Mapped[int | None] = mapped_column(BigInteger)
+    #: The earliest document that this one nearly repeats; null for one that repeats none.
+    near_id: Mapped[int | None] = mapped_column(ForeignKey("document.id", ondelete="SET NULL"))
 
     __table_args__ = (
         UniqueConstraint("corpus_id", "ordinal"),
         UniqueConstraint("corpus_id", "sha256"),
+        Index("ix_document_near_id", "near_id", postgresql_where=sql("near_id IS NOT NULL")),
     )
 
 
@@ -192,6 +197,11 @@ class Context(Base):
     tokens: Mapped[bytes] = mapped_column(LargeBinary)
     #: Packed int32: first and last character of each token in the document's text.
     spans: Mapped[bytes] = mapped_column(LargeBinary)
+    #: Of the token ids (`scopebook.near_duplicates`), read as a signed number; null as above.
+    simhash: Mapped[int | None] = mapped_column(BigInteger)
+    #: The earliest context that this one nearly repeats, null for one that repeats none. No
+    #: foreign key: contexts go with their tokenisation only, and a check would slow the COPY.
+    near_id: Mapped[int | None] = mapped_column(BigInteger)
 
     __table_args__ = (
         UniqueConstraint("tokenisation_id", "document_id", "ordinal"),

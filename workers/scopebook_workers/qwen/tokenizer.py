@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from scopebook.errors import CheckpointError
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _SPACE_MARK = "▁"
+
+#: Characters that are cut in one piece.
+LONGEST = 1 << 20
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
@@ -60,6 +63,41 @@ def cut_texts(
         )
         for cut in tokenizer.encode_batch(list(texts), add_special_tokens=False)
     ]
+
+
+def cut_long_texts(
+    tokenizer: Tokenizer, texts: Sequence[str]
+) -> Iterator[tuple[Int32[np.ndarray, " token"], Int32[np.ndarray, "token 2"]]]:
+    """Yield what `cut_texts` returns, in memory that is little more than the result.
+
+    The library takes about 100 bytes a token while it cuts, so a text of more than `LONGEST`
+    characters is cut in pieces that end at a line's end where there is one. Only a token across
+    such a place may differ.
+    """
+    short = [text for text in texts if len(text) <= LONGEST]
+    cut_short = iter(cut_texts(tokenizer, short))
+    for text in texts:
+        if len(text) <= LONGEST:
+            yield next(cut_short)
+            continue
+        pieces = []
+        for start, end in _pieces(text):
+            (token_ids, spans), *_ = cut_texts(tokenizer, [text[start:end]])
+            pieces.append((token_ids, spans + np.int32(start)))
+        yield (
+            np.concatenate([token_ids for token_ids, _ in pieces]),
+            np.concatenate([spans for _, spans in pieces]),
+        )
+
+
+def _pieces(text: str) -> Iterator[tuple[int, int]]:
+    start = 0
+    while start < len(text):
+        end = start + LONGEST
+        if end < len(text):
+            end = text.rfind("\n", start + LONGEST // 2, end) + 1 or end
+        yield start, min(end, len(text))
+        start = end
 
 
 def token_pieces(tokenizer: Tokenizer) -> list[bytes]:
