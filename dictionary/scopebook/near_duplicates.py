@@ -20,6 +20,8 @@ MAX_BITS: Final = 7
 #: Tokens of a context's shingle, and characters of a document's.
 TOKEN_SHINGLE: Final = 2
 CHARACTER_SHINGLE: Final = 8
+#: Items of fewer different shingles are alike only if all of them are equal.
+FEWEST: Final = 16
 
 #: Four bands of 16 bits: with 7 bits apart, one band is at most 1 bit apart.
 _BANDS: Final = 4
@@ -56,27 +58,26 @@ def token_fingerprints(token_ids: Sequence[NDArray[np.int32]]) -> Hashes:
     table[inside] = shingles[_ranges(firsts, counts)]
     for place in np.flatnonzero((counts == 0) & (lengths > 0)).tolist():
         table[place, 0] = _whole(values[firsts[place] : firsts[place] + lengths[place]])
-    return _simhash(*_votes(table))
+    return _Votes.of(table).fingerprints()
 
 
 def text_fingerprint(text: str) -> int:
     """Return the simhash of a text, by its runs of characters; memory does not grow with it."""
-    votes = np.zeros(64, dtype=np.int64)
-    number, smallest = 0, _NONE
+    votes: _Votes | None = None
     for start in range(0, max(len(text), 1), _PIECE):
         piece = text[start : start + _PIECE + CHARACTER_SHINGLE - 1]
-        codes = np.frombuffer(piece.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-        if start and len(codes) < CHARACTER_SHINGLE:
+        if votes and len(piece) < CHARACTER_SHINGLE:
             break
-        shingles = _windows(_mixed(codes.astype(np.uint64) + _BASE), CHARACTER_SHINGLE)
-        if not len(shingles):
-            shingles = np.asarray([_whole(_mixed(codes.astype(np.uint64) + _BASE))])
-        more, count, least = _votes(shingles[None])
-        votes += more[0]
-        number += int(count[0])
-        smallest = min(smallest, least[0])
-    one = _simhash(votes[None], np.asarray([number]), np.asarray([smallest], dtype=np.uint64))
-    return int(one[0])
+        codes = np.frombuffer(piece.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+        values = _mixed(codes.astype(np.uint64) + _BASE)
+        shingles = _windows(values, CHARACTER_SHINGLE)
+        more = _Votes.of(shingles[None] if len(shingles) else np.asarray([[_whole(values)]]))
+        if votes is None:
+            votes = more
+        else:
+            votes.add(more)
+    assert votes is not None
+    return int(votes.fingerprints()[0])
 
 
 def to_signed(fingerprints: Hashes) -> list[int]:
@@ -130,38 +131,54 @@ def _ranges(firsts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.
     return np.repeat(firsts - before, counts) + np.arange(int(counts.sum()))
 
 
-def _votes(table: Hashes) -> tuple[NDArray[np.int64], NDArray[np.int64], Hashes]:
-    """Return for each row how often each bit is set, its number of hashes and its smallest.
+@dataclass(eq=False)
+class _Votes:
+    """What sets of shingles say, one a row; those of one text's pieces add."""
 
-    Equal hashes count once, so that rows of dashes in a table do not outvote its words.
-    """
-    table = np.sort(table, axis=1)
-    smallest = table[:, 0].copy()
-    taken = table != _NONE
-    taken[:, 1:] &= table[:, 1:] != table[:, :-1]
-    blocks = -(-table.shape[1] // _LANE)
-    padded = np.zeros((len(table), blocks * _LANE), dtype=np.uint64)
-    np.copyto(padded[:, : table.shape[1]], table, where=taken)
-    votes = np.empty((len(table), 64), dtype=np.int64)
-    for shift in range(8):
-        lanes = (padded >> np.uint64(shift)) & _LANES
-        counted = lanes.reshape(len(table), blocks, _LANE).sum(axis=2, dtype=np.uint64)
-        counts = counted.astype("<u8").view(np.uint8).reshape(len(table), blocks, 8)
-        votes[:, shift::8] = counts.sum(axis=1, dtype=np.int64)
-    return votes, taken.sum(axis=1), smallest
+    bits: NDArray[np.int64]  # (n, 64) how many have that bit set
+    number: NDArray[np.int64]  # (n,) of them
+    least: Hashes  # (n,) the smallest
+    total: Hashes  # (n,) their sum
 
+    @classmethod
+    def of(cls, table: Hashes) -> "_Votes":
+        """Count the hashes of each row, equal ones once; `_NONE` fills rows up.
 
-def _simhash(votes: NDArray[np.int64], number: NDArray[np.int64], smallest: Hashes) -> Hashes:
-    """Return the bits that most shingles have; where half of them do, the smallest's bit.
+        Else the rows of dashes in a table would outvote its words.
+        """
+        table = np.sort(table, axis=1)
+        taken = table != _NONE
+        taken[:, 1:] &= table[:, 1:] != table[:, :-1]
+        blocks = -(-table.shape[1] // _LANE)
+        padded = np.zeros((len(table), blocks * _LANE), dtype=np.uint64)
+        np.copyto(padded[:, : table.shape[1]], table, where=taken)
+        bits = np.empty((len(table), 64), dtype=np.int64)
+        for shift in range(8):
+            lanes = (padded >> np.uint64(shift)) & _LANES
+            counted = lanes.reshape(len(table), blocks, _LANE).sum(axis=2, dtype=np.uint64)
+            counts = counted.astype("<u8").view(np.uint8).reshape(len(table), blocks, 8)
+            bits[:, shift::8] = counts.sum(axis=1, dtype=np.int64)
+        return cls(bits, taken.sum(axis=1), table[:, 0].copy(), padded.sum(axis=1))
 
-    Without that, items of two shingles would have few bits set and all look alike.
-    """
-    places = np.arange(64, dtype=np.uint64)
-    tied = (smallest[:, None] >> places) & np.uint64(1)
-    twice = 2 * votes - number[:, None]
-    bits = np.where(twice == 0, tied, (twice > 0).astype(np.uint64))
-    hashes: Hashes = np.bitwise_or.reduce(bits << places, axis=1)
-    return np.where(number == 0, np.uint64(0), hashes)
+    def add(self, more: "_Votes") -> None:
+        """Take in other shingles of the same items."""
+        self.bits += more.bits
+        self.number += more.number
+        self.least = np.minimum(self.least, more.least)
+        self.total = self.total + more.total
+
+    def fingerprints(self) -> Hashes:
+        """Return the bits that most shingles have; where half of them do, the smallest's bit.
+
+        Few shingles are one hash of them all: a majority of three would make unlike items alike.
+        """
+        places = np.arange(64, dtype=np.uint64)
+        tied = (self.least[:, None] >> places) & np.uint64(1)
+        twice = 2 * self.bits - self.number[:, None]
+        most = np.where(twice == 0, tied, (twice > 0).astype(np.uint64))
+        hashes: Hashes = np.bitwise_or.reduce(most << places, axis=1)
+        whole = _mixed(self.total + self.number.astype(np.uint64))
+        return np.where(self.number < FEWEST, whole, hashes)
 
 
 @dataclass(frozen=True, eq=False)
