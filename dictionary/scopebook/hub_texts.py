@@ -145,6 +145,6 @@ def _refused_choice(repo_id: str, reading: Reading, error: ValueError) -> Scopeb
 def _unreadable(repo_id: str, error: BaseException) -> str:
     lines = str(error.__cause__ or error).strip().splitlines() or [type(error).__name__]
     return (
-        f"hf:{shown(repo_id)} cannot be read as a data set ({lines[0].rstrip('.')[:200]}); "
+        f"hf:{repo_id} cannot be read as a data set ({lines[0].rstrip('.')[:200]}); "
         "give one with Parquet, JSON, CSV or text files, or the path of a local folder."
     )

@@ -20,7 +20,9 @@ def read_parquet(
     """Read one text a row; a damaged row group is left out, and reading goes on behind it."""
     try:
         # Pages are read one after the other instead of a row group's column in one piece.
-        file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
+        file = pq.ParquetFile(
+            path, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True
+        )
     except OSError as error:
         if error.errno is not None:
             raise UnavailableError(

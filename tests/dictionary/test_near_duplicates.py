@@ -1,4 +1,5 @@
 import hashlib
+import itertools
 import json
 import random
 from collections.abc import Sequence
@@ -22,7 +23,6 @@ from scopebook.near_duplicates import (
     to_signed,
     token_fingerprints,
 )
-import itertools
 
 #: Few centres and few flipped bits, so that most items have neighbours at the limit.
 near_items = st.lists(
