@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 #: Fingerprints of near-duplicates differ in so many bits at most.
 MAX_BITS: Final = 7
 #: Tokens of a context's shingle, and characters of a document's.
-TOKEN_SHINGLE: Final = 2
+TOKEN_SHINGLE: Final = 3
 CHARACTER_SHINGLE: Final = 8
 #: Items of fewer different shingles are alike only if all of them are equal.
 FEWEST: Final = 16

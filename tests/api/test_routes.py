@@ -84,6 +84,7 @@ def test_lists_say_what_there_is(client: TestClient) -> None:
         "alive": 1, "labelled": 2, "corpus": "tiny", "tokens_seen": 100,
     }  # fmt: skip
     assert (corpora[0]["documents"], corpora[0]["tags"]) == (1, {"zh": 1})
+    assert corpora[0]["near_duplicates"] == 0
     assert (status["features"], status["labelled"], status["ready"]) == (32, 2, True)
     assert (status["semantic"], status["demo"]) == (False, None)
 

@@ -1,4 +1,4 @@
-"""Data sets are read by a process of its own, as the command does: its environment names the hub."""
+"""Data sets are read by a process of its own, whose environment names the hub."""
 
 import json
 import os

@@ -320,6 +320,11 @@ export interface components {
             name: string;
             /** Documents */
             documents: number;
+            /**
+             * Near Duplicates
+             * @description Documents that nearly repeat an earlier one; they are kept.
+             */
+            near_duplicates: number;
             /** Size Bytes */
             size_bytes: number;
             /**
