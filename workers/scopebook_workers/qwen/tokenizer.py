@@ -3,12 +3,13 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int32
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
@@ -18,7 +19,7 @@ _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _SPACE_MARK = "▁"
 
 #: Characters that are cut in one piece.
-LONGEST = 1 << 20
+LONGEST = 1 << 18
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
@@ -65,29 +66,44 @@ def cut_texts(
     ]
 
 
-def cut_long_texts(
-    tokenizer: Tokenizer, texts: Sequence[str]
-) -> Iterator[tuple[Int32[np.ndarray, " token"], Int32[np.ndarray, "token 2"]]]:
-    """Yield what `cut_texts` returns, in memory that is little more than the result.
+def cut_in_contexts(
+    tokenizer: Tokenizer, texts: Sequence[str], context_tokens: int
+) -> Iterator[Iterator[tuple[Int32[np.ndarray, " token"], Int32[np.ndarray, "token 2"]]]]:
+    """Yield for each text its contexts: what `cut_texts` returns, so many tokens at a time.
 
-    The library takes about 100 bytes a token while it cuts, so a text of more than `LONGEST`
-    characters is cut in pieces that end at a line's end where there is one. Only a token across
-    such a place may differ.
+    The library takes hundreds of bytes a token while it cuts, so a text of more than `LONGEST`
+    characters is cut in pieces that end at a line's end where there is one; take its contexts
+    before the next text's. Only a token across such a place may differ.
     """
-    short = [text for text in texts if len(text) <= LONGEST]
-    cut_short = iter(cut_texts(tokenizer, short))
+    cut_short = iter(cut_texts(tokenizer, [text for text in texts if len(text) <= LONGEST]))
     for text in texts:
         if len(text) <= LONGEST:
-            yield next(cut_short)
-            continue
-        pieces = []
-        for start, end in _pieces(text):
-            (token_ids, spans), *_ = cut_texts(tokenizer, [text[start:end]])
-            pieces.append((token_ids, spans + np.int32(start)))
-        yield (
-            np.concatenate([token_ids for token_ids, _ in pieces]),
-            np.concatenate([spans for _, spans in pieces]),
-        )
+            yield _filled([next(cut_short)], context_tokens)
+        else:
+            yield _filled(_cut_pieces(tokenizer, text), context_tokens)
+
+
+def _cut_pieces(
+    tokenizer: Tokenizer, text: str
+) -> Iterator[tuple[Int32[np.ndarray, " token"], Int32[np.ndarray, "token 2"]]]:
+    for start, end in _pieces(text):
+        (token_ids, spans), *_ = cut_texts(tokenizer, [text[start:end]])
+        yield token_ids, spans + np.int32(start)
+
+
+def _filled(
+    pieces: Iterable[tuple[NDArray[np.int32], NDArray[np.int32]]], size: int
+) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32]]]:
+    """Fill contexts across the borders of pieces; the last may be shorter."""
+    ids, spans = np.zeros(0, dtype=np.int32), np.zeros((0, 2), dtype=np.int32)
+    for more_ids, more_spans in pieces:
+        ids, spans = np.concatenate([ids, more_ids]), np.concatenate([spans, more_spans])
+        whole = len(ids) // size * size
+        for start in range(0, whole, size):
+            yield ids[start : start + size], spans[start : start + size]
+        ids, spans = ids[whole:], spans[whole:]
+    if len(ids):
+        yield ids, spans
 
 
 def _pieces(text: str) -> Iterator[tuple[int, int]]:

@@ -21,11 +21,13 @@ from scopebook.near_duplicates import Hashes, Leaders, from_signed, to_signed, t
 from scopebook.packing import pack_ints
 from scopebook.steps import Claim
 from scopebook_workers.claims import Finish, Progress, step_task
-from scopebook_workers.qwen.tokenizer import cut_long_texts, load_tokenizer
+from scopebook_workers.qwen.tokenizer import cut_in_contexts, load_tokenizer
 
 #: Documents, and bytes of their text, that are read, cut and written together.
 _TOGETHER: Final = 64
 _TEXT_BYTES: Final = 1 << 21
+#: Contexts whose fingerprints are computed together.
+_CONTEXTS: Final = 1024
 _COLUMNS: Final = (
     *("id", "tokenisation_id", "document_id", "ordinal", "n_tokens", "tokens", "spans"),
     *("simhash", "near_id"),
@@ -164,28 +166,19 @@ def _next_batch(tokenisation: Tokenisation, cutter: Cutter, last: int) -> _Batch
         return None
     rows: list[tuple[object, ...]] = []
     fingerprints: list[Hashes] = []
-    cut = cut_long_texts(cutter, [document.text for document in documents])
-    for document, (token_ids, spans) in zip(documents, cut, strict=True):
-        size = tokenisation.context_tokens
-        parts = [slice(start, start + size) for start in range(0, len(token_ids), size)]
-        rows.extend(
-            (
-                *(tokenisation.id, document.id, ordinal, len(token_ids[part])),
-                *(pack_ints(token_ids[part]), pack_ints(spans[part])),
-            )
-            for ordinal, part in enumerate(parts)
-        )
-        fingerprints.append(_fingerprints([token_ids[part] for part in parts]))
+    waiting: list[NDArray[np.int32]] = []
+    texts = [document.text for document in documents]
+    cut = cut_in_contexts(cutter, texts, tokenisation.context_tokens)
+    for document, contexts in zip(documents, cut, strict=True):
+        for ordinal, (ids, spans) in enumerate(contexts):
+            described = (tokenisation.id, document.id, ordinal, len(ids))
+            rows.append((*described, pack_ints(ids), pack_ints(spans)))
+            waiting.append(ids)
+            if len(waiting) == _CONTEXTS:  # one document may have any number of contexts
+                fingerprints.append(token_fingerprints(waiting))
+                waiting = []
+    fingerprints.append(token_fingerprints(waiting))
     return _Batch(documents[-1].ordinal, rows, np.concatenate(fingerprints))
-
-
-def _fingerprints(contexts: Sequence[NDArray[np.int32]]) -> Hashes:
-    """Return the contexts' fingerprints, some at a time: one document may have any number."""
-    some = [
-        token_fingerprints(contexts[start : start + 1024])
-        for start in range(0, len(contexts), 1024)
-    ]
-    return np.concatenate(some) if some else np.zeros(0, dtype=np.uint64)
 
 
 def _documents_after(corpus_id: int, ordinal: int) -> list[_Document]:
