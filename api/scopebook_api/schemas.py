@@ -124,6 +124,14 @@ class Histogram(Schema):
     counts: list[int]
 
 
+class Activity(Schema):
+    """A context that fired a feature, by its document."""
+
+    context_id: int
+    document: DocumentRead
+    position: float = Field(description="The document's place in the corpus: 0 first, 1 last.")
+
+
 class Statistics(Schema):
     """What one collection measured of a feature."""
 
@@ -138,6 +146,9 @@ class Statistics(Schema):
     max: float
     histogram: Histogram
     top_tokens: list[TokenWeight] = Field(description="Share of activation mass by firing token.")
+    top_tokens_exact: bool = Field(description="False: the shares are estimated from a part.")
+    first_seen: Activity | None = Field(description="The first context that fired it.")
+    last_seen: Activity | None
     tags: list["TagShare"] = Field(description="Document tags of its firing contexts, by lift.")
 
 
@@ -236,11 +247,50 @@ class StepRead(Schema):
     state: JobState
     progress: float
     detail: str | None = Field(description="E.g. `41,984 of 100,000 tokens`.")
-    attempt: int
+    attempt: int = Field(description="How often it was tried since it was asked for.")
     worker: str | None
-    error: str | None
+    error: str | None = Field(description="Why its latest attempt failed.")
     started_at: datetime | None
+    claimed_at: datetime | None = Field(description="When its latest attempt began.")
     finished_at: datetime | None
+
+
+class StageRead(Schema):
+    """Steps that may run side by side; a stage begins when the one before it is done."""
+
+    stage: int
+    title: str
+    kinds: list[str]
+    steps: int
+    states: dict[JobState, int] = Field(description="Steps by state; empty states are left out.")
+    progress: float
+
+
+class WorkerRead(Schema):
+    """A worker that holds a step of a job."""
+
+    name: str
+    step_id: int
+    title: str = Field(description="What it does now.")
+    detail: str | None
+    since: datetime | None
+    alive: bool = Field(description="False: it gives no sign of life; another takes the step.")
+
+
+class ShardRun(Schema):
+    """So many shards one after the other that are in the same state."""
+
+    state: JobState
+    count: int
+
+
+class JobRunRead(Schema):
+    """A run that a job makes."""
+
+    id: int
+    release: str
+    corpus: str
+    layers: list[int]
 
 
 class JobRead(Schema):
@@ -256,7 +306,49 @@ class JobRead(Schema):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    steps: list[StepRead] = []
+    tokens_done: int | None = Field(description="Tokens collected; null: it collects nothing yet.")
+    tokens_total: int | None
+    tokens_per_s: float | None = Field(
+        description="Of the last two minutes while it collects, then of the whole collection; "
+        "time in which no worker read does not count. Null: not known yet."
+    )
+    seconds_left: float | None = Field(description="Until all is collected; null: not known.")
+    steps_total: int
+    runs: list[JobRunRead]
+    stages: list[StageRead]
+    workers: list[WorkerRead] = Field(default=[], description="Empty in lists.")
+    shards: list[ShardRun] = Field(
+        default=[], description="The states of its shards in order, equal neighbours together."
+    )
+    steps: list[StepRead] = Field(
+        default=[],
+        description="All steps of a job with up to 200; of a larger one those that run, failed or "
+        "wait for another attempt, and some others. Events hold only those first, lists none.",
+    )
+
+
+class RunRead(Schema):
+    """One collection: what was read, and for which layers the dictionary shows it."""
+
+    id: int
+    job_id: int
+    state: JobState = Field(description="Of its job.")
+    release: str
+    corpus: str
+    layers: list[int]
+    collected: list[int] = Field(description="Layers whose evidence is there.")
+    shown: list[int] = Field(description="Layers for which the dictionary shows this run.")
+    max_tokens: int | None
+    tokens_seen: int | None
+    contexts_seen: int | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class UseRequest(Schema):
+    """Ask that the dictionary shows a run."""
+
+    layers: list[int] | None = Field(default=None, description="Null: all layers of the run.")
 
 
 class CollectRequest(Schema):

@@ -31,7 +31,6 @@ app.command()(releases.add)
 app.command()(runs.collect)
 app.command()(features.search)
 app.command()(features.feature)
-app.command()(jobs.jobs)
 app.command()(doctor.doctor)
 app.command(hidden=True)(jobs.sweep)
 
@@ -39,6 +38,8 @@ corpus = typer.Typer(help="Bodies of text that features are collected over.", no
 corpus.command("add")(corpora.add)
 corpus.command("list")(corpora.browse)
 app.add_typer(corpus, name="corpus")
+app.add_typer(jobs.jobs, name="jobs")
+app.add_typer(runs.runs, name="runs")
 
 
 def main() -> None:

@@ -10,13 +10,14 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from sqlalchemy.exc import OperationalError
 
 from scopebook.db.sessions import Sessions, sessions_for, unit_of_work
 from scopebook.embedded.connection import connect
+from scopebook.embedded.folder import DataFolder, Holder
 from scopebook.errors import ScopebookError
-from scopebook.job_reports import JobReport, read_job
+from scopebook.job_reports import OVER, JobReport, read_job
+from scopebook.progress_lines import showing
 from scopebook.settings import settings, use_settings
 
 out = Console()
@@ -25,7 +26,8 @@ err = Console(stderr=True)
 _LOOK_INTERVAL_S = 0.3
 #: A database that was killed needs so long to come back.
 _PATIENCE_S = 60.0
-_OVER = ("done", "failed", "cancelled")
+#: What shells expect of a program that Ctrl-C ended.
+_INTERRUPTED = 130
 
 
 def print_json(value: object) -> None:
@@ -62,20 +64,12 @@ def dictionary(*, work: bool = False) -> Iterator[Sessions]:
 
 def watch_job(factory: Sessions, job_id: int) -> JobReport:
     """Show a job's progress until it ends; raise its error if it failed."""
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        console=err,
-        transient=not err.is_terminal,
-    ) as progress:
-        bar = progress.add_task("", total=1.0)
+    with showing(err) as show:
         heard = time.monotonic()
         while True:
             try:
                 with unit_of_work(factory) as session:
-                    report = read_job(session, job_id)
+                    report = read_job(session, job_id, others=0)
             except OperationalError:
                 # The database restarts; the job goes on, and so does the watch.
                 if time.monotonic() - heard > _PATIENCE_S:
@@ -83,12 +77,41 @@ def watch_job(factory: Sessions, job_id: int) -> JobReport:
                 time.sleep(_LOOK_INTERVAL_S)
                 continue
             heard = time.monotonic()
-            progress.update(
-                bar, completed=report.progress, description=report.detail or report.title
-            )
-            if report.state in _OVER:
+            show(report)
+            if report.state in OVER:
                 break
             time.sleep(_LOOK_INTERVAL_S)
     if report.state != "done":
         raise ScopebookError(report.error or f"Job {job_id} was cancelled.")
-    return report
+    return read_whole_job(factory, job_id)
+
+
+def read_whole_job(factory: Sessions, job_id: int) -> JobReport:
+    """Return one job as `--json` prints it."""
+    with unit_of_work(factory) as session:
+        return read_job(session, job_id)
+
+
+@contextmanager
+def leaving(job_id: int) -> Iterator[None]:
+    """Say on Ctrl-C what becomes of the job inside the block, and end with exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sentence = what_becomes_of(job_id, DataFolder(settings().data_dir).holder())
+        err.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        raise SystemExit(_INTERRUPTED) from None
+
+
+def what_becomes_of(job_id: int, holder: Holder | None) -> str:
+    """Say what a job does after its command was left; `holder` runs the embedded instance."""
+    cancel = f"`scopebook jobs cancel {job_id}` ends it"
+    if holder is not None and holder.kind == "command":
+        return (
+            f"Job {job_id} stops with this command and goes on at the next start, "
+            f"e.g. of `scopebook up`; what is done stays done, and {cancel}."
+        )
+    return (
+        f"Job {job_id} goes on in the running instance: `scopebook jobs --watch` shows it, "
+        f"and {cancel}."
+    )

@@ -1,13 +1,14 @@
 """Examples as text: packed evidence turned into the tokens a person reads."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import BigInteger, Integer, column, func, select, values
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from scopebook.db.tables import Context, Document
 from scopebook.packing import BEST, ExampleSet, unpack_ints
@@ -48,6 +49,16 @@ class Example:
     cut_left: bool
     cut_right: bool
     document: Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activity:
+    """A context that fired a feature, by its document."""
+
+    context_id: int
+    document: Source
+    #: The document's place in its corpus: 0 is the first, 1 the last.
+    position: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +104,45 @@ def read_examples(session: Session, windows: Sequence[Window]) -> list[Example]:
     ]
 
 
+_SOURCE = (
+    Document.id,
+    Document.name,
+    Document.title,
+    Document.tag,
+    Document.language,
+    Document.source,
+    Document.licence,
+)
+
+
+def _source(values: Sequence[Any]) -> Source:
+    return Source(
+        **{field.name: value for field, value in zip(fields(Source), values, strict=True)}
+    )
+
+
+def read_activities(session: Session, context_ids: Sequence[int]) -> dict[int, Activity]:
+    """Return where in the corpus each of the contexts stands; those that are gone are left out."""
+    other = aliased(Document)
+    last = (
+        select(func.max(other.ordinal))
+        .where(other.corpus_id == Document.corpus_id)
+        .correlate(Document)
+        .scalar_subquery()
+    )
+    rows = session.execute(
+        select(Context.id, Document.ordinal, last, *_SOURCE)
+        .join(Document, Document.id == Context.document_id)
+        .where(Context.id.in_(context_ids))
+    )
+    return {
+        row[0]: Activity(
+            context_id=row[0], document=_source(row[3:]), position=row[1] / max(1, row[2])
+        )
+        for row in rows
+    }
+
+
 #: Its place in the document, its tokens' spans, the document's characters, the document.
 _ContextRow = tuple[int, NDArray[np.int32], int, Source]
 
@@ -104,13 +154,7 @@ def _contexts(session: Session, ids: set[int]) -> dict[int, _ContextRow]:
             Context.ordinal,
             Context.spans,
             func.length(Document.text),
-            Document.id,
-            Document.name,
-            Document.title,
-            Document.tag,
-            Document.language,
-            Document.source,
-            Document.licence,
+            *_SOURCE,
         )
         .join(Document, Document.id == Context.document_id)
         .where(Context.id.in_(ids))
@@ -120,15 +164,7 @@ def _contexts(session: Session, ids: set[int]) -> dict[int, _ContextRow]:
             row[1],
             unpack_ints(row[2]).reshape(-1, 2),
             row[3],
-            Source(
-                id=row[4],
-                name=row[5],
-                title=row[6],
-                tag=row[7],
-                language=row[8],
-                source=row[9],
-                licence=row[10],
-            ),
+            _source(row[4:]),
         )
         for row in rows
     }

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from scopebook.examples import Example
+from scopebook.examples import Activity, Example
 from scopebook.labels import LabelView, SenseView
 
 
@@ -65,7 +65,12 @@ class Statistics:
     max: float
     histogram: Histogram
     top_tokens: list[TokenWeight]
+    #: False: the shares are estimated from a part of its firings.
+    top_tokens_exact: bool
     tags: list[TagShare]
+    #: The first and the last context of the corpus that fired it, where the run kept them.
+    first_seen: Activity | None
+    last_seen: Activity | None
 
 
 @dataclass(frozen=True, kw_only=True)

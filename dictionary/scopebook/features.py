@@ -20,7 +20,7 @@ from scopebook.db.tables import (
     TokenPiece,
 )
 from scopebook.errors import NotFoundError
-from scopebook.examples import Example, Window, read_examples
+from scopebook.examples import Example, Window, read_activities, read_examples
 from scopebook.feature_views import (
     FeatureInFull,
     FeatureInList,
@@ -254,6 +254,8 @@ def _statistics(session: Session, evidence: Evidence, texts: "_TokenTexts") -> S
         .join(Corpus, Corpus.id == Tokenisation.corpus_id)
         .where(Run.id == evidence.run_id)
     ).one()
+    ends = [evidence.first_context_id, evidence.last_context_id]
+    seen = read_activities(session, [end for end in ends if end is not None])
     return Statistics(
         run_id=run.id,
         corpus=corpus,
@@ -266,7 +268,10 @@ def _statistics(session: Session, evidence: Evidence, texts: "_TokenTexts") -> S
         max=evidence.max,
         histogram=_histogram(evidence),
         top_tokens=texts.weights(evidence.top_tokens),
+        top_tokens_exact=evidence.top_tokens_exact,
         tags=[TagShare(*tag) for tag in evidence.tags],
+        first_seen=seen.get(evidence.first_context_id or 0),
+        last_seen=seen.get(evidence.last_context_id or 0),
     )
 
 

@@ -32,6 +32,9 @@ class NewStep:
     stage: int
     title: str
     parameters: dict[str, Any] = field(default_factory=dict)
+    #: How much there is to do, where it is known before anyone begins.
+    total: int = 0
+    unit: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +80,8 @@ def add_steps(session: Session, job_id: int, steps: Sequence[NewStep]) -> list[S
             stage=step.stage,
             title=step.title,
             parameters=step.parameters,
+            total=step.total,
+            unit=step.unit,
         )
         for step in steps
     ]
@@ -137,6 +142,7 @@ def claim_step(
             worker=worker,
             lease_until=_lease(lease_s),
             started_at=func.coalesce(Step.started_at, func.now()),
+            claimed_at=func.now(),
             done=0,
             error=None,
         )

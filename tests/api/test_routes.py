@@ -9,7 +9,7 @@ from sqlalchemy.orm import sessionmaker
 
 from makers import make_corpus, make_evidence, make_examples, make_label, make_release, make_run
 from scopebook.db.sessions import Sessions
-from scopebook.db.tables import Context
+from scopebook.db.tables import Context, Sae
 from scopebook.jobs import COLLECT_SHARD
 from scopebook.steps import NewStep, claim_step, create_job, finish_step
 from scopebook_api.app import create_app
@@ -209,3 +209,59 @@ def test_answers_are_compressed_but_event_streams_are_not(
 
     assert answer.headers["content-encoding"] == "gzip"
     assert "content-encoding" not in stream.headers
+
+
+def test_a_jobs_steps_page_and_filter(sessions: Sessions, client: TestClient) -> None:
+    with sessions.begin() as session:
+        steps = [NewStep(kind=COLLECT_SHARD, stage=2, title=f"Shard {i}") for i in range(3)]
+        job_id = create_job(session, "test", "Test", steps).id
+    end_next_step(sessions)
+
+    first = client.get(f"/api/jobs/{job_id}/steps", params={"limit": 2}).json()
+    rest = client.get(f"/api/jobs/{job_id}/steps", params={"cursor": first["next"]}).json()
+    done = client.get(f"/api/jobs/{job_id}/steps", params={"state": "done"}).json()
+
+    assert [step["title"] for step in first["items"] + rest["items"]] == [
+        "Shard 0",
+        "Shard 1",
+        "Shard 2",
+    ]
+    assert [step["title"] for step in done["items"]] == ["Shard 0"]
+    assert client.get("/api/jobs/99/steps").status_code == 404
+
+
+def test_events_hold_only_steps_that_need_a_look(sessions: Sessions, client: TestClient) -> None:
+    (job_id,) = make_jobs(sessions, "Test")
+    end_next_step(sessions)
+
+    (event,) = client.get(f"/api/jobs/{job_id}/events").text.strip().split("\n\n")
+
+    job = json.loads(event.split("data: ")[1])
+    assert job["steps"] == []
+    assert job["stages"][0]["states"] == {"done": 1}
+    assert job["shards"] == [{"state": "done", "count": 1}]
+    assert len(client.get(f"/api/jobs/{job_id}").json()["steps"]) == 1
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_run_is_chosen_to_be_shown(sessions: Sessions, client: TestClient) -> None:
+    with sessions.begin() as session:
+        for sae in session.scalars(select(Sae)):
+            sae.current_run_id = None
+
+    (before,) = client.get("/api/runs").json()["items"]
+    used = client.post(f"/api/runs/{before['id']}/use")
+    refused = client.post(f"/api/runs/{before['id']}/use", json={"layers": [2]})
+
+    assert (before["collected"], before["shown"]) == ([1], [])
+    assert used.json()["shown"] == [1]
+    assert client.get(f"/api/runs/{before['id']}").json() == used.json()
+    assert refused.status_code == 404
+    assert "has no layer 2" in refused.json()["detail"]
+
+
+def test_an_unknown_run_is_named(client: TestClient) -> None:
+    answer = client.post("/api/runs/77/use")
+
+    assert answer.status_code == 404
+    assert "no run 77" in answer.json()["detail"]

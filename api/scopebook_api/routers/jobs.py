@@ -2,17 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from scopebook.db.sessions import Sessions, unit_of_work
-from scopebook.job_reports import JobReport, list_jobs, read_job
+from scopebook.job_reports import OVER, JobReport, changing_jobs, list_jobs, list_steps, read_job
 from scopebook.steps import cancel_job, retry_job
 from scopebook_api.deps import Cursor, DbSession, Limit
-from scopebook_api.schemas import JobRead, JobState, Page
+from scopebook_api.schemas import JobRead, JobState, Page, StepRead
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -20,7 +20,6 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
 WATCH_INTERVAL_S = 0.5
 #: Looks without news after which a comment keeps proxies from closing the stream.
 QUIET_LOOKS = 20
-_OVER = ("done", "failed", "cancelled")
 
 
 @router.get("", response_model=Page[JobRead])
@@ -43,15 +42,31 @@ async def watch_all(request: Request) -> StreamingResponse:
 
 @router.get("/{job_id}", response_model=JobRead)
 def read(session: DbSession, job_id: int) -> JobReport:
-    """Return one job with its steps."""
+    """Return one job with its workers, its shards' states, and its steps."""
     return read_job(session, job_id)
+
+
+@router.get("/{job_id}/steps", response_model=Page[StepRead])
+def browse_steps(
+    session: DbSession,
+    job_id: int,
+    state: Annotated[JobState | None, Query()] = None,
+    stage: Annotated[int | None, Query(ge=0, le=32767)] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> dict[str, object]:
+    """List a job's steps, stage by stage."""
+    steps, following = list_steps(
+        session, job_id, state=state, stage=stage, limit=limit, cursor=cursor
+    )
+    return {"items": steps, "next": following}
 
 
 @router.get("/{job_id}/events", response_class=StreamingResponse)
 async def watch(request: Request, job_id: int) -> StreamingResponse:
     """Stream one job as it changes; ends with the job."""
     sessions: Sessions = request.app.state.sessions
-    await run_in_threadpool(_read, sessions, job_id)  # an unknown job is a 404, not a stream
+    await run_in_threadpool(_read, sessions, job_id, set())  # an unknown job is a 404, not a stream
     return _stream(_changes(sessions, job_id))
 
 
@@ -77,30 +92,33 @@ def _stream(events: AsyncIterator[str]) -> StreamingResponse:
     )
 
 
-def _read(sessions: Sessions, job_id: int | None) -> list[JobRead]:
-    """Return the job with its steps, or the newest jobs without."""
+def _read(sessions: Sessions, job_id: int | None, over: set[int]) -> list[JobRead]:
+    """Return the job with the steps that need a look, or the newest jobs that may have changed."""
     with unit_of_work(sessions) as session:
-        reports = list_jobs(session, limit=20)[0] if job_id is None else [read_job(session, job_id)]
+        reports = (
+            changing_jobs(session, over)
+            if job_id is None
+            else [read_job(session, job_id, others=0)]
+        )
         return [JobRead.model_validate(report) for report in reports]
 
 
 async def _changes(sessions: Sessions, job_id: int | None) -> AsyncIterator[str]:
     """Yield each job as it is now, then whenever it has changed."""
     sent: dict[int, str] = {}
+    over: set[int] = set()
     quiet = 0
-    state: Literal["open", "over"] = "open"
-    while state == "open":
-        jobs = await run_in_threadpool(_read, sessions, job_id)
-        for job in jobs:
+    while True:
+        for job in await run_in_threadpool(_read, sessions, job_id, over):
+            (over.add if job.state in OVER else over.discard)(job.id)
             data = job.model_dump_json()
             if sent.get(job.id) != data:
                 sent[job.id] = data
                 quiet = 0
                 yield f"event: job\ndata: {data}\n\n"
-        if job_id is not None and jobs[0].state in _OVER:
-            state = "over"
-        else:
-            quiet += 1
-            if quiet % QUIET_LOOKS == 0:
-                yield ": still here\n\n"
-            await asyncio.sleep(WATCH_INTERVAL_S)
+        if job_id in over:
+            return
+        quiet += 1
+        if quiet % QUIET_LOOKS == 0:
+            yield ": still here\n\n"
+        await asyncio.sleep(WATCH_INTERVAL_S)

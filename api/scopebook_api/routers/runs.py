@@ -1,13 +1,29 @@
-"""Ask for collections."""
+"""Collections: ask for one, list them, choose which one the dictionary shows."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 
 from scopebook.job_reports import JobReport, read_job
+from scopebook.run_reports import RunReport, list_runs, read_run, use_run
 from scopebook.runs import request_collection
-from scopebook_api.deps import DbSession
-from scopebook_api.schemas import CollectRequest, JobRead
+from scopebook_api.deps import Cursor, DbSession, Limit
+from scopebook_api.schemas import CollectRequest, JobRead, Page, RunRead, UseRequest
 
 router = APIRouter(prefix="/runs", tags=["runs"])
+
+
+@router.get("", response_model=Page[RunRead])
+def browse(
+    session: DbSession,
+    release: str | None = None,
+    job: Annotated[int | None, Query(ge=0, lt=2**31, description="Only runs of this job.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> dict[str, object]:
+    """List runs, newest first."""
+    runs, following = list_runs(session, release=release, job=job, limit=limit, cursor=cursor)
+    return {"items": runs, "next": following}
 
 
 @router.post("", response_model=JobRead, status_code=202)
@@ -22,3 +38,15 @@ def collect(session: DbSession, wanted: CollectRequest) -> JobReport:
         label=wanted.label,
     )
     return read_job(session, job.id)
+
+
+@router.get("/{run_id}", response_model=RunRead)
+def read(session: DbSession, run_id: int) -> RunReport:
+    """Return one run."""
+    return read_run(session, run_id)
+
+
+@router.post("/{run_id}/use", response_model=RunRead)
+def use(session: DbSession, run_id: int, wanted: UseRequest | None = None) -> RunReport:
+    """Let the dictionary show this run's evidence."""
+    return use_run(session, run_id, wanted.layers if wanted else None)

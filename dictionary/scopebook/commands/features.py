@@ -12,7 +12,7 @@ from scopebook.console import dictionary, err, out, print_json
 from scopebook.db.sessions import unit_of_work
 from scopebook.embedding import query_embedder
 from scopebook.examples import Example
-from scopebook.feature_views import FeatureInFull
+from scopebook.feature_views import FeatureInFull, Statistics
 from scopebook.features import read_feature
 from scopebook.release_names import chosen_layers, parse_feature_id
 from scopebook.search import Hit, search_features
@@ -107,7 +107,11 @@ def _facts(found: FeatureInFull) -> list[tuple[str, str]]:
             ("corpus", f"{measured.corpus}, {measured.tokens_seen:,} tokens"),
             ("fires on", f"{measured.density:.3%} of tokens, {measured.contexts:,} contexts"),
             ("activation", f"mean {measured.mean:.2f}, largest {measured.max:.2f}"),
-            ("top tokens", _tokens(measured.top_tokens)),
+            *_activity(measured),
+            (
+                "top tokens" if measured.top_tokens_exact else "top tokens ≈",
+                _tokens(measured.top_tokens),
+            ),
             ("flags", ", ".join(found.flags) or "none"),
         ]
     return [
@@ -115,6 +119,16 @@ def _facts(found: FeatureInFull) -> list[tuple[str, str]]:
         ("promotes", _tokens(found.promoted)),
         ("suppresses", _tokens(found.suppressed)),
         ("near", ", ".join(f"{n.index} ({n.cosine:.2f})" for n in found.neighbours)),
+    ]
+
+
+def _activity(measured: Statistics) -> list[tuple[str, str]]:
+    """Return where in the corpus it fired first and last, if the run kept it."""
+    ends = (("fires first", measured.first_seen), ("fires last", measured.last_seen))
+    return [
+        (name, f"in {end.document.name}, {end.position:.0%} through the corpus")
+        for name, end in ends
+        if end
     ]
 
 

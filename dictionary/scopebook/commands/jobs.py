@@ -1,4 +1,4 @@
-"""`scopebook jobs` and `scopebook sweep`: watch long work, and keep it going."""
+"""`scopebook jobs` and `scopebook sweep`: watch, cancel and retry long work; keep it going."""
 
 import logging
 import signal
@@ -10,20 +10,38 @@ import typer
 from rich.live import Live
 from rich.table import Table
 
-from scopebook.console import dictionary, out, print_json
+from scopebook.console import (
+    dictionary,
+    leaving,
+    out,
+    print_json,
+    read_whole_job,
+    watch_job,
+)
 from scopebook.db.sessions import Sessions, sessions, unit_of_work
 from scopebook.job_reports import JobReport, list_jobs
+from scopebook.progress_lines import line, speed
 from scopebook.settings import settings
+from scopebook.steps import cancel_job, retry_job
 from scopebook.sweep import sweep as sweep_until
 
 _LOOK_INTERVAL_S = 1.0
 
 
-def jobs(
+jobs = typer.Typer(help="List long work; `show`, `cancel` and `retry` take a job by its number.")
+JobId = Annotated[int, typer.Argument(metavar="ID", help="A job, by its number.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+@jobs.callback(invoke_without_command=True)
+def browse(
+    context: typer.Context,
     watch: Annotated[bool, typer.Option("--watch", help="Go on until Ctrl-C.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List long work, newest first."""
+    if context.invoked_subcommand is not None:
+        return
     with dictionary() as factory:
         if as_json:
             print_json({"items": _read(factory), "next": None})
@@ -36,19 +54,75 @@ def jobs(
             out.print(_table(_read(factory)))
 
 
+@jobs.command()
+def show(job_id: JobId, as_json: AsJson = False) -> None:
+    """Show one job: its stages, its workers, and what failed and why."""
+    with dictionary() as factory:
+        report = read_whole_job(factory, job_id)
+    _print(report, as_json)
+
+
+@jobs.command()
+def cancel(job_id: JobId, as_json: AsJson = False) -> None:
+    """Cancel what is queued and stop what runs; what is done stays done."""
+    with dictionary() as factory:
+        with unit_of_work(factory) as session:
+            cancel_job(session, job_id)
+        report = read_whole_job(factory, job_id)
+    _print(report, as_json)
+
+
+@jobs.command()
+def retry(
+    job_id: JobId,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show its progress until it ends; starts workers.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Queue the failed and cancelled steps of a job again."""
+    with dictionary(work=watch) as factory:
+        with unit_of_work(factory) as session:
+            retry_job(session, job_id)
+        if watch:
+            with leaving(job_id):
+                watch_job(factory, job_id)
+        report = read_whole_job(factory, job_id)
+    _print(report, as_json)
+
+
+def _print(report: JobReport, as_json: bool) -> None:
+    """Print one job as a person reads it, or as JSON."""
+    if as_json:
+        print_json(report)
+        return
+    lines = [line(report)]
+    for stage in report.stages:
+        states = ", ".join(f"{count} {state}" for state, count in stage.states.items())
+        lines.append(f"  {stage.title}: {states}")
+    for worker in report.workers:
+        does = worker.title + (f": {worker.detail}" if worker.detail else "")
+        lines.append(f"  {worker.name}: {does}{'' if worker.alive else ' (no sign of life)'}")
+    for step in report.steps:
+        if step.error:
+            lines.append(f"  {step.title}, attempt {step.attempt}: {step.error}")
+    out.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+
+
 def _read(factory: Sessions) -> list[JobReport]:
     with unit_of_work(factory) as session:
         return list_jobs(session)[0]
 
 
 def _table(reports: list[JobReport]) -> Table:
-    table = Table("job", "what", "state", "done", "at the moment")
+    table = Table("job", "what", "state", "done", "speed", "at the moment")
     for report in reports:
         table.add_row(
             str(report.id),
             report.title,
             report.state,
             f"{report.progress:.0%}",
+            speed(report),
             report.error or report.detail or "",
         )
     return table

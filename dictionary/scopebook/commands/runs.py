@@ -1,13 +1,17 @@
-"""`scopebook collect`: gather every feature's evidence over a corpus."""
+"""`scopebook collect` and `scopebook runs`: gather evidence, and choose which run is shown."""
 
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
-from scopebook.console import dictionary, err, print_json, watch_job
+from scopebook.console import dictionary, err, leaving, out, print_json, watch_job
 from scopebook.db.sessions import unit_of_work
 from scopebook.release_names import chosen_layers
+from scopebook.run_reports import RunReport, list_runs, use_run
 from scopebook.runs import request_collection
+
+runs = typer.Typer(help="List runs; `use` chooses the one whose evidence is shown.")
 
 
 def collect(
@@ -29,8 +33,65 @@ def collect(
                 max_tokens=max_tokens,
                 label=label,
             ).id
-        report = watch_job(factory, job_id)
+        with leaving(job_id):
+            report = watch_job(factory, job_id)
     if as_json:
         print_json(report)
     else:
         err.print(f"{report.title}: done.", markup=False)
+
+
+@runs.callback(invoke_without_command=True)
+def browse(
+    context: typer.Context,
+    release: Annotated[str | None, typer.Option(help="Only runs of this release.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """List runs, newest first, with the layers for which the dictionary shows them."""
+    if context.invoked_subcommand is not None:
+        return
+    with dictionary() as factory, unit_of_work(factory) as session:
+        found, following = list_runs(session, release=release)
+    if as_json:
+        print_json({"items": found, "next": following})
+    else:
+        out.print(_table(found))
+
+
+@runs.command()
+def use(
+    run_id: Annotated[int, typer.Argument(metavar="ID", help="A run, by its number.")],
+    layers: Annotated[str | None, typer.Option(help="E.g. 11,12; all of the run if unset.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Let the dictionary show this run's evidence."""
+    with dictionary() as factory, unit_of_work(factory) as session:
+        run = use_run(session, run_id, chosen_layers(layers))
+    if as_json:
+        print_json(run)
+    else:
+        err.print(
+            f"The dictionary shows run {run.id} ({run.corpus}) for layer {_layers(run.shown)} "
+            f"of {run.release}.",
+            markup=False,
+        )
+
+
+def _table(found: list[RunReport]) -> Table:
+    table = Table("run", "release", "corpus", "layers", "tokens", "state", "shown for", "job")
+    for run in found:
+        table.add_row(
+            str(run.id),
+            run.release,
+            run.corpus,
+            _layers(run.layers),
+            "" if run.tokens_seen is None else f"{run.tokens_seen:,}",
+            run.state,
+            _layers(run.shown) or "-",
+            str(run.job_id),
+        )
+    return table
+
+
+def _layers(layers: list[int]) -> str:
+    return ", ".join(map(str, layers))

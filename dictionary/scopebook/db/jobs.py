@@ -53,6 +53,8 @@ class Step(Base):
     error: Mapped[str | None]
     created_at: Mapped[Created]
     started_at: Mapped[Moment | None]
+    #: When its latest attempt began: what `done` counts was done since then.
+    claimed_at: Mapped[Moment | None]
     finished_at: Mapped[Moment | None]
 
     __table_args__ = (

@@ -261,10 +261,15 @@ class Evidence(Base):
     histogram: Mapped[bytes] = mapped_column(LargeBinary)
     #: Packed pairs: token id and share of the activation mass.
     top_tokens: Mapped[bytes] = mapped_column(LargeBinary)
+    #: Whether the shares are counted over all firings, and not estimated.
+    top_tokens_exact: Mapped[bool] = mapped_column(server_default=sql("true"))
     #: `[[tag, share, lift], ...]`, highest lift first.
     tags: Mapped[list[Any]] = mapped_column(type_=Base.type_annotation_map[dict[str, Any]])
     #: Packed examples (`scopebook.packing`), best first, then the sample by activation.
     examples: Mapped[bytes] = mapped_column(LargeBinary)
+    #: The first and the last context of the corpus that fired it.
+    first_context_id: Mapped[int | None] = mapped_column(BigInteger)
+    last_context_id: Mapped[int | None] = mapped_column(BigInteger)
 
     __table_args__ = (
         Index("ix_evidence_feature_id", "feature_id"),

@@ -193,9 +193,29 @@ export interface paths {
         };
         /**
          * Read
-         * @description Return one job with its steps.
+         * @description Return one job with its workers, its shards' states, and its steps.
          */
         get: operations["read_api_jobs__job_id__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/steps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Browse Steps
+         * @description List a job's steps, stage by stage.
+         */
+        get: operations["browse_steps_api_jobs__job_id__steps_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -271,7 +291,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * Browse
+         * @description List runs, newest first.
+         */
+        get: operations["browse_api_runs_get"];
         put?: never;
         /**
          * Collect
@@ -284,10 +308,64 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/runs/{run_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read
+         * @description Return one run.
+         */
+        get: operations["read_api_runs__run_id__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{run_id}/use": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Use
+         * @description Let the dictionary show this run's evidence.
+         */
+        post: operations["use_api_runs__run_id__use_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * Activity
+         * @description A context that fired a feature, by its document.
+         */
+        Activity: {
+            /** Context Id */
+            context_id: number;
+            document: components["schemas"]["DocumentRead"];
+            /**
+             * Position
+             * @description The document's place in the corpus: 0 first, 1 last.
+             */
+            position: number;
+        };
         /**
          * CollectRequest
          * @description Ask for a collection and labels.
@@ -560,10 +638,60 @@ export interface components {
             /** Finished At */
             finished_at: string | null;
             /**
+             * Tokens Done
+             * @description Tokens collected; null: it collects nothing yet.
+             */
+            tokens_done: number | null;
+            /** Tokens Total */
+            tokens_total: number | null;
+            /**
+             * Tokens Per S
+             * @description Of the last two minutes while it collects, then of the whole collection; time in which no worker read does not count. Null: not known yet.
+             */
+            tokens_per_s: number | null;
+            /**
+             * Seconds Left
+             * @description Until all is collected; null: not known.
+             */
+            seconds_left: number | null;
+            /** Steps Total */
+            steps_total: number;
+            /** Runs */
+            runs: components["schemas"]["JobRunRead"][];
+            /** Stages */
+            stages: components["schemas"]["StageRead"][];
+            /**
+             * Workers
+             * @description Empty in lists.
+             * @default []
+             */
+            workers: components["schemas"]["WorkerRead"][];
+            /**
+             * Shards
+             * @description The states of its shards in order, equal neighbours together.
+             * @default []
+             */
+            shards: components["schemas"]["ShardRun"][];
+            /**
              * Steps
+             * @description All steps of a job with up to 200; of a larger one those that run, failed or wait for another attempt, and some others. Events hold only those first, lists none.
              * @default []
              */
             steps: components["schemas"]["StepRead"][];
+        };
+        /**
+         * JobRunRead
+         * @description A run that a job makes.
+         */
+        JobRunRead: {
+            /** Id */
+            id: number;
+            /** Release */
+            release: string;
+            /** Corpus */
+            corpus: string;
+            /** Layers */
+            layers: number[];
         };
         /**
          * LabelRead
@@ -642,10 +770,24 @@ export interface components {
             /** Next */
             next?: string | null;
         };
+        /** Page[RunRead] */
+        Page_RunRead_: {
+            /** Items */
+            items: components["schemas"]["RunRead"][];
+            /** Next */
+            next?: string | null;
+        };
         /** Page[SearchHit] */
         Page_SearchHit_: {
             /** Items */
             items: components["schemas"]["SearchHit"][];
+            /** Next */
+            next?: string | null;
+        };
+        /** Page[StepRead] */
+        Page_StepRead_: {
+            /** Items */
+            items: components["schemas"]["StepRead"][];
             /** Next */
             next?: string | null;
         };
@@ -673,6 +815,51 @@ export interface components {
             caution: string | null;
             /** Saes */
             saes: components["schemas"]["SaeRead"][];
+        };
+        /**
+         * RunRead
+         * @description One collection: what was read, and for which layers the dictionary shows it.
+         */
+        RunRead: {
+            /** Id */
+            id: number;
+            /** Job Id */
+            job_id: number;
+            /**
+             * State
+             * @description Of its job.
+             * @enum {string}
+             */
+            state: "queued" | "running" | "done" | "failed" | "cancelling" | "cancelled";
+            /** Release */
+            release: string;
+            /** Corpus */
+            corpus: string;
+            /** Layers */
+            layers: number[];
+            /**
+             * Collected
+             * @description Layers whose evidence is there.
+             */
+            collected: number[];
+            /**
+             * Shown
+             * @description Layers for which the dictionary shows this run.
+             */
+            shown: number[];
+            /** Max Tokens */
+            max_tokens: number | null;
+            /** Tokens Seen */
+            tokens_seen: number | null;
+            /** Contexts Seen */
+            contexts_seen: number | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Finished At */
+            finished_at: string | null;
         };
         /**
          * SaeRead
@@ -775,6 +962,42 @@ export interface components {
             label: components["schemas"]["LabelRead"] | null;
         };
         /**
+         * ShardRun
+         * @description So many shards one after the other that are in the same state.
+         */
+        ShardRun: {
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "queued" | "running" | "done" | "failed" | "cancelling" | "cancelled";
+            /** Count */
+            count: number;
+        };
+        /**
+         * StageRead
+         * @description Steps that may run side by side; a stage begins when the one before it is done.
+         */
+        StageRead: {
+            /** Stage */
+            stage: number;
+            /** Title */
+            title: string;
+            /** Kinds */
+            kinds: string[];
+            /** Steps */
+            steps: number;
+            /**
+             * States
+             * @description Steps by state; empty states are left out.
+             */
+            states: {
+                [key: string]: number;
+            };
+            /** Progress */
+            progress: number;
+        };
+        /**
          * Statistics
          * @description What one collection measured of a feature.
          */
@@ -812,6 +1035,14 @@ export interface components {
              * @description Share of activation mass by firing token.
              */
             top_tokens: components["schemas"]["TokenWeight"][];
+            /**
+             * Top Tokens Exact
+             * @description False: the shares are estimated from a part.
+             */
+            top_tokens_exact: boolean;
+            /** @description The first context that fired it. */
+            first_seen: components["schemas"]["Activity"] | null;
+            last_seen: components["schemas"]["Activity"] | null;
             /**
              * Tags
              * @description Document tags of its firing contexts, by lift.
@@ -873,14 +1104,25 @@ export interface components {
              * @description E.g. `41,984 of 100,000 tokens`.
              */
             detail: string | null;
-            /** Attempt */
+            /**
+             * Attempt
+             * @description How often it was tried since it was asked for.
+             */
             attempt: number;
             /** Worker */
             worker: string | null;
-            /** Error */
+            /**
+             * Error
+             * @description Why its latest attempt failed.
+             */
             error: string | null;
             /** Started At */
             started_at: string | null;
+            /**
+             * Claimed At
+             * @description When its latest attempt began.
+             */
+            claimed_at: string | null;
             /** Finished At */
             finished_at: string | null;
         };
@@ -926,6 +1168,17 @@ export interface components {
             /** Value */
             value: number;
         };
+        /**
+         * UseRequest
+         * @description Ask that the dictionary shows a run.
+         */
+        UseRequest: {
+            /**
+             * Layers
+             * @description Null: all layers of the run.
+             */
+            layers?: number[] | null;
+        };
         /** ValidationError */
         ValidationError: {
             /** Location */
@@ -938,6 +1191,30 @@ export interface components {
             input?: unknown;
             /** Context */
             ctx?: Record<string, never>;
+        };
+        /**
+         * WorkerRead
+         * @description A worker that holds a step of a job.
+         */
+        WorkerRead: {
+            /** Name */
+            name: string;
+            /** Step Id */
+            step_id: number;
+            /**
+             * Title
+             * @description What it does now.
+             */
+            title: string;
+            /** Detail */
+            detail: string | null;
+            /** Since */
+            since: string | null;
+            /**
+             * Alive
+             * @description False: it gives no sign of life; another takes the step.
+             */
+            alive: boolean;
         };
     };
     responses: never;
@@ -1226,6 +1503,44 @@ export interface operations {
             };
         };
     };
+    browse_steps_api_jobs__job_id__steps_get: {
+        parameters: {
+            query?: {
+                state?: ("queued" | "running" | "done" | "failed" | "cancelling" | "cancelled") | null;
+                stage?: number | null;
+                /** @description Items on a page. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                job_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_StepRead_"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     watch_api_jobs__job_id__events_get: {
         parameters: {
             query?: never;
@@ -1317,6 +1632,43 @@ export interface operations {
             };
         };
     };
+    browse_api_runs_get: {
+        parameters: {
+            query?: {
+                release?: string | null;
+                /** @description Only runs of this job. */
+                job?: number | null;
+                /** @description Items on a page. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_RunRead_"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     collect_api_runs_post: {
         parameters: {
             query?: never;
@@ -1337,6 +1689,72 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["JobRead"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    read_api_runs__run_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunRead"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    use_api_runs__run_id__use_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["UseRequest"] | null;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunRead"];
                 };
             };
             /** @description Validation Error */

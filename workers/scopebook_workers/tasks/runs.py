@@ -37,11 +37,14 @@ def plan_run(claim: Claim, progress: Progress) -> Finish:
         session.execute(delete(Shard).where(Shard.run_id == run_id))
         rows = [
             Shard(run_id=run_id, ordinal=ordinal, first_context_id=first, last_context_id=last)
-            for ordinal, (first, last) in enumerate(shards)
+            for ordinal, (first, last, _) in enumerate(shards)
         ]
         session.add_all(rows)
         session.flush()
-        return [_step(claim, shard, len(rows)) for shard in rows]
+        return [
+            _step(claim, shard, len(rows), tokens)
+            for shard, (_, _, tokens) in zip(rows, shards, strict=True)
+        ]
 
     return write
 
@@ -77,8 +80,8 @@ def _corpus_name(session: Session, tokenisation_id: int) -> str:
 
 def _cut(
     contexts: list[tuple[int, int]], parameters: RunParameters, corpus: str
-) -> list[tuple[int, int]]:
-    """Return the first and last context of each shard."""
+) -> list[tuple[int, int, int]]:
+    """Return the first and last context of each shard, and how many tokens it holds."""
     lengths = [length for _, length in contexts]
     lengths = lengths[: within(lengths, parameters.max_tokens)]
     if not lengths:
@@ -89,13 +92,22 @@ def _cut(
     shards = cut_shards(
         lengths, block_tokens=parameters.block_tokens, shard_tokens=settings().shard_tokens
     )
-    return [(contexts[shard.start][0], contexts[shard.stop - 1][0]) for shard in shards]
+    return [
+        (
+            contexts[shard.start][0],
+            contexts[shard.stop - 1][0],
+            sum(lengths[shard.start : shard.stop]),
+        )
+        for shard in shards
+    ]
 
 
-def _step(claim: Claim, shard: Any, shards: int) -> NewStep:
+def _step(claim: Claim, shard: Any, shards: int, tokens: int) -> NewStep:
     return NewStep(
         kind=COLLECT_SHARD,
         stage=claim.stage + 1,
         title=f"Collect shard {shard.ordinal + 1} of {shards}",
         parameters={"shard_id": shard.id},
+        total=tokens,
+        unit="tokens",
     )
