@@ -12,15 +12,19 @@ export type Job = Schemas["JobRead"];
 export type JobState = Job["state"];
 export type Label = Schemas["LabelRead"];
 export type Neighbour = Schemas["NeighbourRead"];
+export type Activity = Schemas["Activity"];
 export type Release = Schemas["ReleaseRead"];
 export type Corpus = Schemas["CorpusRead"];
+export type Run = Schemas["RunRead"];
 export type SearchHit = Schemas["SearchHit"];
 export type Sense = Schemas["SenseRead"];
+export type Stage = Schemas["StageRead"];
 export type Statistics = Schemas["Statistics"];
 export type Status = Schemas["Status"];
 export type Step = Schemas["StepRead"];
 export type TagShare = Schemas["TagShare"];
 export type TokenWeight = Schemas["TokenWeight"];
+export type Worker = Schemas["WorkerRead"];
 export type CollectRequest = Schemas["CollectRequest"];
 
 export interface Page<T> {
@@ -145,6 +149,33 @@ export function cancelJob(id: number): Promise<Job> {
 
 export function retryJob(id: number): Promise<Job> {
   return post(`/api/jobs/${id}/retry`);
+}
+
+export interface StepQuery {
+  state?: string | null;
+  stage?: number | null;
+  cursor?: string | null;
+}
+
+export function listSteps(id: number, query: StepQuery, signal?: AbortSignal): Promise<Page<Step>> {
+  return ask<Page<Step>>(address(`/api/jobs/${id}/steps`, { ...query, limit: 50 }), {
+    signal: signal ?? null,
+  });
+}
+
+export interface RunQuery {
+  release?: string | null;
+  job?: number | null;
+  cursor?: string | null;
+}
+
+export function listRuns(query: RunQuery, signal?: AbortSignal): Promise<Page<Run>> {
+  return get("/api/runs", { ...query, limit: 20 }, signal);
+}
+
+/** Let the dictionary show a run's evidence for all its layers. */
+export function useRun(id: number): Promise<Run> {
+  return post(`/api/runs/${id}/use`);
 }
 
 export function startRun(request: CollectRequest): Promise<Job> {

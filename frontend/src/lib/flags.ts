@@ -6,6 +6,8 @@ export const FLAGS: Record<string, string> = {
   token: "At least 90 % of its activation falls on one token, so it may only recognise that token.",
   position:
     "At least 90 % of its firings are at one place of the context, so it may only tell where a text starts.",
+  register:
+    "It fires most where the model parks attention: at first positions or sinks that the collection masks, or on almost anything with the same strength; such features seldom have a meaning.",
 };
 
 export function explainFlag(flag: string): string {

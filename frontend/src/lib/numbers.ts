@@ -41,12 +41,17 @@ export function moment(time: string): string {
 }
 
 /** `42 s`, `5 min 12 s`, `2 h 5 min`. */
+export function seconds(amount: number): string {
+  const whole = Math.max(0, Math.round(amount));
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}
+
+/** The time between two moments. */
 export function duration(from: string, until: string | number): string {
   const end = typeof until === "number" ? until : Date.parse(until);
-  const seconds = Math.max(0, Math.round((end - Date.parse(from)) / 1000));
-  if (seconds < 60) return `${seconds} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
-  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+  return seconds((end - Date.parse(from)) / 1000);
 }
 
 /** `1 step`, `3 steps`. */

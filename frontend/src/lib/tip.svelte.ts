@@ -11,6 +11,11 @@ class Tips {
   show(words: string, element: Element): void {
     // A token that is broken over two lines is pointed at on its first one.
     const at = element.getClientRects()[0] ?? element.getBoundingClientRect();
+    this.showAt(words, at);
+  }
+
+  /** Show it over a part of an element, such as a cell of a drawing. */
+  showAt(words: string, at: DOMRect): void {
     this.current = { words, at };
   }
 
