@@ -52,6 +52,7 @@ def _amounts(job_ids: Sequence[int]) -> Any:
             and_(
                 func.bool_or(unfinished), Job.state.in_(("queued", "running", "cancelling"))
             ).label("open"),
+            Job.state.in_(("queued", "running")).label("goes_on"),
         )
         .join(Job, Job.id == Step.job_id)
         .where(Step.job_id.in_(job_ids), Step.kind == COLLECT_SHARD)
@@ -62,7 +63,7 @@ def _amounts(job_ids: Sequence[int]) -> Any:
 def _rate(row: Any, speed: float | None) -> Rate:
     total = None if row.total is None else max(round(row.total), int(row.done))
     left = None
-    if row.open and speed and total is not None:
+    if row.open and row.goes_on and speed and total is not None:
         left = float(round((total - int(row.done)) / speed))
     return Rate(
         tokens_done=int(row.done), tokens_total=total, tokens_per_s=speed, seconds_left=left

@@ -8,7 +8,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from scopebook.job_reports import JobReport
+from scopebook.job_reports import OVER, JobReport
 
 #: Seconds between two lines where no terminal is.
 LINE_EVERY_S = 10.0
@@ -47,13 +47,13 @@ def stage(report: JobReport) -> str:
         if done < part.steps:
             count = f" ({done} of {part.steps})" if part.steps > 1 else ""
             return f"stage {number} of {len(report.stages)}, {part.title}{count}"
-    return "no stage is left"
+    return "ending"
 
 
 def line(report: JobReport) -> str:
     """Return a job's progress as one plain line."""
-    detail = [report.detail or report.state, speed(report)]
-    parts = [f"{report.progress:.0%}", stage(report), *filter(None, detail)]
+    parts = [f"{report.progress:.0%}", report.state if report.state in OVER else stage(report)]
+    parts += filter(None, [report.detail, speed(report), report.error])
     return f"Job {report.id}, {report.title}: {'; '.join(parts)}"
 
 

@@ -89,6 +89,30 @@ def test_a_feature_in_full_tells_everything(session: Session) -> None:
     assert found.caution == "For research."
 
 
+def test_a_feature_says_where_in_the_corpus_it_fires(session: Session) -> None:
+    (sae,) = make_release(session, layers=[1])
+    documents = make_corpus(session, [f"text number {i}" for i in range(5)])
+    run = make_run(session, [sae], documents)
+    contexts = list(session.scalars(select(Context.id).order_by(Context.document_id)))
+    evidence = make_evidence(session, run, sae, 3, examples=make_examples([]))
+    evidence.first_context_id, evidence.last_context_id = contexts[1], contexts[4]
+    evidence.top_tokens_exact = False
+    make_evidence(session, run, sae, 4, examples=make_examples([]))
+
+    measured = read_feature(session, parse_feature_id("Tiny-Model/1-res-w1k-l0_8/3")).statistics
+    unknown = read_feature(session, parse_feature_id("Tiny-Model/1-res-w1k-l0_8/4")).statistics
+
+    assert measured is not None
+    assert measured.first_seen is not None
+    assert measured.last_seen is not None
+    assert (measured.first_seen.document.name, measured.first_seen.position) == ("doc-1", 0.25)
+    assert (measured.last_seen.document.name, measured.last_seen.position) == ("doc-4", 1.0)
+    assert not measured.top_tokens_exact
+    assert unknown is not None
+    assert (unknown.first_seen, unknown.last_seen) == (None, None)
+    assert unknown.top_tokens_exact
+
+
 def test_a_feature_never_collected_says_so(session: Session) -> None:
     make_release(session, layers=[1])
 

@@ -136,6 +136,24 @@ def test_an_expired_lease_gives_the_step_to_another_worker(session: Session) -> 
     assert (second.step_id, second.attempt) == (first.step_id, first.attempt + 1)
 
 
+def test_each_attempt_counts_from_its_own_beginning(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        job = create_job(session, "test", "Test", [shard()])
+    with sessions.begin() as session:
+        claim(session)
+    with sessions.begin() as session:
+        expire_leases(session)
+    with sessions.begin() as session:
+        claim(session)
+
+    with sessions.begin() as session:
+        (step,) = read_job(session, job.id).steps
+
+    assert step.claimed_at is not None
+    assert step.started_at is not None
+    assert step.claimed_at > step.started_at
+
+
 def test_a_worker_taken_for_dead_cannot_end_its_step(session: Session) -> None:
     create_job(session, "test", "Test", [shard()])
     first = claim(session)

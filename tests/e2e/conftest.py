@@ -24,6 +24,8 @@ CHROMIUM_ARGS = [
 ]
 PATIENCE_MS = 20_000
 FIRST_RUN_S = 900
+#: Two workers whatever the machine, and shards small enough to see many of them come and go.
+VARIABLES = {"SCOPEBOOK_WORKERS": "2", "SCOPEBOOK_SHARD_TOKENS": "16000"}
 
 
 def _chromium() -> str | None:
@@ -52,7 +54,7 @@ def instance() -> Iterator[Running]:
     """Start, kill everything in the middle of the first run, start again, build the demo."""
     data_dir = Path(tempfile.mkdtemp(prefix="scopebook-e2e-"))
     data_dir.chmod(0o755)  # so that the server, which root runs as nobody, keeps its data in it
-    running = Running(data_dir)
+    running = Running(data_dir, variables=VARIABLES)
     running.start()
     try:
         running.wait_for("/api/status", _collecting, within_s=FIRST_RUN_S)

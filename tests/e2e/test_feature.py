@@ -32,6 +32,33 @@ def test_a_hit_leads_to_its_text_its_histogram_and_its_tokens(page: Page) -> Non
         expect(section.locator("li").first).to_be_visible()
 
 
+def test_examples_are_told_apart_by_strength(page: Page, feature_id: str) -> None:
+    feature = _feature(page, feature_id)
+    sample = [example for example in feature["examples"] if example["kind"] == "sample"]
+    strong = [example for example in sample if example["quantile"] >= 0.75]
+
+    page.goto(f"/features/{feature_id}")
+
+    bands = page.locator("[data-band]")
+    expect(bands.first).to_have_attribute("data-band", "Top quarter")
+    expect(bands.last).to_have_attribute("data-band", "Bottom quarter")
+    heading = bands.first.get_by_role("heading")
+    expect(heading).to_contain_text(re.compile(r"[\d.]+ to [\d.]+"))
+    expect(heading).to_contain_text(f"{len(strong)} example")
+    everything = bands.first.get_by_role("button", name=re.compile("^Show all"))
+    if everything.is_visible():
+        everything.click()
+    expect(bands.first.locator('[data-example="sample"]')).to_have_count(len(strong))
+
+
+def test_the_histogram_has_a_logarithmic_axis(page: Page, feature_id: str) -> None:
+    page.goto(f"/features/{feature_id}")
+
+    histogram = page.get_by_role("img", name=re.compile("^Histogram of "))
+    expect(histogram).to_contain_text("activation, log scale")
+    assert histogram.locator("text.axis").count() >= 4
+
+
 def test_the_page_says_what_the_api_knows(page: Page, feature_id: str) -> None:
     feature = _feature(page, feature_id)
 

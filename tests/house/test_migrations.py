@@ -49,3 +49,25 @@ def test_corpora_from_before_near_duplicates_stay_as_they_are(database_url: str)
     command.downgrade(_config(database_url), "0001")
     upgrade(database_url)
     engine.dispose()
+
+
+def test_steps_and_evidence_written_before_keep_what_is_known(database_url: str) -> None:
+    command.downgrade(_config(database_url), "0001")
+    engine = create_engine(database_url)
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO job (id, kind, title, parameters) VALUES (1, '', '', '{}')")
+        )
+        connection.execute(
+            text(
+                "INSERT INTO step (job_id, stage, kind, title, parameters, fence, started_at)"
+                " SELECT 1, 0, '', fence, '{}', fence, now() FROM generate_series(0, 2) AS fence"
+            )
+        )
+
+    upgrade(database_url)
+
+    with engine.begin() as connection:
+        begun = connection.execute(text("SELECT fence FROM step WHERE claimed_at = started_at"))
+        assert [fence for (fence,) in begun] == [1]
+    engine.dispose()

@@ -74,6 +74,7 @@ def use(
             f"The dictionary shows run {run.id} ({run.corpus}) for layer {_layers(run.shown)} "
             f"of {run.release}.",
             markup=False,
+            soft_wrap=True,
         )
 
 
