@@ -10,9 +10,19 @@ from sqlalchemy.orm import sessionmaker
 from makers import make_corpus, make_evidence, make_examples, make_label, make_release, make_run
 from scopebook.db.sessions import Sessions
 from scopebook.db.tables import Context, Sae
+from scopebook.job_reports import read_job
 from scopebook.jobs import COLLECT_SHARD
-from scopebook.steps import NewStep, claim_step, create_job, finish_step
+from scopebook.steps import (
+    NewStep,
+    claim_step,
+    create_job,
+    fail_step,
+    finish_step,
+    release_step,
+)
 from scopebook_api.app import create_app
+from scopebook_api.routers.jobs import is_settled
+from scopebook_api.schemas import JobRead
 
 
 @pytest.fixture
@@ -265,3 +275,25 @@ def test_an_unknown_run_is_named(client: TestClient) -> None:
 
     assert answer.status_code == 404
     assert "no run 77" in answer.json()["detail"]
+
+
+def test_the_events_of_a_failed_job_go_on_until_its_workers_have_stopped(
+    sessions: Sessions,
+) -> None:
+    with sessions.begin() as session:
+        steps = [NewStep(kind=COLLECT_SHARD, stage=0, title=f"Shard {i}") for i in range(2)]
+        job_id = create_job(session, "test", "Test", steps).id
+        broken, working = (
+            claim_step(session, COLLECT_SHARD, worker=name, lease_s=60, max_attempts=3)
+            for name in ("a", "b")
+        )
+        assert broken is not None
+        assert working is not None
+        fail_step(session, broken, "It broke.", again=False)
+        running = read_job(session, job_id, others=0)
+        release_step(session, working)
+        stopped = read_job(session, job_id, others=0)
+
+    assert (running.state, stopped.state) == ("failed", "failed")
+    assert not is_settled(JobRead.model_validate(running))
+    assert is_settled(JobRead.model_validate(stopped))

@@ -103,20 +103,25 @@ def _read(sessions: Sessions, job_id: int | None, over: set[int]) -> list[JobRea
         return [JobRead.model_validate(report) for report in reports]
 
 
+def is_settled(job: JobRead) -> bool:
+    """Tell whether a job is over, and the workers of a failed one have stopped too."""
+    return job.state in OVER and not any(worker.alive for worker in job.workers)
+
+
 async def _changes(sessions: Sessions, job_id: int | None) -> AsyncIterator[str]:
     """Yield each job as it is now, then whenever it has changed."""
     sent: dict[int, str] = {}
-    over: set[int] = set()
+    settled: set[int] = set()
     quiet = 0
     while True:
-        for job in await run_in_threadpool(_read, sessions, job_id, over):
-            (over.add if job.state in OVER else over.discard)(job.id)
+        for job in await run_in_threadpool(_read, sessions, job_id, settled):
+            (settled.add if is_settled(job) else settled.discard)(job.id)
             data = job.model_dump_json()
             if sent.get(job.id) != data:
                 sent[job.id] = data
                 quiet = 0
                 yield f"event: job\ndata: {data}\n\n"
-        if job_id in over:
+        if job_id in settled:
             return
         quiet += 1
         if quiet % QUIET_LOOKS == 0:

@@ -186,6 +186,11 @@ export function isFinal(state: JobState): boolean {
   return state === "done" || state === "failed" || state === "cancelled";
 }
 
+/** Over, and the workers of a failed job have stopped too. */
+export function isSettled(job: Job): boolean {
+  return isFinal(job.state) && !(job.workers ?? []).some((worker) => worker.alive);
+}
+
 interface Watcher {
   onItem: (job: Job) => void;
   onState?: (state: FeedState) => void;
@@ -199,7 +204,7 @@ export function watchJob(id: number, { onItem, onState = () => {} }: Watcher): (
       ask: async () => [await getJob(id)],
       onItem,
       onState,
-      isLast: (job) => isFinal(job.state),
+      isLast: isSettled,
     }),
   );
 }
