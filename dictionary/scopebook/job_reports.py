@@ -321,9 +321,9 @@ def _detail(step: Any) -> str | None:
 def _step_progress(step: Step) -> float:
     if step.state == "done":
         return 1.0
-    if step.state == "queued" or not step.total:
-        return 0.0
-    return min(step.done / step.total, 1.0)
+    if step.state in ("running", "cancelling") and step.total:
+        return min(step.done / step.total, 1.0)
+    return 0.0
 
 
 def _step_report(step: Step) -> StepReport:

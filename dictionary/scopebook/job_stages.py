@@ -59,9 +59,12 @@ def read_stages(session: Session, job_ids: Sequence[int]) -> dict[int, list[Stag
 def _sums(job_ids: Sequence[int]) -> Any:
     share = case(
         (Step.state == "done", 1.0),
-        # What was given back begins anew.
-        ((Step.state == "queued") | (Step.total == 0), 0.0),
-        else_=func.least(cast(Step.done, Float) / func.nullif(Step.total, 0), 1.0),
+        (
+            Step.state.in_(("running", "cancelling")) & (Step.total > 0),
+            func.least(cast(Step.done, Float) / func.nullif(Step.total, 0), 1.0),
+        ),
+        # What was given back, failed or was cancelled begins anew.
+        else_=0.0,
     )
     return (
         select(

@@ -155,6 +155,18 @@ def test_stages_count_their_steps_by_state(session: Session) -> None:
     assert merge.states == {"queued": 1}
 
 
+def test_what_failed_counts_as_nothing_since_it_begins_anew(session: Session) -> None:
+    job = make_job(session, 2)
+    put(session, job, "Shard 0", state="failed", done=1000, error="It broke.")
+    put(session, job, "Shard 1", state="cancelled", done=500)
+
+    report = read_job(session, job.id)
+
+    assert (report.progress, report.tokens_done) == (0.0, 0)
+    assert [step.progress for step in report.steps[:2]] == [0.0, 0.0]
+    assert report.steps[0].detail == "1,000 of 1,000 tokens"
+
+
 def test_the_states_of_shards_come_in_their_order(session: Session) -> None:
     job = make_job(session, 5)
     for title in ("Shard 0", "Shard 1"):
