@@ -1,5 +1,6 @@
 """The pages of long work, while it happens."""
 
+import json
 import re
 import signal
 import subprocess
@@ -213,6 +214,30 @@ def test_a_collection_that_is_left_goes_on_and_says_how_to_end_it(
     assert (again.returncode, "no job 99999" in again.stderr) == (2, True)
     page.goto(f"/runs/{number}")
     _state(page, "cancelled")
+
+
+def test_the_command_line_lists_and_chooses_what_the_page_does(
+    page: Page, instance: Running
+) -> None:
+    demo = _demo(page)
+    first = page.request.get("/api/runs").json()["items"][-1]
+
+    listed = run(instance.data_dir, "runs", "--json")
+    used = run(instance.data_dir, "runs", "use", str(first["id"]), "--json")
+    refused = run(instance.data_dir, "runs", "use", str(first["id"]), "--layers", "7")
+    jobs = run(instance.data_dir, "jobs", "--json")
+    shown = run(instance.data_dir, "jobs", "show", str(demo["id"]), "--json")
+    again = run(instance.data_dir, "jobs", "retry", str(demo["id"]))
+
+    runs = page.request.get("/api/runs").json()["items"]
+    assert [item["id"] for item in json.loads(listed.stdout)["items"]] == [
+        item["id"] for item in runs
+    ]
+    assert json.loads(used.stdout)["shown"] == first["layers"]
+    assert (refused.returncode, "has no layer 7" in refused.stderr) == (2, True)
+    assert demo["id"] in [job["id"] for job in json.loads(jobs.stdout)["items"]]
+    assert len(json.loads(shown.stdout)["steps"]) == demo["steps_total"]
+    assert (again.returncode, "only a failed or cancelled job" in again.stderr) == (1, True)
 
 
 def test_the_form_of_a_collection_offers_what_is_registered(page: Page) -> None:
