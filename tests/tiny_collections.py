@@ -12,7 +12,7 @@ from tests.tiny_models import save_tiny_model
 
 from scopebook.db.sessions import Sessions
 from scopebook.db.tables import Evidence, Run, Tokenizer
-from scopebook.jobs import COLLECT_SHARD, MERGE_SAE, PLAN_RUN, TOKENISE_CORPUS
+from scopebook.jobs import COLLECT_SHARD, MERGE_SAE, PLAN_RUN, TIDY_RUN, TOKENISE_CORPUS
 from scopebook.runs import request_collection
 from scopebook.settings import settings, use_settings
 from scopebook_workers.claims import work_off
@@ -23,7 +23,10 @@ D_SAE = 48
 K = 5
 RELEASE = "SAE-Res-Tiny-Model-W1K-L0_5"
 #: Small enough that twenty short texts make several windows, batches, blocks and shards.
-SMALL = {"best": 4, "sample": 6, "left": 5, "right": 3, "block_tokens": 40, "batch_tokens": 48}
+SMALL = {
+    **{"best": 4, "sample": 6, "left": 5, "right": 3, "draws": 12},
+    **{"block_tokens": 40, "batch_tokens": 48},
+}
 
 TEXTS: Sequence[tuple[str, str | None]] = (
     ("the cat sat on the mat and the dog ran to the cat", "en"),
@@ -82,10 +85,10 @@ def _write_sae(folder: Path, layer: int) -> Path:
     return convert(source, folder / f"layer{layer}.safetensors", layer=layer, k=K, d_sae=D_SAE).path
 
 
-def ask_for_collection(sessions: Sessions, **parameters: object) -> int:
+def ask_for_collection(sessions: Sessions, *, anew: bool = True, **parameters: object) -> int:
     """Ask for a collection with small windows and no labels; return the run's id."""
     with sessions.begin() as session:
-        job = request_collection(session, RELEASE, "tiny", label=False)
+        job = request_collection(session, RELEASE, "tiny", label=False, anew=anew)
         run = session.scalars(select(Run).where(Run.job_id == job.id)).one()
         run.parameters = run.parameters | SMALL | parameters
         return run.id
@@ -93,7 +96,7 @@ def ask_for_collection(sessions: Sessions, **parameters: object) -> int:
 
 def do_all_steps() -> None:
     """Do every step of a collection in this process."""
-    for kind in (TOKENISE_CORPUS, PLAN_RUN, COLLECT_SHARD, MERGE_SAE):
+    for kind in (TOKENISE_CORPUS, PLAN_RUN, COLLECT_SHARD, MERGE_SAE, TIDY_RUN):
         work_off(kind)
 
 

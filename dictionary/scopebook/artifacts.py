@@ -3,7 +3,7 @@
 import os
 import uuid
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -42,6 +42,21 @@ def open_artifact(name: str) -> AbstractContextManager[BinaryIO]:
         raise UnavailableError(
             f"{url} cannot be read ({error.strerror or error}); bring it back, or collect again."
         ) from error
+
+
+def list_artifacts(folder: str) -> list[str]:
+    """Return the names of what lies in a folder of the artifacts, half-written files too."""
+    files, root = fsspec.url_to_fs(f"{settings().artifacts}/{folder}")
+    if not files.isdir(root):
+        return []
+    return sorted(f"{folder}/{path.rsplit('/', 1)[-1]}" for path in files.ls(root, detail=False))
+
+
+def remove_artifact(name: str) -> None:
+    """Remove an artifact that nothing refers to; one that is gone already is none the less so."""
+    files, path = fsspec.url_to_fs(f"{settings().artifacts}/{name}")
+    with suppress(FileNotFoundError):
+        files.rm_file(path)
 
 
 def _is_folder() -> bool:

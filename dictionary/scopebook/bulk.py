@@ -8,6 +8,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     Column,
     Float,
     Integer,
@@ -27,6 +28,7 @@ _TYPES: Sequence[tuple[type[Any], str]] = (
     (BigInteger, "int8"),
     (Integer, "int4"),
     (Float, "float8"),
+    (Boolean, "bool"),
     (LargeBinary, "bytea"),
     (String, "varchar"),
     (JSONB, "jsonb"),

@@ -16,6 +16,7 @@ from scopebook.jobs import (
     LABEL_SAE,
     MERGE_SAE,
     PLAN_RUN,
+    TIDY_RUN,
     TOKENISE_CORPUS,
 )
 
@@ -27,6 +28,7 @@ _WORDS: Final = {
     PLAN_RUN: "Cut the corpus into shards",
     COLLECT_SHARD: "Collect the shards",
     MERGE_SAE: "Merge the layers",
+    TIDY_RUN: "Remove what was merged",
     LABEL_SAE: "Label the features",
     EMBED_LABELS: "Embed the labels",
 }

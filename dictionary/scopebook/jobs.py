@@ -11,6 +11,7 @@ TOKENISE_CORPUS: Final = "corpus.tokenise"
 PLAN_RUN: Final = "run.plan"
 COLLECT_SHARD: Final = "shard.collect"
 MERGE_SAE: Final = "sae.merge"
+TIDY_RUN: Final = "run.tidy"
 LABEL_SAE: Final = "sae.label"
 EMBED_LABELS: Final = "labels.embed"
 
@@ -26,6 +27,7 @@ QUEUE_OF: Final[dict[str, str]] = {
     PLAN_RUN: CPU,
     COLLECT_SHARD: GPU,
     MERGE_SAE: CPU,
+    TIDY_RUN: CPU,
     LABEL_SAE: CPU,
     EMBED_LABELS: GPU,
 }

@@ -1,17 +1,24 @@
 """Ask for collections: which SAEs, over which corpus, with which parameters."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
 from scopebook.corpora import find_corpus
 from scopebook.db.jobs import Job
-from scopebook.db.tables import Corpus, Model, Release, Run, Sae, Tokenisation
+from scopebook.db.tables import Corpus, Document, Model, Release, Run, Sae, Tokenisation
 from scopebook.errors import InvalidInputError
-from scopebook.jobs import EMBED_LABELS, LABEL_SAE, MERGE_SAE, PLAN_RUN, TOKENISE_CORPUS
+from scopebook.jobs import (
+    EMBED_LABELS,
+    LABEL_SAE,
+    MERGE_SAE,
+    PLAN_RUN,
+    TIDY_RUN,
+    TOKENISE_CORPUS,
+)
 from scopebook.releases import find_release, find_saes
 from scopebook.settings import settings
 from scopebook.steps import NewStep, add_steps, create_job
@@ -28,6 +35,8 @@ class RunParameters:
     #: Examples per feature: strongest contexts, and a sample of all that fire it.
     best: int = 20
     sample: int = 60
+    #: Firings per feature that tell its top tokens.
+    draws: int = 100
     #: Tokens shown on either side of the peak.
     left: int = 128
     right: int = 64
@@ -42,9 +51,18 @@ class RunParameters:
     sinks: dict[str, int] = field(default_factory=dict)
 
 
+#: What is found out on the way and not asked for.
+_FOUND: Final = ("tags", "sinks")
+
+
 def read_parameters(run: Run) -> RunParameters:
     """Return the parameters that a run was made with."""
     return RunParameters(**run.parameters)
+
+
+def asked_for(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a run's parameters that decides what it finds."""
+    return {name: value for name, value in parameters.items() if name not in _FOUND}
 
 
 def request_collection(
@@ -55,8 +73,13 @@ def request_collection(
     *,
     max_tokens: int | None = None,
     label: bool = True,
+    anew: bool = False,
 ) -> Job:
-    """Ask for the evidence of a release's features over a corpus; all its layers if none named."""
+    """Ask for the evidence of a release's features over a corpus; all its layers if none named.
+
+    A corpus that has grown since the same was collected is collected where it is new; `anew` reads
+    all of it again. Whether there is anything new at all says `find_collected`.
+    """
     if max_tokens is not None and max_tokens < 1:
         raise InvalidInputError(f"max_tokens is {max_tokens}; give 1 or more, or leave it out.")
     release = find_release(session, release_name)
@@ -79,9 +102,60 @@ def request_collection(
         layers=layers,
         max_tokens=max_tokens,
         label=label,
+        anew=anew,
     )
     add_steps(session, job.id, steps)
     return job
+
+
+def find_collected(
+    session: Session,
+    release_name: str,
+    corpus_name: str,
+    layers: Sequence[int] | None = None,
+    *,
+    max_tokens: int | None = None,
+    label: bool = True,
+) -> Run | None:
+    """Return the run that has collected, or is collecting, exactly what is asked for.
+
+    None if there is no such run, or if the corpus has documents that are new to it. Two who ask at
+    the same time wait for each other until the end of the transaction.
+    """
+    release, corpus = find_release(session, release_name), find_corpus(session, corpus_name)
+    wanted = {sae.layer for sae in _saes(session, release, layers)}
+    session.execute(select(func.pg_advisory_xact_lock(_ASKING, release.id)))
+    rows: Sequence[Row[Run, dict[str, Any]]] = session.execute(
+        select(Run, Job.parameters)
+        .join(Job, Job.id == Run.job_id)
+        .join(Tokenisation, Tokenisation.id == Run.tokenisation_id)
+        .where(
+            Run.release_id == release.id,
+            Tokenisation.corpus_id == corpus.id,
+            Tokenisation.context_tokens == settings().context_tokens,
+            Run.last_document_id == _last_document(corpus),
+            Job.state.in_(("queued", "running", "done")),
+        )
+        .order_by(Run.id.desc())
+    ).all()
+    same = asked_for(asdict(RunParameters(max_tokens=max_tokens)))
+    for run, asked in rows:
+        labelled = asked.get("label", True)
+        if wanted <= set(run.layers) and asked_for(run.parameters) == same and labelled >= label:
+            return run
+    return None
+
+
+#: The database lock of those who ask for collections; the number is ours alone.
+_ASKING: Final = 7_263_013
+
+
+def _last_document(corpus: Corpus) -> Any:
+    return (
+        select(func.coalesce(func.max(Document.id), 0))
+        .where(Document.corpus_id == corpus.id)
+        .scalar_subquery()
+    )
 
 
 def collection_steps(
@@ -94,10 +168,11 @@ def collection_steps(
     first_stage: int = 0,
     max_tokens: int | None = None,
     label: bool = True,
+    anew: bool = False,
 ) -> list[NewStep]:
     """Create a run within a job and return its steps, for stages from `first_stage` on.
 
-    Stage by stage: tokenise, plan, shards (the plan adds them), merge, label, embed.
+    Stage by stage: tokenise, plan, shards (the plan adds them), merge, label and tidy, embed.
     """
     saes = _saes(session, release, layers)
     corpus = find_corpus(session, corpus_name)
@@ -108,16 +183,23 @@ def collection_steps(
         tokenisation_id=tokenisation.id,
         layers=[sae.layer for sae in saes],
         parameters=asdict(RunParameters(max_tokens=max_tokens)),
+        last_document_id=_last_document(corpus),
     )
     session.add(run)
     session.flush()
     collecting = [
         _step(TOKENISE_CORPUS, first_stage, f"Tokenise {corpus.name}", tokenisation=tokenisation),
-        _step(PLAN_RUN, first_stage + 1, "Cut the corpus into shards", run=run),
+        NewStep(
+            kind=PLAN_RUN,
+            stage=first_stage + 1,
+            title="Cut the corpus into shards",
+            parameters={"run_id": run.id, "anew": anew},
+        ),
         *(
             _step(MERGE_SAE, first_stage + 3, f"Merge layer {sae.layer}", run=run, sae=sae)
             for sae in saes
         ),
+        _step(TIDY_RUN, first_stage + 4, "Remove what was merged", run=run),
     ]
     return collecting + (_labelling(run, saes, first_stage + 4) if label else [])
 

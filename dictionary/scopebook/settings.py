@@ -73,7 +73,10 @@ class Settings(BaseSettings):
         256, ge=8, description="The longest run of tokens that the model sees at once."
     )
     shard_tokens: int = Field(
-        100_000, ge=1, description="About how many tokens one shard of a collection holds."
+        0,
+        ge=0,
+        description="About how many tokens one shard of a collection holds; 0 means 100,000, or "
+        "four for each feature that is collected if that is more.",
     )
     pg_bindir: Path | None = Field(
         None, description="Folder with `postgres` and `initdb`; empty takes the wheel's."

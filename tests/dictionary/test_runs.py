@@ -12,6 +12,7 @@ from scopebook.jobs import (
     LABEL_SAE,
     MERGE_SAE,
     PLAN_RUN,
+    TIDY_RUN,
     TOKENISE_CORPUS,
 )
 from scopebook.runs import collection_steps, read_parameters, request_collection
@@ -41,9 +42,10 @@ def test_a_collection_goes_from_tokens_to_embedded_labels(session: Session) -> N
     both = [{"run_id": run.id, "sae_id": sae.id} for sae in saes]
     assert [(step.stage, step.kind, step.parameters) for step in steps_of(session, job)] == [
         (0, TOKENISE_CORPUS, {"tokenisation_id": run.tokenisation_id}),
-        (1, PLAN_RUN, {"run_id": run.id}),
+        (1, PLAN_RUN, {"run_id": run.id, "anew": False}),
         (3, MERGE_SAE, both[0]),
         (3, MERGE_SAE, both[1]),
+        (4, TIDY_RUN, {"run_id": run.id}),
         (4, LABEL_SAE, both[0]),
         (4, LABEL_SAE, both[1]),
         (5, EMBED_LABELS, {"sae_ids": [sae.id for sae in saes]}),
@@ -51,14 +53,14 @@ def test_a_collection_goes_from_tokens_to_embedded_labels(session: Session) -> N
     assert run.layers == [1, 2]
 
 
-def test_without_labels_it_ends_with_the_merge(session: Session) -> None:
+def test_without_labels_it_ends_with_the_merged_files_removed(session: Session) -> None:
     make_release(session)
     make_corpus(session, ["a text"])
 
     job = request_collection(session, RELEASE, "tiny", [2], label=False)
 
     kinds = [step.kind for step in steps_of(session, job)]
-    assert kinds == [TOKENISE_CORPUS, PLAN_RUN, MERGE_SAE]
+    assert kinds == [TOKENISE_CORPUS, PLAN_RUN, MERGE_SAE, TIDY_RUN]
     assert job.parameters["layers"] == [2]
 
 
@@ -98,7 +100,7 @@ def test_a_job_that_adds_a_release_can_go_on_with_its_collection(session: Sessio
         first_stage=1,
     )
 
-    assert [step.stage for step in steps] == [1, 2, 4, 4, 5, 5, 6]
+    assert [step.stage for step in steps] == [1, 2, 4, 4, 5, 5, 5, 6]
 
 
 def test_what_does_not_exist_is_named_and_no_job_is_made(session: Session) -> None:

@@ -224,6 +224,22 @@ class Run(Base):
     contexts_seen: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[Created]
     finished_at: Mapped[Moment | None]
+    #: The run whose states this one went on from, because the corpus had grown.
+    base_run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id", ondelete="SET NULL"))
+    #: The corpus's last document when the run was asked for: a later one is new to it.
+    last_document_id: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class RunState(Base):
+    """The merged state of a layer after a run's full blocks: what a later run can go on from."""
+
+    __tablename__ = "run_state"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    sae_id: Mapped[int] = mapped_column(ForeignKey("sae.id", ondelete="CASCADE"), primary_key=True)
+    artifact: Mapped[str]
+    #: The last context of the last full block; 0 if no block was full.
+    last_context_id: Mapped[int] = mapped_column(BigInteger)
 
 
 class Shard(Base):

@@ -60,7 +60,8 @@ def test_batches_give_what_each_text_gives_alone(family: str) -> None:
             alone = plain_layers(model, rows[row])
             for layer in (1, 3):
                 got = batch.residuals[layer][start : start + length]
-                assert_close(got, alone[layer], rtol=2e-4, atol=2e-4)
+                # A wrong layer or a leak between texts differs by whole units.
+                assert_close(got, alone[layer], rtol=2e-3, atol=2e-3)
             seen.append(row)
             start += length
         assert start == len(batch.residuals[1]) == len(batch.residuals[3])

@@ -7,12 +7,14 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 
 from scopebook.packing import BEST, BINS, HISTOGRAM_EDGES, SAMPLE
-from scopebook_workers.sae.state import Limits, draw_lots
+from scopebook_workers.sae.candidates import Limits
+from scopebook_workers.sae.lots import draw_lots, mix
 
 STEP = Fraction(1, 2**20)
 
@@ -27,6 +29,13 @@ class PlainContext:
     tokens: list[int]
     activations: dict[tuple[int, int], np.float32]
     sinks: frozenset[int] = frozenset()
+    #: The context that this one nearly repeats; None for itself.
+    near: int | None = None
+
+    @property
+    def group(self) -> int:
+        """What it stands for among the best."""
+        return self.id if self.near is None else self.near
 
 
 @dataclass
@@ -54,7 +63,10 @@ class PlainEvidence:
     max: float = 0.0
     histogram: list[int] = field(default_factory=lambda: [0] * BINS)
     flags: list[str] = field(default_factory=list)
+    first_context_id: int | None = None
+    last_context_id: int | None = None
     top_tokens: list[tuple[int, float]] = field(default_factory=list)
+    top_tokens_exact: bool = True
     tags: list[tuple[str, float, float]] = field(default_factory=list)
     examples: list[PlainExample] = field(default_factory=list)
 
@@ -80,8 +92,9 @@ def _of_feature(
     contexts: list[PlainContext], feature: int, tokens: int, limits: Limits
 ) -> PlainEvidence:
     fired = {c.id: firings for c in contexts if (firings := _firings(c, feature))}
+    masked = _masked(contexts, feature)
     if not fired:
-        return PlainEvidence(flags=["dead"])
+        return PlainEvidence(flags=["dead", "register"] if len(masked) >= 10 else ["dead"])
     by_id = {c.id: c for c in contexts}
     values = [value for firings in fired.values() for _, value in firings]
     evidence = PlainEvidence(
@@ -93,23 +106,57 @@ def _of_feature(
     )
     for value in values:
         evidence.histogram[bisect_right(HISTOGRAM_EDGES.tolist(), float(value)) - 1] += 1
-    evidence.top_tokens = _top_tokens(by_id, fired)
+    evidence.first_context_id, evidence.last_context_id = min(fired), max(fired)
+    top_tokens, evidence.top_tokens_exact = _top_tokens(by_id, fired, feature, limits)
+    evidence.top_tokens = top_tokens[:20]
     evidence.tags = _tags(contexts, fired)
-    evidence.flags = _flags(evidence, fired, tokens)
+    evidence.flags = _flags(evidence, fired, tokens, masked)
     evidence.examples = _examples(by_id, fired, feature, limits)
     return evidence
 
 
+def _masked(contexts: list[PlainContext], feature: int) -> list[np.float32]:
+    """Return the activations at first positions and sinks."""
+    return [
+        value
+        for context in contexts
+        for (position, of), value in context.activations.items()
+        if of == feature and (position == 0 or position in context.sinks) and value > 0
+    ]
+
+
+def _steps(value: np.float32) -> int:
+    return round(Fraction(float(value)) / STEP)
+
+
 def _top_tokens(
-    by_id: dict[int, PlainContext], fired: dict[int, list[Firing]]
-) -> list[tuple[int, float]]:
-    mass: dict[int, int] = defaultdict(int)
-    for context, firings in fired.items():
-        for position, value in firings:
-            mass[by_id[context].tokens[position]] += round(Fraction(float(value)) / STEP)
-    total = sum(mass.values())
-    ordered = sorted(mass.items(), key=lambda entry: (-entry[1], entry[0]))[:20]
-    return [(token, amount / total) for token, amount in ordered]
+    by_id: dict[int, PlainContext], fired: dict[int, list[Firing]], feature: int, limits: Limits
+) -> tuple[list[tuple[int, float]], bool]:
+    """Return the shares of mass by token: of all firings, or of those with the highest lots."""
+    drawn = sorted(
+        (
+            (*_priority(by_id[c].key, position, feature, value), by_id[c].tokens[position], value)
+            for c, firings in fired.items()
+            for position, value in firings
+        ),
+        reverse=True,
+    )
+    exact = len(drawn) <= limits.draws
+    dropped = 0.0 if exact else float(drawn[limits.draws][0]) * 2**24
+    mass: dict[int, float] = defaultdict(float)
+    for _, _, token, value in sorted(drawn[: limits.draws], key=lambda draw: (draw[2], draw[3])):
+        mass[token] += max(float(value), dropped)
+    total = sum(mass[token] for token in sorted(mass))
+    ordered = sorted(mass.items(), key=lambda entry: (-entry[1], entry[0]))
+    return [(token, amount / total) for token, amount in ordered], exact
+
+
+def _priority(key: int, position: int, feature: int, value: np.float32) -> tuple[np.float32, int]:
+    """Return the size that a firing competes with, and what decides between equal ones."""
+    lot = int(mix(mix(torch.tensor([key])) + position)[0])
+    chance = int(mix(torch.tensor([lot]) + feature)[0]) % 2**64
+    u = np.float32((chance >> 40) + 1)
+    return np.float32(value / u), chance & (2**32 - 1)
 
 
 def _tags(
@@ -126,13 +173,28 @@ def _tags(
     return sorted(rows, key=lambda row: (-row[2], row[0]))
 
 
-def _flags(evidence: PlainEvidence, fired: dict[int, list[Firing]], tokens: int) -> list[str]:
+def _flags(
+    evidence: PlainEvidence,
+    fired: dict[int, list[Firing]],
+    tokens: int,
+    masked: list[np.float32],
+) -> list[str]:
     positions = Counter(position for firings in fired.values() for position, _ in firings)
-    flags = ["dense"] if evidence.count > 0.1 * tokens else []
-    if evidence.count >= 10 and evidence.top_tokens[0][1] >= 0.9:
+    enough = evidence.count >= 10
+    dense = evidence.count > 0.1 * tokens
+    flags = ["dense"] if dense else []
+    if enough and evidence.top_tokens[0][1] >= 0.9:
         flags.append("token")
-    if evidence.count >= 10 and max(positions.values()) >= 0.9 * evidence.count:
+    if enough and max(positions.values()) >= 0.9 * evidence.count:
         flags.append("position")
+    on_masked = sum(map(_steps, masked))
+    usual = sum(_steps(value) for firings in fired.values() for _, value in firings)
+    histogram = evidence.histogram
+    octave = max(a + b for a, b in pairwise(histogram))
+    if (len(masked) >= 10 and on_masked >= usual) or (
+        dense and enough and octave >= 0.9 * evidence.count
+    ):
+        flags.append("register")
     return flags
 
 
@@ -145,7 +207,8 @@ def _examples(
 ) -> list[PlainExample]:
     peaks = {context: _peak(firings)[1] for context, firings in fired.items()}
     ordered = sorted(fired, key=lambda context: (-peaks[context], context))
-    best = ordered[: limits.best]
+    strongest_of = {by_id[c].group: c for c in reversed(ordered)}
+    best = [c for c in ordered if strongest_of[by_id[c].group] == c][: limits.best]
     sample = sorted(fired, key=lambda c: (_lot(feature, by_id[c].key), c))[: limits.sample]
     beside = [context for context in ordered if context in sample and context not in best]
     below_best = {c: len(fired) - sum(peaks[b] >= peaks[c] for b in best) for c in best}
@@ -156,8 +219,7 @@ def _examples(
 
 
 def _lot(feature: int, key: int) -> int:
-    features: NDArray[np.int64] = np.asarray([feature], dtype=np.int64)
-    return int(draw_lots(features, np.asarray([key], dtype=np.uint64))[0])
+    return int(draw_lots(torch.tensor([feature]), torch.tensor([key]))[0])
 
 
 def _example(

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from scopebook_workers.qwen.capture import Captured
-from scopebook_workers.sae.collect import Layer, collect_block, find_sinks
+from scopebook_workers.sae.collect import Layer, find_sinks, fire, update
 from scopebook_workers.sae.firings import Contexts
 from scopebook_workers.sae.state import FeatureState
 from scopebook_workers.sae.weights import SparseAutoencoder
@@ -16,17 +16,15 @@ def collect(resid: torch.Tensor, lengths: list[int], *, rows: list[int]) -> Feat
     ordered = [lengths[rows.index(row)] for row in range(len(rows))]
     contexts = Contexts(
         ids=np.arange(10, 10 + len(rows)),
-        keys=np.arange(len(rows), dtype=np.uint64),
+        groups=np.arange(10, 10 + len(rows)),
+        keys=np.arange(len(rows), dtype=np.int64),
         lengths=np.asarray(ordered, dtype=np.int32),
         tags=np.full(len(rows), -1, dtype=np.int32),
     )
-    collect_block(
-        {6: Layer(IDENTITY, state)},
-        contexts,
-        [np.arange(length, dtype=np.int32) for length in ordered],
-        [Captured(rows, lengths, {6: resid})],
-        sink_factor=10.0,
-    )
+    layers = {6: Layer(IDENTITY, state)}
+    found = fire(layers, Captured(rows, lengths, {6: resid}), sink_factor=10.0)
+    token_ids = [np.arange(length, dtype=np.int32) for length in ordered]
+    update(layers, contexts, token_ids, rows, found)
     return state
 
 

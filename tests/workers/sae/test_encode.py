@@ -6,7 +6,8 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from scopebook.errors import InvalidInputError
-from scopebook_workers.sae.encode import decode, encode, stable_topk
+from scopebook_workers.sae.encode import decode, encode
+from scopebook_workers.sae.topk import stable_topk
 from scopebook_workers.sae.weights import SparseAutoencoder
 
 

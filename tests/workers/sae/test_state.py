@@ -4,18 +4,22 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from tests.workers.sae.plain_collection import PlainContext, PlainEvidence, plain_evidence
 
 from scopebook_workers.sae import state as state_module
+from scopebook_workers.sae.candidates import Limits
+from scopebook_workers.sae.encode import Active
 from scopebook_workers.sae.evidence import FeatureEvidence, feature_evidence
-from scopebook_workers.sae.firings import Contexts, Firings, stable_order
-from scopebook_workers.sae.state import FeatureState, Limits, draw_lots
+from scopebook_workers.sae.firings import Contexts, make_batch
+from scopebook_workers.sae.lots import draw_lots
+from scopebook_workers.sae.state import FeatureState
 
 TAGS = ["de", "py", "zh"]
-LIMITS = Limits(best=4, sample=6, left=5, right=3)
+LIMITS = Limits(best=4, sample=6, left=5, right=3, draws=12)
 D_SAE = 9
 
 
@@ -36,7 +40,9 @@ def make_context(number: int, *, seed: int, length: int | None = None) -> PlainC
             activations[position, 7] = np.float32(300)
     sinks = frozenset({5}) if length > 5 and dice.random() < 0.2 else frozenset()
     tag = dice.choice([None, *TAGS])
-    return PlainContext(100 + 3 * number, dice.getrandbits(64), tag, tokens, activations, sinks)
+    near = 100 + 3 * (number - number % 5) if number % 5 and dice.random() < 0.3 else None
+    key = dice.getrandbits(64) - 2**63
+    return PlainContext(100 + 3 * number, key, tag, tokens, activations, sinks, near)
 
 
 def collect(contexts: Sequence[PlainContext], *, block: int = 3) -> FeatureState:
@@ -47,39 +53,46 @@ def collect(contexts: Sequence[PlainContext], *, block: int = 3) -> FeatureState
 
 
 def add_block(state: FeatureState, contexts: Sequence[PlainContext]) -> None:
+    columns = Contexts(
+        ids=np.asarray([context.id for context in contexts], dtype=np.int64),
+        groups=np.asarray([context.group for context in contexts], dtype=np.int64),
+        keys=np.asarray([context.key for context in contexts], dtype=np.int64),
+        lengths=np.asarray([len(context.tokens) for context in contexts], dtype=np.int32),
+        tags=np.asarray(
+            [-1 if c.tag is None else TAGS.index(c.tag) for c in contexts], dtype=np.int32
+        ),
+    )
+    token_ids = [np.asarray(context.tokens, dtype=np.int32) for context in contexts]
+    batch = make_batch(columns, token_ids, torch.device("cpu"))
+    begins = np.cumsum([0, *columns.lengths]).tolist()
     rows = sorted(
-        (feature, place, position, context.tokens[position], value)
+        (begins[place] + position, feature, value)
         for place, context in enumerate(contexts)
         for (position, feature), value in context.activations.items()
-        if position > 0 and position not in context.sinks
     )
-    columns = list(zip(*rows, strict=True)) or [()] * 5
-    lengths = [len(context.tokens) for context in contexts]
-    sinks = sum(len(context.sinks) for context in contexts)
-    state.update(
-        Contexts(
-            np.asarray([context.id for context in contexts], dtype=np.int64),
-            np.asarray([context.key for context in contexts], dtype=np.uint64),
-            np.asarray(lengths, dtype=np.int32),
-            np.asarray(
-                [-1 if c.tag is None else TAGS.index(c.tag) for c in contexts], dtype=np.int32
-            ),
-        ),
-        Firings(
-            *(
-                np.asarray(column, dtype=dtype)
-                for column, dtype in zip(
-                    columns, [np.int64, np.int64, np.int32, np.int32, np.float32], strict=True
-                )
-            )
-        ),
-        tokens=sum(max(length - 1, 0) for length in lengths) - sinks,
-        sinks=sinks,
+    token, feature, value = list(zip(*rows, strict=True)) or [()] * 3
+    active = Active(
+        torch.tensor(token, dtype=torch.int64),
+        torch.tensor(feature, dtype=torch.int64),
+        torch.tensor([float(one) for one in value], dtype=torch.float32),
     )
+    sinks = torch.tensor(
+        [p in context.sinks for context in contexts for p in range(len(context.tokens))]
+    )
+    state.update(batch, active, usable=(batch.position > 0) & ~sinks, sinks=sinks)
 
 
 def assert_agrees(found: FeatureEvidence, plain: PlainEvidence) -> None:
-    for name in ("count", "contexts", "flags", "top_tokens", "tags"):
+    for name in (
+        "count",
+        "contexts",
+        "flags",
+        "first_context_id",
+        "last_context_id",
+        "top_tokens",
+        "top_tokens_exact",
+        "tags",
+    ):
         assert getattr(found, name) == getattr(plain, name), name
     assert (found.density, found.mean, found.max) == (plain.density, plain.mean, plain.max)
     assert found.histogram.tolist() == plain.histogram
@@ -148,9 +161,9 @@ def test_contexts_without_firings_are_counted_all_the_same() -> None:
 
 
 def test_a_sample_is_drawn_evenly_over_contexts() -> None:
-    keys = np.random.default_rng(0).integers(0, 2**63, 20_000).astype(np.uint64)
+    keys = torch.from_numpy(np.random.default_rng(0).integers(-(2**63), 2**63 - 1, 20_000))
     first_half = [
-        int((np.argsort(draw_lots(np.full(20_000, feature), keys))[:60] < 10_000).sum())
+        int((draw_lots(torch.full((20_000,), feature), keys).argsort()[:60] < 10_000).sum())
         for feature in range(100)
     ]
 
@@ -158,11 +171,31 @@ def test_a_sample_is_drawn_evenly_over_contexts() -> None:
     assert abs(np.mean(first_half) - 30) < 2
 
 
-def test_numbers_too_wide_for_one_are_ordered_all_the_same() -> None:
-    wide = np.asarray([2**40, 1, 2**40, 1])
-    second = np.asarray([2**30, 5, 3, 4])
+def test_among_the_best_is_one_of_contexts_that_repeat_each_other() -> None:
+    contexts = [
+        PlainContext(number, number, None, [0, 1], {(1, 4): np.float32(9 - number)}, near=near)
+        for number, near in enumerate([None, 0, 0, None, 3, None, None])
+    ]
 
-    assert stable_order(wide, second).tolist() == [3, 1, 2, 0]
-    assert (
-        stable_order(wide % 7, second % 7).tolist() == np.lexsort((second % 7, wide % 7)).tolist()
+    evidence = list(feature_evidence(collect(contexts, block=2), TAGS))[4]
+
+    kinds = dict(
+        zip(evidence.examples.context_id.tolist(), evidence.examples.kind.tolist(), strict=True)
     )
+    assert [context for context, kind in kinds.items() if kind == 0] == [0, 3, 5, 6]
+
+
+def test_memory_depends_on_the_number_of_features_and_not_of_contexts() -> None:
+    once = collect([make_context(number, seed=1, length=12) for number in range(300)])
+    twice = collect([make_context(number, seed=1, length=12) for number in range(600)])
+
+    assert sum(twice.nbytes) < 1.1 * sum(once.nbytes)
+
+
+def test_a_kept_example_takes_64_bytes_at_most_where_few_tokens_fire() -> None:
+    state = collect([make_context(number, seed=1, length=25) for number in range(100)])
+
+    kept = state.candidates()
+    few = kept.take(np.flatnonzero(kept.active <= 6))
+    assert len(few) > 50
+    assert few.nbytes <= 64 * len(few)

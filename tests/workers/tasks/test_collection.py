@@ -29,8 +29,8 @@ from scopebook.settings import settings, use_settings
 from scopebook_workers.claims import work_off
 from scopebook_workers.qwen.capture import capture
 from scopebook_workers.qwen.model import load_model
+from scopebook_workers.sae.candidates import Limits
 from scopebook_workers.sae.encode import encode
-from scopebook_workers.sae.state import Limits
 from scopebook_workers.sae.weights import read_converted
 
 SINK_FACTOR = 1.2
@@ -44,8 +44,9 @@ def read_contexts(sessions: Sessions) -> Iterator[PlainContext]:
             .order_by(Document.ordinal, Context.ordinal)
         ):
             key = (int.from_bytes(document.sha256[:8]) + context.ordinal) % 2**64
+            signed = key - 2**64 if key >= 2**63 else key
             tokens = unpack_ints(context.tokens).tolist()
-            yield PlainContext(context.id, key, document.tag, tokens, {})
+            yield PlainContext(context.id, signed, document.tag, tokens, {}, near=context.near_id)
 
 
 def blocks_of(contexts: list[PlainContext]) -> Iterator[list[PlainContext]]:
@@ -105,6 +106,11 @@ def assert_agrees(row: Evidence, plain: PlainEvidence) -> None:
     assert (row.count, row.contexts, row.flags) == (plain.count, plain.contexts, plain.flags)
     assert (row.density, row.mean, row.max) == (plain.density, plain.mean, plain.max)
     assert unpack_counts(row.histogram).tolist() == plain.histogram
+    assert row.top_tokens_exact == plain.top_tokens_exact
+    assert (row.first_context_id, row.last_context_id) == (
+        plain.first_context_id,
+        plain.last_context_id,
+    )
     assert unpack_pairs(row.top_tokens) == [
         (token, float(np.float32(share))) for token, share in plain.top_tokens
     ]
@@ -129,7 +135,7 @@ def test_a_collection_finds_what_keeping_everything_finds(
 
     do_all_steps()
 
-    limits = Limits(**{name: SMALL[name] for name in ("best", "sample", "left", "right")})
+    limits = Limits(**{name: SMALL[name] for name in ("best", "sample", "left", "right", "draws")})
     for layer in LAYERS:
         contexts = list(read_contexts(worker))
         fill_in(contexts, tiny, layer)

@@ -45,7 +45,7 @@ def capture(
     rows alone, so the same rows give the same numbers.
     """
     for rows in cut_batches([len(row) for row in token_ids], batch_tokens):
-        yield _capture_batch(model, layers, token_ids, rows)
+        yield capture_rows(model, layers, token_ids, rows)
 
 
 def cut_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
@@ -64,17 +64,18 @@ def cut_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]
         yield rows
 
 
-def _capture_batch(
+def capture_rows(
     model: PreTrainedModel,
     layers: Sequence[int],
     token_ids: Sequence[Int32[np.ndarray, " _"]],
-    rows: list[int],
+    rows: Sequence[int],
 ) -> Captured:
+    """Return the outputs of `layers` for some of the rows, run as one batch; see `capture`."""
     lengths = [len(token_ids[row]) for row in rows]
     padded, mask = _pad([token_ids[row] for row in rows])
     outputs = run_to(model, layers, padded, mask)
     real = mask.to(model.device)
-    return Captured(rows, lengths, {layer: output[real] for layer, output in outputs.items()})
+    return Captured(list(rows), lengths, {layer: output[real] for layer, output in outputs.items()})
 
 
 @torch.no_grad()

@@ -1,18 +1,26 @@
-"""Take captured residuals into per-feature states: mask, encode, flatten, update."""
+"""Take text into per-feature states: run the model, mask, encode, update."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int32
 from torch import Tensor
+from transformers import PreTrainedModel
 
-from scopebook_workers.qwen.capture import Captured
-from scopebook_workers.sae.encode import encode
-from scopebook_workers.sae.firings import Contexts, Firings, collect_firings, join_firings
+from scopebook.errors import UnavailableError
+from scopebook_workers.qwen.capture import Captured, capture_rows
+from scopebook_workers.sae.encode import Active, active_features
+from scopebook_workers.sae.firings import Contexts, make_batch
 from scopebook_workers.sae.state import FeatureState
 from scopebook_workers.sae.weights import SparseAutoencoder
+
+log = logging.getLogger(__name__)
+
+#: How torch says that the CPU's memory is not enough; it has no class of error for it.
+_NO_MEMORY = "can't allocate memory"
 
 
 @dataclass(frozen=True)
@@ -23,59 +31,95 @@ class Layer:
     state: FeatureState
 
 
-def collect_block(
+@dataclass(frozen=True)
+class Collection:
+    """A model, and the layers whose features are collected."""
+
+    model: PreTrainedModel
+    layers: Mapping[int, Layer]
+    #: Tokens whose residual is longer than this times their context's median are masked.
+    sink_factor: float
+
+    def take(
+        self,
+        contexts: Contexts,
+        token_ids: Sequence[Int32[np.ndarray, " _"]],
+        rows: Sequence[int],
+        *,
+        halve: bool = True,
+    ) -> None:
+        """Take some of the contexts, as one batch, into the state of each layer.
+
+        A batch that the GPU has no memory for is taken in two halves, once. The numbers of a half
+        may differ from those of the whole in their last bits.
+        """
+        found = None
+        try:
+            captured = capture_rows(self.model, list(self.layers), token_ids, rows)
+            found = fire(self.layers, captured, sink_factor=self.sink_factor)
+        except torch.OutOfMemoryError as error:
+            if not halve or len(rows) == 1:
+                raise UnavailableError(_out_of_memory(token_ids, rows)) from error
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and _NO_MEMORY not in str(error):
+                raise
+            raise UnavailableError(_out_of_memory(token_ids, rows)) from error
+        if found is not None:
+            update(self.layers, contexts, token_ids, rows, found)
+            return
+        log.warning("A batch of %s texts did not fit on the GPU; taking it in halves.", len(rows))
+        torch.cuda.empty_cache()
+        middle = (len(rows) + 1) // 2
+        for half in (rows[:middle], rows[middle:]):
+            self.take(contexts, token_ids, half, halve=False)
+
+
+def _out_of_memory(token_ids: Sequence[Int32[np.ndarray, " _"]], rows: Sequence[int]) -> str:
+    tokens = sum(len(token_ids[row]) for row in rows)
+    return (
+        f"The memory ran out at a batch of {tokens:,} tokens; end other programs, or collect "
+        "fewer layers at a time, then retry the job."
+    )
+
+
+@dataclass(frozen=True)
+class Fired:
+    """What fires in a layer in one batch, and which tokens are activation sinks."""
+
+    active: Active
+    sinks: Bool[Tensor, " token"]
+
+
+def fire(
+    layers: Mapping[int, Layer], captured: Captured, *, sink_factor: float
+) -> dict[int, Fired]:
+    """Encode each layer's residuals; no state changes, so that it can be done again."""
+    return {
+        number: Fired(
+            active_features(captured.residuals[number], layer.sae),
+            find_sinks(captured.residuals[number], captured.lengths, sink_factor),
+        )
+        for number, layer in layers.items()
+    }
+
+
+def update(
     layers: Mapping[int, Layer],
     contexts: Contexts,
     token_ids: Sequence[Int32[np.ndarray, " _"]],
-    batches: Iterable[Captured],
-    *,
-    sink_factor: float,
+    rows: Sequence[int],
+    found: Mapping[int, Fired],
 ) -> None:
-    """Take a block of contexts, captured in batches, into the state of each layer.
+    """Take what fired in a batch into the states.
 
     The first position of a context and activation sinks are left out: both lie far from what
     the SAEs were trained on.
     """
-    parts: dict[int, list[Firings]] = {layer: [] for layer in layers}
-    sinks = dict.fromkeys(layers, 0)
-    for batch in batches:
-        for number, layer in layers.items():
-            firings, masked = _fire(
-                layer.sae, batch, batch.residuals[number], token_ids, sink_factor
-            )
-            parts[number].append(firings)
-            sinks[number] += masked
-    places = int(np.maximum(contexts.lengths - 1, 0).sum())
-    for number, layer in layers.items():
-        layer.state.update(
-            contexts,
-            join_firings(parts[number]),
-            tokens=places - sinks[number],
-            sinks=sinks[number],
-        )
-
-
-def _fire(
-    sae: SparseAutoencoder,
-    batch: Captured,
-    resid: Float[Tensor, "token d_model"],
-    token_ids: Sequence[Int32[np.ndarray, " _"]],
-    sink_factor: float,
-) -> tuple[Firings, int]:
-    """Return the firings of one batch, and how many sinks were masked."""
-    sinks = find_sinks(resid, batch.lengths, sink_factor).cpu().numpy()
-    position = np.concatenate([np.arange(n, dtype=np.int32) for n in batch.lengths])
-    later = position > 0
-    values, features = encode(resid, sae)
-    firings = collect_firings(
-        values.cpu().numpy(),
-        features.cpu().numpy(),
-        later & ~sinks,
-        np.repeat(np.asarray(batch.rows, dtype=np.int64), batch.lengths),
-        position,
-        np.concatenate([token_ids[row] for row in batch.rows]),
-    )
-    return firings, int((sinks & later).sum())
+    device = next(iter(found.values())).sinks.device
+    batch = make_batch(contexts.take(list(rows)), [token_ids[row] for row in rows], device)
+    for number, fired in found.items():
+        usable = (batch.position > 0) & ~fired.sinks
+        layers[number].state.update(batch, fired.active, usable=usable, sinks=fired.sinks)
 
 
 def find_sinks(

@@ -5,17 +5,22 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int32, Int64
 
 from scopebook.packing import BEST, SAMPLE, ExampleSet
-from scopebook_workers.sae.state import Candidates, FeatureState, first_of_each
-from scopebook_workers.sae.statistics import STEPS_PER_UNIT, PairSums, Statistics
+from scopebook_workers.sae.candidates import Candidates, Limits, best_and_sample
+from scopebook_workers.sae.state import FeatureState
+from scopebook_workers.sae.statistics import STEPS_PER_UNIT
+from scopebook_workers.sae.token_draws import TokenDraws
 
 TOP_TOKENS: Final = 20
 LEAST_TAG_SHARE: Final = 0.05
 DENSE_SHARE: Final = 0.1
 ONE_TOKEN_SHARE: Final = 0.9
 ONE_POSITION_SHARE: Final = 0.9
+#: Of a feature's activation that falls on masked tokens, or of its firings in one octave.
+REGISTER_SHARE: Final = 0.5
+ONE_OCTAVE_SHARE: Final = 0.9
 #: Below so many firings nothing is said of a single token or position.
 FEW_FIRINGS: Final = 10
 
@@ -31,8 +36,13 @@ class FeatureEvidence:
     mean: float
     max: float
     flags: list[str]
+    #: Row ids of the first and the last context that fires it; None if it never fired.
+    first_context_id: int | None
+    last_context_id: int | None
     histogram: Int64[np.ndarray, " bins"]
     top_tokens: list[tuple[int, float]]
+    #: Whether the shares are of all firings, not of a sample.
+    top_tokens_exact: bool
     #: `(tag, share of the firing contexts, share divided by the tag's share of all contexts)`.
     tags: list[tuple[str, float, float]]
     examples: ExampleSet
@@ -40,138 +50,143 @@ class FeatureEvidence:
 
 def feature_evidence(state: FeatureState, tag_names: Sequence[str]) -> Iterator[FeatureEvidence]:
     """Yield every feature's evidence in order of the index, those that never fired too."""
-    statistics = state.statistics
-    kept = state.candidates()
-    best, sample = first_of_each(kept, state.limits)
-    features = np.arange(len(statistics.count))
-    borders = np.searchsorted(kept.feature, np.append(features, len(features)))
-    tokens = _Slices(statistics.by_token, len(features))
-    positions = _Slices(statistics.by_position, len(features))
-    tags = _Slices(statistics.by_tag, len(features))
-    for index in features.tolist():
-        rows = np.arange(borders[index], borders[index + 1])
-        top = _top_tokens(*tokens.of(index))
+    measured = _Measured(state)
+    examples = _Examples(state.candidates(), state.limits, len(measured.count))
+    draws = _Draws(state.draws(), state.limits.draws, len(measured.count))
+    for index in range(len(measured.count)):
+        count, contexts = int(measured.count[index]), int(measured.contexts[index])
+        top_tokens, exact = draws.of(index)
         yield FeatureEvidence(
             index=index,
-            count=int(statistics.count[index]),
-            contexts=int(statistics.firing_contexts[index]),
-            density=float(statistics.count[index] / max(statistics.tokens, 1)),
-            mean=_mean(statistics, index),
-            max=float(statistics.largest[index]),
-            flags=_flags(statistics, index, top, positions.of(index)[1]),
-            histogram=statistics.histogram[index],
-            top_tokens=top,
-            tags=_tags(statistics, index, *tags.of(index), tag_names),
-            examples=_examples(state, kept, rows[best[rows]], rows[sample[rows]]),
+            count=count,
+            contexts=contexts,
+            density=count / max(measured.tokens, 1),
+            mean=measured.total[index] / STEPS_PER_UNIT / count if count else 0.0,
+            max=float(measured.largest[index]),
+            flags=_flags(measured, index, top_tokens),
+            first_context_id=int(measured.first_context[index]) if count else None,
+            last_context_id=int(measured.last_context[index]) if count else None,
+            histogram=measured.histogram[index],
+            top_tokens=top_tokens[:TOP_TOKENS],
+            top_tokens_exact=exact,
+            tags=_tags(measured, index, tag_names),
+            examples=examples.of(index, contexts),
         )
 
 
-class _Slices:
-    """The pairs of each feature."""
+class _Measured:
+    """The statistics as arrays, which are quicker to look into than tensors."""
 
-    def __init__(self, sums: PairSums, d_sae: int) -> None:
-        feature, self._items, self._sums = sums.pairs()
-        self._borders = np.searchsorted(feature, np.arange(d_sae + 1))
-
-    def of(self, index: int) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
-        part = slice(self._borders[index], self._borders[index + 1])
-        return self._items[part], self._sums[part]
-
-
-def _mean(statistics: Statistics, index: int) -> float:
-    count = int(statistics.count[index])
-    return float(statistics.total[index] / STEPS_PER_UNIT / count) if count else 0.0
-
-
-def _top_tokens(
-    tokens: Int64[np.ndarray, " n"], sums: Int64[np.ndarray, " n"]
-) -> list[tuple[int, float]]:
-    """Return the tokens with the largest share of the activation, ties by token id."""
-    total = int(sums.sum())
-    if total == 0:
-        return []
-    order = np.lexsort((tokens, -sums))[:TOP_TOKENS]
-    return [(int(tokens[i]), int(sums[i]) / total) for i in order]
+    def __init__(self, state: FeatureState) -> None:
+        statistics = state.statistics
+        self.tokens, self.all_contexts = statistics.tokens, statistics.contexts
+        self.count: Int64[np.ndarray, " d_sae"] = statistics.count.cpu().numpy()
+        arrays = statistics.arrays()
+        self.contexts: Int64[np.ndarray, " d_sae"] = arrays["firing_contexts"]
+        self.total: Int64[np.ndarray, " d_sae"] = arrays["total"]
+        self.masked_total: Int64[np.ndarray, " d_sae"] = arrays["masked_total"]
+        self.masked_count: Int64[np.ndarray, " d_sae"] = arrays["masked_count"]
+        self.largest: Float32[np.ndarray, " d_sae"] = arrays["largest"]
+        self.first_context: Int64[np.ndarray, " d_sae"] = arrays["first_context"]
+        self.last_context: Int64[np.ndarray, " d_sae"] = arrays["last_context"]
+        self.histogram: Int64[np.ndarray, "d_sae bins"] = arrays["histogram"]
+        self.at_one_position: Int32[np.ndarray, " d_sae"] = arrays["by_position"].max(axis=1)
+        self.by_tag: Int32[np.ndarray, "d_sae tag"] = arrays["by_tag"]
+        self.contexts_by_tag: Int64[np.ndarray, " tag"] = arrays["contexts_by_tag"]
+        pairs = self.histogram[:, 1:] + self.histogram[:, :-1]
+        self.in_one_octave: Int64[np.ndarray, " d_sae"] = pairs.max(axis=1)
 
 
-def _flags(
-    statistics: Statistics,
-    index: int,
-    top: Sequence[tuple[int, float]],
-    by_position: Int64[np.ndarray, " n"],
-) -> list[str]:
-    count = int(statistics.count[index])
-    if count == 0:
-        return ["dead"]
+def _flags(measured: _Measured, index: int, top: Sequence[tuple[int, float]]) -> list[str]:
+    count, masked = int(measured.count[index]), int(measured.masked_count[index])
+    total, on_masked = int(measured.total[index]), int(measured.masked_total[index])
     enough = count >= FEW_FIRINGS
-    most_at_one = int(by_position.max(initial=0))
+    dense = count > DENSE_SHARE * measured.tokens
     claims = {
-        "dense": count > DENSE_SHARE * statistics.tokens,
-        "token": enough and bool(top) and top[0][1] >= ONE_TOKEN_SHARE,
-        "position": enough and most_at_one >= ONE_POSITION_SHARE * count,
+        "dead": count == 0,
+        "dense": dense,
+        "token": enough and top[0][1] >= ONE_TOKEN_SHARE,
+        "position": enough and measured.at_one_position[index] >= ONE_POSITION_SHARE * count,
+        "register": (masked >= FEW_FIRINGS and on_masked >= REGISTER_SHARE * (total + on_masked))
+        or (dense and enough and measured.in_one_octave[index] >= ONE_OCTAVE_SHARE * count),
     }
     return [flag for flag, holds in claims.items() if holds]
 
 
-def _tags(
-    statistics: Statistics,
-    index: int,
-    numbers: Int64[np.ndarray, " n"],
-    counts: Int64[np.ndarray, " n"],
-    names: Sequence[str],
-) -> list[tuple[str, float, float]]:
+def _tags(measured: _Measured, index: int, names: Sequence[str]) -> list[tuple[str, float, float]]:
     """Return the tags of at least 5 % of the firing contexts, highest lift first."""
-    firing = int(statistics.firing_contexts[index])
+    firing = int(measured.contexts[index])
+    counts = measured.by_tag[index]
     found = []
-    for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
-        share = count / firing
-        usual = int(statistics.contexts_by_tag[number]) / statistics.contexts
-        if share >= LEAST_TAG_SHARE:
-            found.append((names[number], share, share / usual))
+    for number in np.flatnonzero(counts >= max(1, LEAST_TAG_SHARE * firing)).tolist():
+        share = int(counts[number]) / firing
+        usual = int(measured.contexts_by_tag[number]) / measured.all_contexts
+        found.append((names[number], share, share / usual))
     return sorted(found, key=lambda tag: (-tag[2], tag[0]))
 
 
-def _examples(
-    state: FeatureState,
-    kept: Candidates,
-    best: Int64[np.ndarray, " best"],
-    sample: Int64[np.ndarray, " sample"],
-) -> ExampleSet:
-    """Return the best, then what the sample holds beside them, each by (activation, context).
+class _Draws:
+    """The draws of each feature."""
 
-    A context that is among the best is not repeated in the sample.
+    def __init__(self, draws: TokenDraws, n: int, d_sae: int) -> None:
+        self._draws = draws
+        self._n = n
+        self._borders = np.searchsorted(draws.feature, np.arange(d_sae + 1)).tolist()
+
+    def of(self, index: int) -> tuple[list[tuple[int, float]], bool]:
+        return self._draws.take(slice(*self._borders[index : index + 2])).shares(self._n)
+
+
+class _Examples:
+    """The examples of each feature: the best, then what the sample holds beside them.
+
+    Both by (activation, context). A context that is among the best is not repeated in the sample.
     """
-    beside = np.setdiff1d(sample, best)
-    chosen = kept.take(np.concatenate([_strongest(kept, best), _strongest(kept, beside)]))
-    feature = int(chosen.feature[0]) if len(chosen) else 0
-    firing = int(state.statistics.firing_contexts[feature])
-    first = chosen.activation[: len(best)]
-    quantile = [
-        *((firing - int((first >= peak).sum())) / firing for peak in first),
-        *_quantiles(kept.activation[sample], chosen.activation[len(best) :]),
-    ]
-    limits = state.limits
-    return ExampleSet(
-        context_id=chosen.context,
-        kind=np.repeat(np.asarray([BEST, SAMPLE], dtype=np.uint8), [len(best), len(beside)]),
-        activation=chosen.activation,
-        quantile=np.asarray(quantile, dtype=np.float32),
-        peak=chosen.peak,
-        start=np.maximum(chosen.peak - limits.left, 0).astype(np.int32),
-        end=np.minimum(chosen.peak + limits.right + 1, chosen.length).astype(np.int32),
-        offsets=chosen.offsets.astype(np.int32),
-        positions=chosen.positions,
-        shares=chosen.shares,
-    )
 
+    def __init__(self, kept: Candidates, limits: Limits, d_sae: int) -> None:
+        best, sample = best_and_sample(kept, limits)
+        order = np.lexsort((kept.context, -kept.activation, ~best, kept.feature))
+        self._kept = kept.take(order)
+        self._best, self._sample = best[order], sample[order]
+        self._offsets = self._kept.offsets()
+        peak = self._kept.peak.astype(np.int32)
+        self._start = np.maximum(peak - limits.left, 0)
+        self._end = np.minimum(peak + limits.right + 1, self._kept.length.astype(np.int32))
+        self._peak = peak
+        self._borders = np.searchsorted(self._kept.feature, np.arange(d_sae + 1)).tolist()
 
-def _strongest(kept: Candidates, rows: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
-    return rows[np.lexsort((kept.context[rows], -kept.activation[rows]))]
+    def of(self, index: int, firing_contexts: int) -> ExampleSet:
+        kept, rows = self._kept, slice(*self._borders[index : index + 2])
+        best, activation = self._best[rows], kept.activation[rows]
+        offsets = self._offsets[rows.start : rows.stop + 1]
+        active = slice(int(offsets[0]), int(offsets[-1]))
+        return ExampleSet(
+            context_id=kept.context[rows],
+            kind=np.where(best, np.uint8(BEST), np.uint8(SAMPLE)),
+            activation=activation,
+            quantile=_quantiles(activation, best, self._sample[rows], firing_contexts),
+            peak=self._peak[rows],
+            start=self._start[rows],
+            end=self._end[rows],
+            offsets=(offsets - offsets[0]).astype(np.int32),
+            positions=kept.positions[active].astype(np.int32),
+            shares=kept.shares[active],
+        )
 
 
 def _quantiles(
-    sample: Float32[np.ndarray, " sample"], peaks: Float32[np.ndarray, " n"]
-) -> list[float]:
-    """Return the share of the sample below each peak."""
-    below = np.searchsorted(np.sort(sample), peaks, side="left")
-    return [float(share) for share in below / max(len(sample), 1)]
+    activation: Float32[np.ndarray, " n"],
+    best: np.ndarray,
+    sample: np.ndarray,
+    firing_contexts: int,
+) -> Float32[np.ndarray, " n"]:
+    """Return for each example the share of the feature's firing contexts with a smaller peak.
+
+    Of the best it is known by their rank; of the others it is told by the sample.
+    """
+    descending = -activation[best]
+    as_strong = np.searchsorted(descending, descending, side="right")
+    drawn = np.sort(activation[sample])
+    below = np.searchsorted(drawn, activation[~best], side="left")
+    shares = [(firing_contexts - as_strong) / max(firing_contexts, 1), below / max(len(drawn), 1)]
+    return np.concatenate(shares).astype(np.float32)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from scopebook_workers.sae.encode import SCRATCH_BYTES, stable_topk
+from scopebook_workers.sae.topk import SCRATCH_BYTES, stable_topk
 
 
 @dataclass(frozen=True)

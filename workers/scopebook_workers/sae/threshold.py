@@ -6,8 +6,8 @@ from torch import Tensor
 
 from scopebook.errors import InvalidInputError
 from scopebook_workers.sae.autoencoder import SparseAutoencoder
+from scopebook_workers.sae.topk import SCRATCH_BYTES
 
-SCRATCH_BYTES = 64 * 2**20
 #: Of all pairs of a token and a feature; the densest SAEs in use fire on some in a thousand.
 MOST_ACTIVE = 0.1
 

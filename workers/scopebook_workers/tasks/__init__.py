@@ -14,6 +14,7 @@ MODULE_OF: Final[dict[str, str]] = {
     jobs.PLAN_RUN: "scopebook_workers.tasks.runs",
     jobs.COLLECT_SHARD: "scopebook_workers.tasks.shards",
     jobs.MERGE_SAE: "scopebook_workers.tasks.merge",
+    jobs.TIDY_RUN: "scopebook_workers.tasks.tidy",
     jobs.LABEL_SAE: "scopebook_workers.tasks.label",
     jobs.EMBED_LABELS: "scopebook_workers.tasks.embed",
 }
