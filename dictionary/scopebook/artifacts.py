@@ -1,16 +1,20 @@
 """Files that steps leave for one another: whole or not there, in a folder or an object store."""
 
+import fcntl
 import os
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Final, cast
 
 import fsspec
 
 from scopebook.errors import UnavailableError
 from scopebook.settings import settings
+
+#: How the name of a file begins that is being written, or whose writer was killed.
+_PARTIAL: Final = ".partial-"
 
 
 def write_artifact(name: str, write: Callable[[BinaryIO], None]) -> str:
@@ -65,13 +69,53 @@ def _is_folder() -> bool:
 
 def _write_file(path: Path, write: Callable[[BinaryIO], None]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    _remove_leftovers(path.parent)
+    partial, file = _create_partial(path)
     try:
-        with partial.open("wb") as file:
+        with file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
+            partial.replace(path)
+        _sync_folder(path.parent)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def _create_partial(path: Path) -> tuple[Path, BinaryIO]:
+    """Create the file that becomes `path`; whoever finds it unlocked knows its writer is dead."""
+    while True:
+        partial = path.with_name(f"{_PARTIAL}{path.name}.{uuid.uuid4().hex}")
+        file = partial.open("xb")
+        if _lock(file) and partial.exists():
+            return partial, file
+        file.close()  # somebody took it for a leftover before it was locked
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what killed writers left there."""
+    for leftover in folder.glob(f"{_PARTIAL}*"):
+        with suppress(OSError), leftover.open("rb") as file:
+            if _lock(file):
+                leftover.unlink(missing_ok=True)
+
+
+def _lock(file: BinaryIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        # A file system without locks: nothing is taken for a leftover there.
+        return file.writable()
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the file's name to disk too: the database will say that it is there."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -11,7 +11,17 @@ import typer
 from pydantic import ValidationError
 from sqlalchemy.exc import DataError, OperationalError
 
-from scopebook.commands import corpora, demo, doctor, features, jobs, releases, runs, up
+from scopebook.commands import (
+    corpora,
+    demo,
+    doctor,
+    features,
+    fingerprint,
+    jobs,
+    releases,
+    runs,
+    up,
+)
 from scopebook.console import err
 from scopebook.errors import InvalidInputError, NotFoundError, ScopebookError
 from scopebook.settings import settings
@@ -31,6 +41,7 @@ app.command()(releases.add)
 app.command()(runs.collect)
 app.command()(features.search)
 app.command()(features.feature)
+app.command()(fingerprint.fingerprint)
 app.command()(doctor.doctor)
 app.command(hidden=True)(jobs.sweep)
 

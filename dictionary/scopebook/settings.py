@@ -67,7 +67,10 @@ class Settings(BaseSettings):
         2.0, gt=0, description="Seconds between two looks for steps that are due."
     )
     max_attempts: int = Field(
-        3, ge=1, description="How often a step is tried before it is marked as failed."
+        3,
+        ge=1,
+        description="How often a step may end in an unforeseen error before it is marked as "
+        "failed; its workers may die eight times as often.",
     )
     context_tokens: int = Field(
         256, ge=8, description="The longest run of tokens that the model sees at once."

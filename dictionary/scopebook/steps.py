@@ -5,7 +5,7 @@ A worker claims a step for a limited time and renews the lease while it works. E
 dead cannot write over its successor. Only the database's clock is used.
 
 Rows are locked in one order, steps before their job, so that no two of these can wait for each
-other.
+other. How a job ends follows from its steps: see `scopebook.job_ends`.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from sqlalchemy.orm import Session, aliased
 
 from scopebook import notices
 from scopebook.db.jobs import Job, Step
-from scopebook.errors import ConflictError, NotFoundError
+from scopebook.errors import ConflictError
+from scopebook.job_ends import lock_job, settle_job
 
 #: So many notices at most for one kind at a time; each taker goes on until nothing is due.
 MAX_NOTICES = 8
-_UNFINISHED = ("queued", "running", "cancelling")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,8 @@ class Claim:
     kind: str
     stage: int
     attempt: int
+    #: How often it ended with an error that may pass, since it was asked for.
+    failures: int
     fence: int
     parameters: dict[str, Any]
 
@@ -145,13 +147,15 @@ def claim_step(
             claimed_at=func.now(),
             done=0,
             error=None,
+            error_kind=None,
         )
         .returning(
-            Step.id,
+            Step.id.label("step_id"),
             Step.job_id,
             Step.kind,
             Step.stage,
             Step.attempt,
+            Step.failures,
             Step.fence,
             Step.parameters,
         )
@@ -159,15 +163,7 @@ def claim_step(
     if row is None:
         return None
     _note_running(session, row.job_id)
-    return Claim(
-        step_id=row.id,
-        job_id=row.job_id,
-        kind=row.kind,
-        stage=row.stage,
-        attempt=row.attempt,
-        fence=row.fence,
-        parameters=row.parameters,
-    )
+    return Claim(**row._asdict())
 
 
 def _lease(lease_s: float) -> Any:
@@ -194,7 +190,7 @@ def _fail_exhausted(session: Session, kind: str, max_attempts: int) -> None:
             f"The worker died {attempt} times while it did this step; "
             "look into the worker's log, then retry the job."
         )
-        _fail(session, step_id, job_id, message)
+        _fail(session, step_id, job_id, message, kind=None)
 
 
 def renew_step(
@@ -246,15 +242,26 @@ def finish_step(session: Session, claim: Claim, following: Sequence[NewStep] = (
         )
         .returning(Step.id)
     ).one_or_none()
-    if updated is None or _lock_job(session, claim.job_id) == "cancelling":
+    if updated is None or lock_job(session, claim.job_id) == "cancelling":
         raise LostClaimError(f"Step {claim.step_id} was cancelled or given to another worker.")
     add_steps(session, claim.job_id, following)
-    _settle(session, claim.job_id)
+    settle_job(session, claim.job_id)
     _request_notices(session)
 
 
-def fail_step(session: Session, claim: Claim, message: str, *, again: bool) -> None:
-    """Note why a step failed; `again` gives it back to the queue, else its job has failed."""
+def was_finished(session: Session, claim: Claim) -> bool:
+    """Tell whether this claim ended its step: a commit may stand although its answer was lost."""
+    state = select(Step.state).where(Step.id == claim.step_id, Step.fence == claim.fence)
+    return session.scalar(state) == "done"
+
+
+def fail_step(
+    session: Session, claim: Claim, message: str, *, again: bool, kind: str | None = None
+) -> None:
+    """Note why a step failed; `again` gives it back to the queue, else its job fails in the end.
+
+    `kind` is what `scopebook.job_ends.kind_of` says of the error.
+    """
     held = session.scalar(select(Step.state).where(*_held(claim)).with_for_update())
     if held is None:
         return
@@ -264,27 +271,29 @@ def fail_step(session: Session, claim: Claim, message: str, *, again: bool) -> N
         session.execute(
             update(Step)
             .where(Step.id == claim.step_id)
-            .values(state="queued", error=message, lease_until=None)
+            .values(state="queued", error=message, lease_until=None, failures=Step.failures + 1)
         )
     else:
-        _fail(session, claim.step_id, claim.job_id, message)
+        _fail(session, claim.step_id, claim.job_id, message, kind=kind)
 
 
-def _fail(session: Session, step_id: int, job_id: int, message: str) -> None:
+def _fail(session: Session, step_id: int, job_id: int, message: str, *, kind: str | None) -> None:
     session.execute(
         update(Step)
         .where(Step.id == step_id)
-        .values(state="failed", error=message, lease_until=None, finished_at=func.now())
+        .values(
+            state="failed",
+            error=message,
+            error_kind=kind,
+            lease_until=None,
+            finished_at=func.now(),
+        )
     )
-    session.execute(
-        update(Job)
-        .where(Job.id == job_id)
-        .values(state="failed", error=message, finished_at=func.now())
-    )
+    settle_job(session, job_id)
 
 
 def release_step(session: Session, claim: Claim) -> None:
-    """Give up a step whose job was cancelled or has failed meanwhile."""
+    """Give up a step whose job was cancelled meanwhile."""
     held = session.scalar(select(Step.id).where(*_held(claim)).with_for_update())
     if held is not None:
         _wind_down(session, claim.step_id, claim.job_id)
@@ -292,7 +301,7 @@ def release_step(session: Session, claim: Claim) -> None:
 
 def _wind_down(session: Session, step_id: int, job_id: int) -> None:
     """End a step nobody works on any more; if its job was retried meanwhile, queue it again."""
-    alive = _lock_job(session, job_id) in ("queued", "running")
+    alive = lock_job(session, job_id) in ("queued", "running")
     session.execute(
         update(Step)
         .where(Step.id == step_id)
@@ -305,7 +314,7 @@ def _wind_down(session: Session, step_id: int, job_id: int) -> None:
     if alive:
         _request_notices(session)
     else:
-        _settle(session, job_id)
+        settle_job(session, job_id)
 
 
 def give_back_step(session: Session, claim: Claim) -> None:
@@ -322,28 +331,6 @@ def give_back_step(session: Session, claim: Claim) -> None:
         notices.request(session, claim.kind)
 
 
-def _lock_job(session: Session, job_id: int) -> str:
-    """Lock the job's row and return its state: two last steps must see each other end."""
-    state = session.scalar(select(Job.state).where(Job.id == job_id).with_for_update())
-    if state is None:
-        raise NotFoundError(f"There is no job {job_id}.")
-    return state
-
-
-def _settle(session: Session, job_id: int) -> None:
-    """Derive the job's end from its steps."""
-    _lock_job(session, job_id)
-    states = set(session.scalars(select(Step.state).where(Step.job_id == job_id).distinct()))
-    if states & set(_UNFINISHED):
-        return
-    end = "cancelled" if "cancelled" in states else "failed" if "failed" in states else "done"
-    session.execute(
-        update(Job)
-        .where(Job.id == job_id, Job.state.in_(_UNFINISHED))
-        .values(state=end, finished_at=func.now())
-    )
-
-
 def cancel_job(session: Session, job_id: int) -> None:
     """Cancel what is queued and ask what runs to stop; raise when the job is over."""
     for present, wanted in (("queued", "cancelled"), ("running", "cancelling")):
@@ -352,11 +339,11 @@ def cancel_job(session: Session, job_id: int) -> None:
             .where(Step.job_id == job_id, Step.state == present)
             .values(state=wanted, finished_at=func.now() if wanted == "cancelled" else None)
         )
-    state = _lock_job(session, job_id)
+    state = lock_job(session, job_id)
     if state in ("done", "failed", "cancelled"):
         raise ConflictError(f"Job {job_id} is over ({state}), so it cannot be cancelled.")
     session.execute(update(Job).where(Job.id == job_id).values(state="cancelling"))
-    _settle(session, job_id)
+    settle_job(session, job_id)
 
 
 def settle_cancelled(session: Session) -> None:
@@ -379,12 +366,23 @@ def retry_job(session: Session, job_id: int) -> None:
     session.execute(
         update(Step)
         .where(Step.job_id == job_id, Step.state.in_(("failed", "cancelled")))
-        .values(state="queued", attempt=0, error=None, done=0, started_at=None, finished_at=None)
+        .values(
+            state="queued",
+            attempt=0,
+            failures=0,
+            error=None,
+            error_kind=None,
+            done=0,
+            started_at=None,
+            finished_at=None,
+        )
     )
-    state = _lock_job(session, job_id)
+    state = lock_job(session, job_id)
     if state not in ("failed", "cancelled"):
         raise ConflictError(f"Job {job_id} is {state}; only a failed or cancelled job is retried.")
     session.execute(
-        update(Job).where(Job.id == job_id).values(state="queued", error=None, finished_at=None)
+        update(Job)
+        .where(Job.id == job_id)
+        .values(state="queued", error=None, error_kind=None, finished_at=None)
     )
     _request_notices(session)

@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 
 from scopebook.db.jobs import Job, Step
 from scopebook.db.sessions import Sessions
-from scopebook.errors import ConflictError, NotFoundError
+from scopebook.errors import ConflictError, InvalidInputError, NotFoundError, ScopebookError
+from scopebook.job_ends import job_error, kind_of
 from scopebook.job_reports import list_jobs, read_job
 from scopebook.jobs import COLLECT_SHARD, MERGE_SAE
 from scopebook.steps import (
@@ -25,6 +26,7 @@ from scopebook.steps import (
     renew_step,
     retry_job,
     settle_cancelled,
+    was_finished,
 )
 
 
@@ -305,19 +307,176 @@ def test_a_step_that_fails_while_its_job_is_cancelled_ends_the_job(session: Sess
     assert read_job(session, job.id).state == "cancelled"
 
 
-def test_a_step_given_up_after_a_retry_is_done_again(session: Session) -> None:
+def held(session: Session, kind: str = COLLECT_SHARD) -> Claim:
+    """Return a claim that must be there."""
+    got = claim(session, kind)
+    assert got is not None
+    return got
+
+
+def test_the_other_steps_of_a_stage_go_on_when_one_fails(session: Session) -> None:
+    job = create_job(session, "test", "Test", [shard(i) for i in range(3)] + [MERGE])
+
+    fail_step(session, held(session), "The disk is full.", again=False)
+    after_the_first = read_job(session, job.id)
+    finish_step(session, held(session))
+    finish_step(session, held(session))
+
+    report = read_job(session, job.id)
+    assert (after_the_first.state, after_the_first.error) == ("running", None)
+    assert (report.state, report.error) == ("failed", "The disk is full.")
+    assert [step.state for step in report.steps] == ["failed", "done", "done", "queued"]
+    assert claim(session, MERGE_SAE) is None
+
+
+def test_a_job_tells_its_first_failure_and_how_many_there_were(session: Session) -> None:
+    job = create_job(session, "test", "Test", [shard(i) for i in range(3)])
+
+    for sentence in ("The disk is full.", "The disk is away."):
+        fail_step(session, held(session), sentence, again=False)
+    finish_step(session, held(session))
+
+    report = read_job(session, job.id)
+    assert report.error == (
+        "The disk is full. (2 of 3 shards failed; a retry does only these again.)"
+    )
+    assert [step.error for step in report.steps] == ["The disk is full.", "The disk is away.", None]
+
+
+def test_a_step_that_fails_last_of_all_ends_its_job(session: Session) -> None:
     job = create_job(session, "test", "Test", [shard(1), shard(2)])
-    failing, slow = claim(session), claim(session)
-    assert failing is not None
-    assert slow is not None
-    fail_step(session, failing, "No.", again=False)
+    first, second = held(session), held(session)
+
+    finish_step(session, first)
+    fail_step(session, second, "No.", again=False)
+
+    assert read_job(session, job.id).state == "failed"
+
+
+def test_two_steps_that_fail_at_once_fail_the_job(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        job = create_job(session, "test", "Test", [shard(1), shard(2)])
+        claims = [held(session), held(session)]
+
+    def fail(lost: Claim) -> None:
+        with sessions.begin() as session:
+            fail_step(session, lost, "No.", again=False)
+
+    threads = [threading.Thread(target=fail, args=[lost]) for lost in claims]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    with sessions.begin() as session:
+        assert read_job(session, job.id).state == "failed"
+
+
+def test_a_retry_lets_the_later_stages_follow(session: Session) -> None:
+    job = create_job(session, "test", "Test", [shard(1), shard(2), MERGE])
+    fail_step(session, held(session), "No.", again=False)
+    finish_step(session, held(session))
+
+    retry_job(session, job.id)
+    finish_step(session, held(session))
+    finish_step(session, held(session, MERGE_SAE))
+
+    report = read_job(session, job.id)
+    assert (report.state, report.error) == ("done", None)
+
+
+def test_a_cancelled_job_keeps_what_is_done_and_goes_on_after_a_retry(session: Session) -> None:
+    job = create_job(session, "test", "Test", [shard(i) for i in range(3)])
+    finish_step(session, held(session))
+    running = held(session)
+
+    cancel_job(session, job.id)
+    release_step(session, running)
+    cancelled = [step.state for step in read_job(session, job.id).steps]
+    retry_job(session, job.id)
+    finish_step(session, held(session))
+    finish_step(session, held(session))
+
+    assert cancelled == ["done", "cancelled", "cancelled"]
+    assert read_job(session, job.id).state == "done"
+
+
+def test_a_failure_in_a_job_that_is_then_cancelled_leaves_it_cancelled(session: Session) -> None:
+    job = create_job(session, "test", "Test", [shard(1), shard(2)])
+    fail_step(session, held(session), "No.", again=False)
+    running = held(session)
+
+    cancel_job(session, job.id)
+    release_step(session, running)
+
+    assert read_job(session, job.id).state == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "raised"),
+    [
+        (InvalidInputError("Give a number."), InvalidInputError),
+        (NotFoundError("There is no such file."), InvalidInputError),
+        (ConflictError("It runs already."), ScopebookError),
+    ],
+)
+def test_a_job_tells_whether_its_input_was_refused(
+    session: Session, refusal: ScopebookError, raised: type[ScopebookError]
+) -> None:
+    job = create_job(session, "test", "Test", [shard()])
+
+    fail_step(session, held(session), str(refusal), again=False, kind=kind_of(refusal))
+
+    error = job_error(session, job.id)
+    assert (type(error), str(error)) == (raised, str(refusal))
+
+
+def test_a_retried_job_is_no_refusal_any_more(session: Session) -> None:
+    job = create_job(session, "test", "Test", [shard()])
+    fail_step(session, held(session), "No.", again=False, kind="input")
     retry_job(session, job.id)
 
-    release_step(session, slow)
+    fail_step(session, held(session), "The disk is full.", again=False)
 
-    first, second = claim(session), claim(session)
-    assert first is not None
-    assert second is not None
-    finish_step(session, first)
+    assert type(job_error(session, job.id)) is ScopebookError
+
+
+def test_a_cancelled_job_has_a_sentence_too(session: Session) -> None:
+    job = create_job(session, "test", "Test", [shard()])
+    cancel_job(session, job.id)
+
+    assert str(job_error(session, job.id)) == f"Job {job.id} was cancelled."
+
+
+def test_errors_are_counted_apart_from_deaths(session: Session) -> None:
+    create_job(session, "test", "Test", [shard()])
+    claim(session)
+    expire_leases(session)
+    fail_step(session, held(session), "A hiccup.", again=True)
+
+    again = held(session)
+
+    assert (again.attempt, again.failures) == (3, 1)
+
+
+def test_only_the_claim_that_ended_a_step_counts_as_its_end(session: Session) -> None:
+    create_job(session, "test", "Test", [shard()])
+    first = held(session)
+    expire_leases(session)
+    second = held(session)
+
+    before = was_finished(session, second)
     finish_step(session, second)
-    assert read_job(session, job.id).state == "done"
+
+    assert not before
+    assert was_finished(session, second)
+    assert not was_finished(session, first)
+
+
+def test_an_older_job_is_worked_off_first(session: Session) -> None:
+    for name in ("old", "new"):
+        create_job(session, "test", name, [shard(1), shard(2)])
+
+    jobs = [held(session).job_id for _ in range(4)]
+
+    assert jobs == sorted(jobs)

@@ -3,19 +3,22 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import InternalError, OperationalError
 from sqlalchemy.orm import Session
 
 from scopebook.db.jobs import Job, Step
-from scopebook.db.sessions import Sessions
+from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.db.tables import Corpus
 from scopebook.errors import InvalidInputError
 from scopebook.jobs import COLLECT_SHARD, MERGE_SAE
-from scopebook.steps import Claim, NewStep, cancel_job, create_job
+from scopebook.steps import Claim, NewStep, cancel_job, create_job, renew_step
 from scopebook_workers import claims, process
 from scopebook_workers.claims import Finish, Progress, step_task, work_off
 
@@ -90,8 +93,27 @@ def test_a_refusal_fails_the_job_with_its_sentence(worker: Sessions) -> None:
 
     work_off(COLLECT_SHARD)
 
-    assert states(worker, job_id) == ("failed", ["failed", "queued"])
-    assert error_of(worker, job_id) == "The corpus is empty; add text to it."
+    assert states(worker, job_id) == ("failed", ["failed", "failed"])
+    assert error_of(worker, job_id) == (
+        "The corpus is empty; add text to it. "
+        "(2 of 2 shards failed; a retry does only these again.)"
+    )
+
+
+def test_a_shard_that_fails_leaves_the_others_to_be_done(worker: Sessions) -> None:
+    job_id = make_job(worker, steps=3)
+
+    @step_task(COLLECT_SHARD)
+    def refuse_one(claim: Claim, progress: Progress) -> Finish:
+        if claim.parameters["name"] == "text 1":
+            raise InvalidInputError("Text 1 is no text.")
+        return add_named(claim)
+
+    done = work_off(COLLECT_SHARD)
+
+    assert done == 2
+    assert states(worker, job_id) == ("failed", ["done", "failed", "done"])
+    assert rows(worker) == ["text 0, 1", "text 2, 1"]
 
 
 def test_an_unforeseen_error_is_tried_again_and_then_fails_the_job(worker: Sessions) -> None:
@@ -226,6 +248,75 @@ def test_progress_is_seen_while_the_work_goes_on(worker: Sessions) -> None:
     work_off(COLLECT_SHARD)
 
     assert seen == [(7, 9, "tokens")]
+
+
+def test_a_step_that_reports_nothing_notices_that_it_was_cancelled(worker: Sessions) -> None:
+    job_id = make_job(worker)
+    stopped_after: list[float] = []
+
+    @step_task(COLLECT_SHARD)
+    def compute_for_long(claim: Claim, progress: Progress) -> Finish:
+        with worker.begin() as session:
+            cancel_job(session, job_id)
+        threading.Event().wait(1.0)
+        begun = time.monotonic()
+        try:
+            progress(1, 2, "batches")
+        finally:
+            stopped_after.append(time.monotonic() - begun)
+        return add_named(claim)
+
+    work_off(COLLECT_SHARD)
+
+    assert states(worker, job_id) == ("cancelled", ["cancelled"])
+    assert stopped_after[0] < 0.1
+
+
+def test_an_end_whose_answer_was_lost_stands_once(
+    worker: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = make_job(worker)
+    ends: list[int] = []
+
+    @contextmanager
+    def lose_the_first_answer(factory: Sessions) -> Iterator[Session]:
+        with unit_of_work(factory) as session:
+            yield session
+            ended = session.scalar(select(Step.state)) == "done"
+        ends.append(1 if ended else 0)
+        if sum(ends) == 1 and ended:
+            raise OperationalError("COMMIT", {}, Exception("the server closed the connection"))
+
+    monkeypatch.setattr(claims, "unit_of_work", lose_the_first_answer)
+    step_task(COLLECT_SHARD)(lambda claim, progress: add_named(claim))
+
+    done = work_off(COLLECT_SHARD)
+
+    assert done == 1
+    assert sum(ends) >= 2
+    assert states(worker, job_id) == ("done", ["done"])
+    assert rows(worker) == ["text 0, 1"]
+
+
+def test_a_worker_that_freezes_in_a_transaction_does_not_keep_its_step(worker: Sessions) -> None:
+    make_job(worker)
+    first = claims._claim(COLLECT_SHARD)
+    assert first is not None
+
+    def freeze() -> None:
+        with claims._unit(worker, 0.2) as session:
+            renew_step(session, first, lease_s=0.01)
+            threading.Event().wait(0.6)
+            session.execute(text("SELECT 1"))
+
+    with pytest.raises(InternalError, match="idle-in-transaction timeout"):
+        freeze()
+    with worker.begin() as session:
+        session.execute(text("UPDATE step SET lease_until = now() - interval '1 s'"))
+    second = claims._claim(COLLECT_SHARD)
+
+    assert second is not None
+    assert second.fence == first.fence + 1
 
 
 HOLDER = """

@@ -22,22 +22,28 @@ commits parts on its way calls `progress.hold(session)` in each of these transac
 worker taken for dead commits nothing any more.
 
 What the work raises ends the step: a `ScopebookError` fails it with its sentence, anything else
-gives it back until it was tried `max_attempts` times.
+gives it back until that happened `max_attempts` times.
+
+A database that goes away costs no result: the end of a step is written again and again for as long
+as a lease lasts, and the fence tells whether an end whose answer was lost stands already.
 """
 
 import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import func, select
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from scopebook.db.sessions import Sessions, sessions, unit_of_work
 from scopebook.errors import ScopebookError
+from scopebook.job_ends import kind_of
 from scopebook.settings import settings
 from scopebook.steps import (
     Claim,
@@ -49,14 +55,20 @@ from scopebook.steps import (
     give_back_step,
     release_step,
     renew_step,
+    was_finished,
 )
 from scopebook_workers import process
 from scopebook_workers.tasks import MODULE_OF
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two writes of a step's progress.
+#: Seconds between two looks at the claim, which also write the progress.
 PROGRESS_INTERVAL_S = 0.5
+#: A death says less against a step than an error does: kills and restarts hit whatever is at work.
+DEATHS_PER_ATTEMPT = 8
+#: What a database raises that goes away, is not yet back, or ended a transaction that froze.
+_AWAY = (OperationalError, InterfaceError, InternalError)
+_PAUSE_S = 0.25
 
 Finish = Callable[[Session], Sequence[NewStep] | None]
 Work = Callable[[Claim, "Progress"], Finish]
@@ -80,7 +92,6 @@ class Progress:
         self._lease_s = lease_s
         self._state: tuple[int, int, str] | None = None
         self._lost: LostClaimError | None = None
-        self._moved = threading.Event()
         self._ended = threading.Event()
 
     def __call__(self, done: int, total: int, unit: str) -> None:
@@ -90,7 +101,6 @@ class Progress:
         if process.stopping():
             raise StoppingError
         self._state = (done, total, unit)
-        self._moved.set()
 
     def hold(self, session: Session) -> None:
         """Keep the claim until this transaction ends; raise `LostClaimError` if it is lost."""
@@ -105,22 +115,19 @@ class Progress:
             yield
         finally:
             self._ended.set()
-            self._moved.set()
             thread.join()
 
     def _renew_until_ended(self) -> None:
-        while True:
-            self._moved.wait(self._lease_s / 3)
-            self._moved.clear()
-            if self._ended.is_set() or self._lost is not None:
-                return
+        # Also while nothing is reported: a long batch must find out that it was cancelled.
+        while not self._ended.wait(min(PROGRESS_INTERVAL_S, self._lease_s / 3)):
             self._renew()
-            self._ended.wait(min(PROGRESS_INTERVAL_S, self._lease_s / 3))
+            if self._lost is not None:
+                return
 
     def _renew(self) -> None:
         done, total, unit = self._state or (None, None, None)
         try:
-            with unit_of_work(self._factory) as session:
+            with _unit(self._factory, self._lease_s) as session:
                 renew_step(
                     session,
                     self._claim,
@@ -153,46 +160,95 @@ def _work_of(kind: str) -> Work:
     return _works[kind]
 
 
+@contextmanager
+def _unit(factory: Sessions, lease_s: float) -> Iterator[Session]:
+    """Work in one transaction, which the server ends if this process freezes inside it.
+
+    A frozen worker would else keep the lock on its step's row, which others pass over.
+    """
+    with unit_of_work(factory) as session:
+        limit = str(max(1, round(lease_s * 1000)))
+        session.execute(select(func.set_config("idle_in_transaction_session_timeout", limit, True)))
+        yield session
+
+
+def _patiently(write: Callable[[Session], None]) -> None:
+    """Do `write` in one transaction; while the database is away, again for a lease's length."""
+    until = time.monotonic() + settings().lease_s
+    while True:
+        try:
+            with _unit(sessions(), settings().lease_s) as session:
+                write(session)
+        except _AWAY as error:
+            if time.monotonic() > until:
+                raise
+            log.warning("The database is away, and the step's end waits for it: %s", error)
+            time.sleep(_PAUSE_S)
+        else:
+            return
+
+
 def work_off(kind: str) -> int:
     """Do the due steps of `kind` one after the other; return how many were done."""
     done = 0
     while not process.stopping():
         claim = _claim(kind)
-        if claim is None or not _do(claim):
+        if claim is None:
             break
-        done += 1
+        try:
+            done += _do(claim)
+        except _RestError:
+            break
     return done
 
 
+class _RestError(Exception):
+    """What went wrong may pass with time, so this worker waits for the next notice."""
+
+
 def _claim(kind: str) -> Claim | None:
-    with unit_of_work(sessions()) as session:
-        return claim_step(
-            session,
-            kind,
-            worker=f"{socket.gethostname()}:{os.getpid()}",
-            lease_s=settings().lease_s,
-            max_attempts=settings().max_attempts,
-        )
+    try:
+        with _unit(sessions(), settings().lease_s) as session:
+            return claim_step(
+                session,
+                kind,
+                worker=f"{socket.gethostname()}:{os.getpid()}",
+                lease_s=settings().lease_s,
+                max_attempts=settings().max_attempts * DEATHS_PER_ATTEMPT,
+            )
+    except _AWAY as error:
+        # The sweep sends a notice once the database is back.
+        log.warning("The database is away, so no step is taken: %s", error)
+        return None
 
 
 def _do(claim: Claim) -> bool:
     """Do a claimed step and end it, whatever happens; return whether it was done."""
     log.info("Step %s (%s), attempt %s", claim.step_id, claim.kind, claim.attempt)
     try:
+        return _work_and_end(claim)
+    except _AWAY as error:
+        # Its lease runs out, and the sweep finds it.
+        log.warning("Step %s is left as it is: %s", claim.step_id, error)
+        raise _RestError from error
+
+
+def _work_and_end(claim: Claim) -> bool:
+    try:
         _finish(claim)
     except LostClaimError as lost:
         log.info("%s", lost)
-        with unit_of_work(sessions()) as session:
-            release_step(session, claim)
+        _patiently(lambda session: release_step(session, claim))
     except StoppingError:
-        with unit_of_work(sessions()) as session:
-            give_back_step(session, claim)
+        _patiently(lambda session: give_back_step(session, claim))
     except ScopebookError as error:
-        _fail(claim, str(error), again=False)
+        _fail(claim, str(error), again=False, kind=kind_of(error))
     except Exception as error:  # the process edge of every step: nothing may leave it running
         log.exception("Step %s (%s) failed", claim.step_id, claim.kind)
-        again = claim.attempt < settings().max_attempts
+        again = claim.failures + 1 < settings().max_attempts
         _fail(claim, _first_line(error), again=again)
+        if again:
+            raise _RestError from error
     else:
         return True
     return False
@@ -208,10 +264,17 @@ def _finish(claim: Claim) -> None:
     progress = Progress(claim, sessions(), lease_s=settings().lease_s)
     with progress.renewing():
         write = _work_of(claim.kind)(claim, progress)
-        with unit_of_work(sessions()) as session:
-            finish_step(session, claim, write(session) or ())
+        tries = 0
+
+        def end(session: Session) -> None:
+            nonlocal tries
+            tries += 1
+            # The commit before this try may stand, and only its answer be lost.
+            if tries == 1 or not was_finished(session, claim):
+                finish_step(session, claim, write(session) or ())
+
+        _patiently(end)
 
 
-def _fail(claim: Claim, message: str, *, again: bool) -> None:
-    with unit_of_work(sessions()) as session:
-        fail_step(session, claim, message, again=again)
+def _fail(claim: Claim, message: str, *, again: bool, kind: str | None = None) -> None:
+    _patiently(lambda session: fail_step(session, claim, message, again=again, kind=kind))

@@ -22,6 +22,8 @@ class Job(Base):
     parameters: Mapped[dict[str, Any]]
     state: Mapped[str] = mapped_column(server_default="queued")
     error: Mapped[str | None]
+    #: `input` where the input has to be changed, before a retry can help.
+    error_kind: Mapped[str | None]
     created_at: Mapped[Created]
     started_at: Mapped[Moment | None]
     finished_at: Mapped[Moment | None]
@@ -43,6 +45,8 @@ class Step(Base):
     state: Mapped[str] = mapped_column(server_default="queued")
     #: How often it was tried since it was asked for.
     attempt: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    #: How often of these it ended with an error, and not with its worker's death.
+    failures: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     #: Rises with each claim and never falls: only the holder of the latest may end the step.
     fence: Mapped[int] = mapped_column(server_default="0")
     lease_until: Mapped[Moment | None]
@@ -51,6 +55,8 @@ class Step(Base):
     total: Mapped[int] = mapped_column(BigInteger, server_default="0")
     unit: Mapped[str] = mapped_column(server_default="")
     error: Mapped[str | None]
+    #: `input` where the input has to be changed, before a retry can help.
+    error_kind: Mapped[str | None]
     created_at: Mapped[Created]
     started_at: Mapped[Moment | None]
     #: When its latest attempt began: what `done` counts was done since then.

@@ -1,0 +1,93 @@
+"""How a job ends: derived from its steps, once none of them can go on."""
+
+from typing import Any, Final
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from scopebook.db.jobs import Job, Step
+from scopebook.errors import InvalidInputError, NotFoundError, ScopebookError
+from scopebook.jobs import COLLECT_SHARD
+
+#: The error kind of a step that was refused because of what it was given.
+INPUT_ERROR: Final = "input"
+_UNFINISHED: Final = ("queued", "running", "cancelling")
+
+
+def kind_of(error: Exception) -> str | None:
+    """Return the error kind that a step keeps: whether the input has to be changed."""
+    return INPUT_ERROR if isinstance(error, InvalidInputError | NotFoundError) else None
+
+
+def job_error(session: Session, job_id: int) -> ScopebookError:
+    """Return the error to raise for a job that failed or was cancelled.
+
+    It is an `InvalidInputError` where the input was refused, so that the exit code says so too.
+    """
+    job = session.get(Job, job_id, populate_existing=True)
+    if job is None:
+        raise NotFoundError(f"There is no job {job_id}.")
+    message = job.error or f"Job {job_id} was cancelled."
+    return (InvalidInputError if job.error_kind == INPUT_ERROR else ScopebookError)(message)
+
+
+def lock_job(session: Session, job_id: int) -> str:
+    """Lock the job's row and return its state: two last steps must see each other end."""
+    state = session.scalar(select(Job.state).where(Job.id == job_id).with_for_update())
+    if state is None:
+        raise NotFoundError(f"There is no job {job_id}.")
+    return state
+
+
+def settle_job(session: Session, job_id: int) -> None:
+    """End the job if none of its steps can go on.
+
+    A step that failed holds the stages after its own; the other steps of its stage go on.
+    """
+    lock_job(session, job_id)
+    stages = session.execute(
+        select(Step.state, func.min(Step.stage).label("first"))
+        .where(Step.job_id == job_id)
+        .group_by(Step.state)
+    )
+    first_stage = {row.state: row.first for row in stages}
+    if _can_go_on(first_stage):
+        return
+    end: dict[str, Any] = {"state": "done"}
+    if "cancelled" in first_stage:
+        end = {"state": "cancelled"}
+    elif "failed" in first_stage:
+        end = {"state": "failed", **_failure(session, job_id)}
+    session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.state.in_(_UNFINISHED))
+        .values(finished_at=func.now(), **end)
+    )
+
+
+def _can_go_on(first_stage: dict[str, int]) -> bool:
+    """Tell it from the first stage that has a step in each state."""
+    if "running" in first_stage or "cancelling" in first_stage:
+        return True
+    ended = [first_stage[state] for state in ("failed", "cancelled") if state in first_stage]
+    return "queued" in first_stage and (not ended or first_stage["queued"] <= min(ended))
+
+
+def _failure(session: Session, job_id: int) -> dict[str, str | None]:
+    """Return the first failure's sentence, and how many failed beside it."""
+    first = session.execute(
+        select(Step.error, Step.error_kind, Step.stage, Step.kind)
+        .where(Step.job_id == job_id, Step.state == "failed")
+        .order_by(Step.finished_at, Step.id)
+        .limit(1)
+    ).one()
+    failed, total = session.execute(
+        select(func.count().filter(Step.state == "failed"), func.count()).where(
+            Step.job_id == job_id, Step.stage == first.stage, Step.kind == first.kind
+        )
+    ).one()
+    message = first.error or "A step failed without a word; look into the worker's log."
+    if failed > 1:
+        steps = "shards" if first.kind == COLLECT_SHARD else "steps"
+        message += f" ({failed} of {total} {steps} failed; a retry does only these again.)"
+    return {"error": message, "error_kind": first.error_kind}
