@@ -1,0 +1,81 @@
+"""Twenty kills in one run, and it ends with the dictionary of a run that nobody disturbed.
+
+`make drill` runs it longer: `DRILL_KILLS` kills over `DRILL_TEXTS` texts, at moments drawn from
+`DRILL_SEED`, or from a seed of its own that it prints.
+"""
+
+import os
+import random
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.drills.hurt import LAYERS, WIDTH, HurtInstance, hurt_instance, write_files
+
+KILLS = int(os.environ.get("DRILL_KILLS", "20"))
+TEXTS = int(os.environ.get("DRILL_TEXTS", "600"))
+SEED = int(os.environ.get("DRILL_SEED", "1"))
+#: How often each kind of process is hit in twenty kills.
+VICTIMS = {
+    "pool process": 5,
+    "worker": 3,
+    "broker": 3,
+    "backend": 3,
+    "postmaster": 3,
+    "everything": 3,
+}
+#: The kills spread over this part of the run, so that none of them comes too late.
+LAST_SHARE = 0.8
+
+
+def plan(rng: random.Random) -> list[tuple[float, float, str]]:
+    """Return for each kill the share of the run it waits for, a delay in seconds and a victim."""
+    victims = [name for name, times in VICTIMS.items() for _ in range(times)]
+    chosen = [victims[i % len(victims)] for i in range(KILLS)]
+    rng.shuffle(chosen)
+    shares = sorted(rng.uniform(0.0, LAST_SHARE) for _ in chosen)
+    return [
+        (share, rng.uniform(0.0, 0.5), name) for share, name in zip(shares, chosen, strict=True)
+    ]
+
+
+def kill_again_and_again(hurt: HurtInstance, rng: random.Random) -> list[str]:
+    """Kill as planned; return the victims of the kills that hit while the run was unfinished."""
+    killed = []
+    for share, delay_s, victim in plan(rng):
+        standing = hurt.wait_until(
+            lambda now, share=share: now.shards > 0 and now.share >= share, within_s=240
+        )
+        assert not standing.over, f"{standing} after {len(killed)} kills:\n{hurt.running.log()}"
+        time.sleep(delay_s)
+        while not hurt.kill_one(victim, rng):
+            time.sleep(0.05)  # it is being started again
+        # A run that is seen unfinished after the kill was unfinished when it hit.
+        after = hurt.wait_until(lambda now: True, within_s=120)
+        if not after.over:
+            killed.append(victim)
+    return killed
+
+
+def test_twenty_kills_leave_the_dictionary_of_an_undisturbed_run(tmp_path: Path) -> None:
+    sys.stderr.write(f"kills at moments of seed {SEED}\n")
+    write_files(tmp_path, texts=TEXTS)
+    with hurt_instance(tmp_path) as peaceful:
+        assert peaceful.wait_until(lambda now: False, within_s=600).state == "done"
+        wanted = peaceful.fingerprint()
+
+    with hurt_instance(tmp_path) as hurt:
+        killed = kill_again_and_again(hurt, random.Random(SEED))
+        end = hurt.wait_until(lambda now: False, within_s=600)
+        found, artifacts = hurt.fingerprint(), hurt.artifacts()
+        evidence, half = hurt.evidence(), hurt.half_files()
+
+    assert (end.state, end.done) == ("done", end.shards)
+    assert len(killed) >= KILLS, killed
+    assert set(killed) == set(VICTIMS), Counter(killed)
+    assert len(set(artifacts)) == len(artifacts) == end.shards
+    assert evidence == len(LAYERS) * WIDTH
+    assert half == []
+    assert found["layers"] == wanted["layers"]
+    assert found["fingerprint"] == wanted["fingerprint"]
