@@ -1,6 +1,6 @@
 # Everything a person or CI does with Scopebook. `make` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix bench openapi demo-bundle clean
+.PHONY: help run test drill check fix bench openapi demo-bundle clean
 BIN := .venv/bin
 FRONTEND := $(shell find frontend -type f -not -path '*/node_modules/*' -not -path '*/.svelte-kit/*' 2>/dev/null)
 STATIC := api/scopebook_api/static/index.html
@@ -30,6 +30,11 @@ test: .venv/.dev $(STATIC) ## Set up and run all tests, a real browser's include
 	@scripts/browser.sh
 	@scripts/frontend.sh npm test --silent
 	$(BIN)/pytest -q $(ARGS)
+
+drill: .venv/.dev ## Kill parts of one long run 60 times, at random moments; prints the seed.
+	@seed=$${DRILL_SEED:-$$(od -An -N2 -tu2 /dev/urandom | tr -d ' ')}; echo "DRILL_SEED=$$seed"; \
+	DRILL_SEED=$$seed DRILL_KILLS=$${DRILL_KILLS:-60} DRILL_TEXTS=$${DRILL_TEXTS:-3600} \
+	$(BIN)/pytest -q -s tests/drills/test_kills.py $(ARGS)
 
 check: .venv/.dev ## Format, lint, types, import contracts.
 	$(BIN)/ruff format --check .

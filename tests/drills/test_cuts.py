@@ -53,6 +53,9 @@ def taken(sessions: Sessions) -> Fingerprint:
 
 def plan_run(sessions: Sessions, shards: int) -> int:
     """Ask for a run over sixty blocks, cut it into exactly so many shards, and return its id."""
+    broker_url = settings().broker_url
+    # No notice leaves before the run is cut, or a worker would cut it its own way.
+    use_settings(settings().model_copy(update={"broker_url": None}))
     run_id = ask_for_collection(sessions)
     work_off(TOKENISE_CORPUS)
     with sessions.begin() as session:
@@ -69,7 +72,13 @@ def plan_run(sessions: Sessions, shards: int) -> int:
     )
     use_settings(settings().model_copy(update={"shard_tokens": shard_tokens}))
     work_off(PLAN_RUN)
+    use_settings(settings().model_copy(update={"broker_url": broker_url}))
     return run_id
+
+
+def shards_of(sessions: Sessions, run_id: int) -> int:
+    with sessions() as session:
+        return len(session.scalars(select(Shard.id).where(Shard.run_id == run_id)).all())
 
 
 def shuffle(sessions: Sessions, run_id: int) -> None:
@@ -127,6 +136,7 @@ def test_one_seven_and_sixty_shards_by_one_and_several_workers_give_one_fingerpr
         for pool in pools:
             pool.kill()
 
+    assert [shards_of(worker, run) for run in (whole.runs[0], seven_run, sixty_run)] == [1, 7, 60]
     assert len(by_one) == 1
     assert len(by_several) > 1
     assert (seven.runs, sixty.runs) == ([seven_run], [sixty_run])
