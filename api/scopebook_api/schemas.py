@@ -359,6 +359,9 @@ class CollectRequest(Schema):
     layers: list[int] | None = Field(default=None, description="Null: all that are registered.")
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     label: bool = Field(default=True, description="Label by keywords afterwards.")
+    anew: bool = Field(
+        default=False, description="Read all of it, though the same was collected before."
+    )
 
 
 class Status(Schema):

@@ -78,7 +78,7 @@ def request_collection(
     """Ask for the evidence of a release's features over a corpus; all its layers if none named.
 
     A corpus that has grown since the same was collected is collected where it is new; `anew` reads
-    all of it again. Whether there is anything new at all says `find_collected`.
+    all of it again. Whether anything is new at all is asked by `collect_once`.
     """
     if max_tokens is not None and max_tokens < 1:
         raise InvalidInputError(f"max_tokens is {max_tokens}; give 1 or more, or leave it out.")
@@ -106,6 +106,38 @@ def request_collection(
     )
     add_steps(session, job.id, steps)
     return job
+
+
+def collect_once(
+    session: Session,
+    release_name: str,
+    corpus_name: str,
+    layers: Sequence[int] | None = None,
+    *,
+    max_tokens: int | None = None,
+    label: bool = True,
+    anew: bool = False,
+) -> tuple[int, bool]:
+    """Return the id of the job that collects, or has collected, what is asked for.
+
+    And whether it is a new one: the same is not collected twice unless `anew` asks for it.
+    """
+    if not anew:
+        same = find_collected(
+            session, release_name, corpus_name, layers, max_tokens=max_tokens, label=label
+        )
+        if same is not None:
+            return same.job_id, False
+    job = request_collection(
+        session,
+        release_name,
+        corpus_name,
+        layers,
+        max_tokens=max_tokens,
+        label=label,
+        anew=anew,
+    )
+    return job.id, True
 
 
 def find_collected(

@@ -28,6 +28,7 @@ def _started(page: Page, *, max_tokens: int | None = None) -> dict[str, Any]:
     """Start a collection over the demo corpus."""
     release = page.request.get("/api/releases").json()["items"][0]["name"]
     wanted = {"release": release, "corpus": "demo", "max_tokens": max_tokens, "label": False}
+    wanted["anew"] = True
     answer = page.request.post("/api/runs", data=wanted)
     assert answer.status == 202, answer.text()
     job: dict[str, Any] = answer.json()
@@ -191,7 +192,7 @@ def test_a_collection_that_is_left_goes_on_and_says_how_to_end_it(
 ) -> None:
     release = page.request.get("/api/releases").json()["items"][0]["name"]
     leaving = subprocess.Popen(
-        [*SCOPEBOOK, "collect", release, "demo", "--no-label"],
+        [*SCOPEBOOK, "collect", release, "demo", "--no-label", "--anew"],
         env=environment(instance.data_dir),
         stderr=subprocess.PIPE,
         text=True,

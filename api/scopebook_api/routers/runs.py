@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 
 from scopebook.job_reports import JobReport, read_job
 from scopebook.run_reports import RunReport, list_runs, read_run, use_run
-from scopebook.runs import request_collection
+from scopebook.runs import collect_once
 from scopebook_api.deps import Cursor, DbSession, Limit
 from scopebook_api.schemas import CollectRequest, JobRead, Page, RunRead, UseRequest
 
@@ -28,16 +28,21 @@ def browse(
 
 @router.post("", response_model=JobRead, status_code=202)
 def collect(session: DbSession, wanted: CollectRequest) -> JobReport:
-    """Collect the evidence of a release's features over a corpus, as a job."""
-    job = request_collection(
+    """Collect the evidence of a release's features over a corpus, as a job.
+
+    Of a corpus that has grown only the new part is read. If nothing is new, the answer is the job
+    that collected the same before, which may be over.
+    """
+    job_id, _ = collect_once(
         session,
         wanted.release,
         wanted.corpus,
         wanted.layers,
         max_tokens=wanted.max_tokens,
         label=wanted.label,
+        anew=wanted.anew,
     )
-    return read_job(session, job.id)
+    return read_job(session, job_id)
 
 
 @router.get("/{run_id}", response_model=RunRead)

@@ -9,7 +9,7 @@ from scopebook.console import dictionary, err, leaving, out, print_json, watch_j
 from scopebook.db.sessions import unit_of_work
 from scopebook.release_names import chosen_layers
 from scopebook.run_reports import RunReport, list_runs, use_run
-from scopebook.runs import request_collection
+from scopebook.runs import collect_once
 
 runs = typer.Typer(help="List runs; `use` chooses the one whose evidence is shown.")
 
@@ -20,25 +20,39 @@ def collect(
     layers: Annotated[str | None, typer.Option(help="E.g. 11,12 or 20-23; all if unset.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
     label: Annotated[bool, typer.Option(help="Label by keywords afterwards.")] = True,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Read all of it, though the same was collected before.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Collect the contexts that fire each feature, then label by keywords."""
+    """Collect the contexts that fire each feature, then label by keywords.
+
+    Of a corpus that has grown only the new part is read.
+    """
     with dictionary(work=True) as factory:
         with unit_of_work(factory) as session:
-            job_id = request_collection(
+            job_id, is_new = collect_once(
                 session,
                 release,
                 corpus,
                 chosen_layers(layers),
                 max_tokens=max_tokens,
                 label=label,
-            ).id
+                anew=anew,
+            )
         with leaving(job_id):
             report = watch_job(factory, job_id)
     if as_json:
         print_json(report)
-    else:
+    elif is_new:
         err.print(f"{report.title}: done.", markup=False)
+    else:
+        err.print(
+            f"Nothing to do: job {job_id} has collected {release} over {corpus}, and the corpus "
+            "holds nothing new; --anew reads it again.",
+            markup=False,
+            highlight=False,
+        )
 
 
 @runs.callback(invoke_without_command=True)

@@ -300,6 +300,9 @@ export interface paths {
         /**
          * Collect
          * @description Collect the evidence of a release's features over a corpus, as a job.
+         *
+         *     Of a corpus that has grown only the new part is read. If nothing is new, the answer is the job
+         *     that collected the same before, which may be over.
          */
         post: operations["collect_api_runs_post"];
         delete?: never;
@@ -388,6 +391,12 @@ export interface components {
              * @default true
              */
             label: boolean;
+            /**
+             * Anew
+             * @description Read all of it, though the same was collected before.
+             * @default false
+             */
+            anew: boolean;
         };
         /**
          * CorpusRead
