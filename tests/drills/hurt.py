@@ -22,7 +22,7 @@ from tests.tiny_models import save_tiny_model
 
 from scopebook.db.jobs import Job, Step
 from scopebook.db.sessions import unit_of_work
-from scopebook.db.tables import Evidence, Shard
+from scopebook.db.tables import Evidence, RunState
 from scopebook.embedded.folder import DataFolder
 from scopebook.jobs import COLLECT_SHARD
 from scopebook.runs import request_collection
@@ -134,19 +134,20 @@ class HurtInstance:
         with self.sessions()() as session:
             return read(session)
 
-    def artifacts(self) -> list[Path]:
-        """Return the files that the shards name as their results; every shard must have one."""
-        names = self.read(lambda session: list(session.scalars(select(Shard.artifact))))
-        return [self.running.data_dir / "artifacts" / name for name in names]
+    def states(self) -> list[str]:
+        """Return the files that a later run can go on from, by the names in their rows."""
+        return sorted(self.read(lambda session: list(session.scalars(select(RunState.artifact)))))
+
+    def files(self) -> list[str]:
+        """Return all files of runs, by the names that a row would give them."""
+        root = self.running.data_dir / "artifacts"
+        return sorted(
+            path.relative_to(root).as_posix() for path in root.glob("runs/**/*") if path.is_file()
+        )
 
     def evidence(self) -> int:
         """Return how many features have evidence."""
         return int(self.read(lambda s: s.scalar(select(func.count()).select_from(Evidence))))
-
-    def half_files(self) -> list[Path]:
-        """Return what was begun in the artifacts and never finished."""
-        found = (self.running.data_dir / "artifacts").rglob(".*")
-        return [path for path in found if path.is_file()]
 
     def parts(self) -> dict[str, list[psutil.Process]]:
         """Return the processes that a drill may kill, by what they are."""

@@ -32,13 +32,12 @@ import logging
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 
 from sqlalchemy import func, select
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from scopebook.db.sessions import Sessions, sessions, unit_of_work
@@ -58,6 +57,7 @@ from scopebook.steps import (
     was_finished,
 )
 from scopebook_workers import process
+from scopebook_workers.outages import AWAY, patiently
 from scopebook_workers.tasks import MODULE_OF
 
 log = logging.getLogger(__name__)
@@ -66,9 +66,6 @@ log = logging.getLogger(__name__)
 PROGRESS_INTERVAL_S = 0.5
 #: A death says less against a step than an error does: kills and restarts hit whatever is at work.
 DEATHS_PER_ATTEMPT = 8
-#: What a database raises that goes away, is not yet back, or ended a transaction that froze.
-_AWAY = (OperationalError, InterfaceError, InternalError)
-_PAUSE_S = 0.25
 
 Finish = Callable[[Session], Sequence[NewStep] | None]
 Work = Callable[[Claim, "Progress"], Finish]
@@ -173,19 +170,13 @@ def _unit(factory: Sessions, lease_s: float) -> Iterator[Session]:
 
 
 def _patiently(write: Callable[[Session], None]) -> None:
-    """Do `write` in one transaction; while the database is away, again for a lease's length."""
-    until = time.monotonic() + settings().lease_s
-    while True:
-        try:
-            with _unit(sessions(), settings().lease_s) as session:
-                write(session)
-        except _AWAY as error:
-            if time.monotonic() > until:
-                raise
-            log.warning("The database is away, and the step's end waits for it: %s", error)
-            time.sleep(_PAUSE_S)
-        else:
-            return
+    """Do `write` in one transaction, also if the database has to be waited for."""
+
+    def once() -> None:
+        with _unit(sessions(), settings().lease_s) as session:
+            write(session)
+
+    patiently(once, "the step's end")
 
 
 def work_off(kind: str) -> int:
@@ -216,7 +207,7 @@ def _claim(kind: str) -> Claim | None:
                 lease_s=settings().lease_s,
                 max_attempts=settings().max_attempts * DEATHS_PER_ATTEMPT,
             )
-    except _AWAY as error:
+    except AWAY as error:
         # The sweep sends a notice once the database is back.
         log.warning("The database is away, so no step is taken: %s", error)
         return None
@@ -227,7 +218,7 @@ def _do(claim: Claim) -> bool:
     log.info("Step %s (%s), attempt %s", claim.step_id, claim.kind, claim.attempt)
     try:
         return _work_and_end(claim)
-    except _AWAY as error:
+    except AWAY as error:
         # Its lease runs out, and the sweep finds it.
         log.warning("Step %s is left as it is: %s", claim.step_id, error)
         raise _RestError from error

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 from transformers import PreTrainedModel
 
 from scopebook.artifacts import write_artifact
-from scopebook.db.sessions import sessions, unit_of_work
 from scopebook.db.tables import Context, Document, Model, Release, Run, Sae, Shard
 from scopebook.errors import CheckpointError
 from scopebook.jobs import COLLECT_SHARD
@@ -23,6 +22,7 @@ from scopebook.runs import RunParameters, read_parameters
 from scopebook.settings import settings
 from scopebook.steps import Claim
 from scopebook_workers.claims import Finish, Progress, step_task
+from scopebook_workers.outages import read_patiently
 from scopebook_workers.prefetch import ahead
 from scopebook_workers.qwen.capture import cut_batches
 from scopebook_workers.qwen.model import choose_device, load_model
@@ -85,8 +85,7 @@ class ShardStates:
 def collect_shard(claim: Claim, progress: Progress) -> Finish:
     """Collect one shard into one artifact, which the step's end makes known."""
     shard_id = claim.parameters["shard_id"]
-    with unit_of_work(sessions()) as session:
-        plan = _read_plan(session, shard_id)
+    plan = read_patiently(lambda session: _read_plan(session, shard_id))
     progress(0, sum(plan.lengths), "tokens")
     states = _collect(plan, progress)
     name = f"runs/{plan.run_id}/shard-{plan.ordinal:05d}-{claim.fence}.npz"
@@ -151,8 +150,7 @@ def _read_plan(session: Session, shard_id: int) -> ShardPlan:
 def _read_blocks(plan: ShardPlan) -> Iterator[Block]:
     """Read the blocks one by one: a shard's text need not fit into memory."""
     for block in plan.blocks():
-        with unit_of_work(sessions()) as session:
-            yield _read_block(session, plan, block)
+        yield read_patiently(partial(_read_block, plan=plan, block=block))
 
 
 def _read_block(session: Session, plan: ShardPlan, block: range) -> Block:
