@@ -83,9 +83,7 @@ class Bench:
         return [
             [block.start + row for row in rows]
             for block in cut_blocks(self.lengths, PARAMETERS.block_tokens)
-            for rows in cut_batches(
-                self.lengths[block.start : block.stop], PARAMETERS.batch_tokens
-            )
+            for rows in cut_batches(self.lengths[block.start : block.stop], PARAMETERS.batch_tokens)
         ]
 
     def forward(self) -> None:

@@ -70,13 +70,13 @@ def merge_sae(claim: Claim, progress: Progress) -> Finish:
     for evidence in feature_evidence(merged.whole, plan.parameters.tags):
         if evidence.index % _REPORTED == 0:
             progress(evidence.index, plan.d_sae, "features")
-        rows.append(_row(plan, evidence))
+        rows.append(evidence_row(plan.run_id, plan.sae_id, evidence))
     name = f"runs/{plan.run_id}/layer{plan.layer}-{claim.fence}.npz"
     write_artifact(name, lambda file: np.savez(file, allow_pickle=False, **merged.full))
 
     def write(session: Session) -> None:
         _clear(session, plan)
-        copy_rows(session, Evidence, ("run_id", "feature_id", *_MEASURED, *_PACKED), rows)
+        copy_rows(session, Evidence, EVIDENCE_COLUMNS, rows)
         session.merge(
             RunState(
                 run_id=plan.run_id,
@@ -154,12 +154,17 @@ def _part(stored: Any, prefix: str, limits: Limits) -> FeatureState:
     return FeatureState.from_arrays(arrays, limits=limits)
 
 
-def _row(plan: MergePlan, evidence: FeatureEvidence) -> tuple[object, ...]:
+#: The columns of a row that `evidence_row` makes.
+EVIDENCE_COLUMNS = ("run_id", "feature_id", *_MEASURED, *_PACKED)
+
+
+def evidence_row(run_id: int, sae_id: int, evidence: FeatureEvidence) -> tuple[object, ...]:
+    """Return a feature's row of the dictionary, packed."""
     tokens = [token for token, _ in evidence.top_tokens]
     shares = [share for _, share in evidence.top_tokens]
     return (
-        plan.run_id,
-        plan.sae_id << FEATURE_BITS | evidence.index,
+        run_id,
+        sae_id << FEATURE_BITS | evidence.index,
         *(getattr(evidence, name) for name in _MEASURED),
         pack_counts(evidence.histogram),
         pack_pairs(tokens, shares),
