@@ -1,6 +1,6 @@
 # Everything a person or CI does with Scopebook. `make` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test drill check fix bench openapi demo-bundle clean
+.PHONY: help run test drill check fix bench bench-collect openapi demo-bundle clean
 BIN := .venv/bin
 FRONTEND := $(shell find frontend -type f -not -path '*/node_modules/*' -not -path '*/.svelte-kit/*' 2>/dev/null)
 STATIC := api/scopebook_api/static/index.html
@@ -53,6 +53,10 @@ openapi: .venv/.dev ## Write what is generated: the API's schema, the web app's 
 	$(BIN)/python -m scopebook_api.openapi > build-openapi.json && mv build-openapi.json frontend/openapi.json
 	@{ printf "# Settings\n\nEvery setting is an environment variable; \`make openapi\` writes this page.\n\n"; $(BIN)/python -m scopebook.settings; } > docs/settings.md
 	@scripts/frontend.sh npm run --silent types
+
+bench-collect: .venv/.dev ## Time a collection against its bare pipeline, and what storing it takes.
+	$(BIN)/python benchmarks/collect.py $(ARGS)
+	$(BIN)/python benchmarks/storage.py
 
 bench: .venv/.dev ## Time the parts of a first run; prints a table.
 	$(BIN)/python benchmarks/first_run.py

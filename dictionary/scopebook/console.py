@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from scopebook.db.sessions import Sessions, sessions_for, unit_of_work
 from scopebook.embedded.connection import connect
 from scopebook.embedded.folder import DataFolder, Holder
-from scopebook.errors import ScopebookError
+from scopebook.job_ends import job_error
 from scopebook.job_reports import OVER, JobReport, read_job
 from scopebook.progress_lines import showing
 from scopebook.settings import settings, use_settings
@@ -82,7 +82,8 @@ def watch_job(factory: Sessions, job_id: int) -> JobReport:
                 break
             time.sleep(_LOOK_INTERVAL_S)
     if report.state != "done":
-        raise ScopebookError(report.error or f"Job {job_id} was cancelled.")
+        with unit_of_work(factory) as session:
+            raise job_error(session, job_id)
     return read_whole_job(factory, job_id)
 
 

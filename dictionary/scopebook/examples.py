@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import BigInteger, Integer, column, func, select, values
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
 from scopebook.db.tables import Context, Document
 from scopebook.packing import BEST, ExampleSet, unpack_ints
+from scopebook.passages import read_passages
 
 
-@dataclass(frozen=True)
+# Not frozen: a page has some 20,000 of them, and a frozen one takes three times as long to make.
+@dataclass(slots=True)
 class Piece:
     """Text between character borders, with the largest activation of its tokens."""
 
@@ -91,16 +93,16 @@ def read_examples(session: Session, windows: Sequence[Window]) -> list[Example]:
     """Return the windows as text, in their order, with two queries for all of them."""
     contexts = _contexts(session, {window.context_id for window in windows})
     ranges = [_characters(window, contexts[window.context_id][1]) for window in windows]
-    texts = _texts(
+    texts = read_passages(
         session,
-        [
-            (contexts[window.context_id][3].id, start, end)
-            for window, (start, end) in zip(windows, ranges, strict=True)
-        ],
+        [contexts[window.context_id][2].id for window in windows],
+        [start for start, _ in ranges],
+        # One more, which tells whether the document goes on.
+        [end - start + 1 for start, end in ranges],
     )
     return [
-        _example(window, contexts[window.context_id], start, text)
-        for window, (start, _), text in zip(windows, ranges, texts, strict=True)
+        _example(window, contexts[window.context_id], characters, text)
+        for window, characters, text in zip(windows, ranges, texts, strict=True)
     ]
 
 
@@ -143,8 +145,8 @@ def read_activities(session: Session, context_ids: Sequence[int]) -> dict[int, A
     }
 
 
-#: Its place in the document, its tokens' spans, the document's characters, the document.
-_ContextRow = tuple[int, NDArray[np.int32], int, Source]
+#: Its place in the document, its tokens' spans, the document.
+_ContextRow = tuple[int, NDArray[np.int32], Source]
 
 
 def _contexts(session: Session, ids: set[int]) -> dict[int, _ContextRow]:
@@ -153,7 +155,6 @@ def _contexts(session: Session, ids: set[int]) -> dict[int, _ContextRow]:
             Context.id,
             Context.ordinal,
             Context.spans,
-            func.length(Document.text),
             *_SOURCE,
         )
         .join(Document, Document.id == Context.document_id)
@@ -163,8 +164,7 @@ def _contexts(session: Session, ids: set[int]) -> dict[int, _ContextRow]:
         row[0]: (
             row[1],
             unpack_ints(row[2]).reshape(-1, 2),
-            row[3],
-            _source(row[4:]),
+            _source(row[3:]),
         )
         for row in rows
     }
@@ -176,34 +176,18 @@ def _characters(window: Window, spans: NDArray[np.int32]) -> tuple[int, int]:
     return int(spans[start:end, 0].min()), int(spans[start:end, 1].max())
 
 
-def _texts(session: Session, parts: Sequence[tuple[int, int, int]]) -> list[str]:
-    """Return the named characters of each document; cut by Postgres, documents may be long."""
-    if not parts:
-        return []
-    wanted = values(
-        column("ordinal", Integer),
-        column("document_id", BigInteger),
-        column("first", Integer),
-        column("length", Integer),
-        name="wanted",
-    ).data([(i, doc, start + 1, end - start) for i, (doc, start, end) in enumerate(parts)])
-    rows = session.execute(
-        select(func.substr(Document.text, wanted.c.first, wanted.c.length))
-        .select_from(wanted)
-        .join(Document, Document.id == wanted.c.document_id)
-        .order_by(wanted.c.ordinal)
-    )
-    return [text for (text,) in rows]
-
-
-def _example(window: Window, context: _ContextRow, first_char: int, text: str) -> Example:
-    ordinal, spans, characters, document = context
+def _example(
+    window: Window, context: _ContextRow, characters: tuple[int, int], text: str
+) -> Example:
+    """Return the window as text; `text` has one character more if the document goes on."""
+    ordinal, spans, document = context
+    length = characters[1] - characters[0]
     start, end = window.bounds()
     activations = np.zeros(end - start, dtype=np.float32)
     positions, amounts = window.examples.activations(window.position)
     inside = (positions >= start) & (positions < end)
     activations[positions[inside] - start] = amounts[inside]
-    pieces, piece_of = cut_into_pieces(text, spans[start:end] - first_char, activations)
+    pieces, piece_of = cut_into_pieces(text[:length], spans[start:end] - characters[0], activations)
     best = window.examples.kind[window.position] == BEST
     return Example(
         context_id=window.context_id,
@@ -214,7 +198,7 @@ def _example(window: Window, context: _ContextRow, first_char: int, text: str) -
         peak=piece_of[int(window.examples.peak[window.position]) - start],
         tokens=pieces,
         cut_left=bool(start > 0 or ordinal > 0),
-        cut_right=bool(spans[end - 1, 1] < characters),
+        cut_right=len(text) > length,
         document=document,
     )
 
@@ -228,19 +212,15 @@ def cut_into_pieces(
     can split a character; all tokens of such a character make one piece. Text that no token
     covers goes to the piece after it. Returns the pieces and, for each token, its piece.
     """
-    begins = [0]
-    piece_of: list[int] = []
-    reached = 0
-    for start, end in spans.tolist():
-        if piece_of and start >= reached and reached > begins[-1]:
-            begins.append(reached)
-        piece_of.append(len(begins) - 1)
-        reached = max(reached, end)
-    strongest = [0.0] * len(begins)
-    for token, piece in enumerate(piece_of):
-        strongest[piece] = max(strongest[piece], float(activations[token]))
-    borders = [*begins, len(text)]
-    pieces = [
-        Piece(text[begin:end], strongest[i]) for i, (begin, end) in enumerate(pairwise(borders))
-    ]
-    return pieces, piece_of
+    # How far the tokens before this one have come, and whether it begins where they ended.
+    reached = np.maximum.accumulate(np.concatenate([[0], spans[:-1, 1]]))
+    borders = np.flatnonzero((spans[:, 0] >= reached) & (reached > 0))
+    # Of tokens that begin at one border only the first begins a piece.
+    borders = borders[np.diff(reached[borders], prepend=0) > 0]
+    begins_piece = np.zeros(len(spans), dtype=np.int64)
+    begins_piece[borders] = 1
+    heads = np.concatenate([[0], borders])
+    strongest = np.maximum.reduceat(activations, heads).tolist()
+    cuts = [0, *reached[borders].tolist(), len(text)]
+    pieces = [Piece(text[begin:end], strongest[i]) for i, (begin, end) in enumerate(pairwise(cuts))]
+    return pieces, begins_piece.cumsum().tolist()

@@ -80,6 +80,8 @@ def send(kind: str, count: int = 1) -> None:
 def _waiting(queue: str) -> int:
     """Return how many notices nobody has taken yet; a queue that is not there yet has none."""
     with _sender().connection_for_write() as connection:
+        # Not kombu's six seconds of trying: a request waits for this, and the sweep comes back.
+        connection.ensure_connection(max_retries=1, interval_start=0)
         try:
             channel: Any = connection.default_channel
             declared = channel.queue_declare(queue=queue, passive=True)

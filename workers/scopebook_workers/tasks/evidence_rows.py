@@ -4,12 +4,10 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import BigInteger, Integer, func, literal, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from scopebook.db.tables import (
@@ -24,6 +22,7 @@ from scopebook.db.tables import (
 )
 from scopebook.errors import NotFoundError
 from scopebook.packing import ExampleSet, unpack_examples, unpack_ints, unpack_pairs
+from scopebook.passages import read_passages
 from scopebook_workers.labeling.evidence import FeatureEvidence, Firing, Passage
 
 #: Passages kept between two batches of features; one takes about 3 KB.
@@ -148,7 +147,8 @@ def _passages(session: Session, context_ids: Sequence[int]) -> list[Passage]:
     spans = [unpack_ints(row.spans).reshape(-1, 2) for row in rows]
     starts = [int(span[:, 0].min()) for span in spans]
     ends = [int(span[:, 1].max()) for span in spans]
-    texts = _texts(session, [row.document_id for row in rows], starts, ends)
+    lengths = [end - start for start, end in zip(starts, ends, strict=True)]
+    texts = read_passages(session, [row.document_id for row in rows], starts, lengths)
     return [
         Passage(
             id=row.id,
@@ -166,26 +166,3 @@ def _passages(session: Session, context_ids: Sequence[int]) -> list[Passage]:
 def _shifted(characters: NDArray[np.int32], start: int) -> NDArray[np.int32]:
     shifted: NDArray[np.int32] = np.ascontiguousarray(characters - start, dtype=np.int32)
     return shifted
-
-
-def _texts(session: Session, documents: list[int], starts: list[int], ends: list[int]) -> list[str]:
-    """Return these characters of the documents; cut by Postgres, since documents may be long."""
-    lengths = [end - start for start, end in zip(starts, ends, strict=True)]
-    wanted = (
-        func.unnest(
-            _array(documents, BigInteger), _array(starts, Integer), _array(lengths, Integer)
-        )
-        .table_valued("document_id", "start", "length", with_ordinality="place", name="wanted")
-        .render_derived()
-    )
-    rows = session.execute(
-        select(func.substr(Document.text, wanted.c.start + 1, wanted.c.length))
-        .select_from(wanted)
-        .join(Document, Document.id == wanted.c.document_id)
-        .order_by(wanted.c.place)
-    )
-    return [text for (text,) in rows]
-
-
-def _array(numbers: list[int], kind: Any) -> Any:
-    return literal(numbers, ARRAY(kind))
