@@ -73,7 +73,10 @@ class Settings(BaseSettings):
         "failed; its workers may die eight times as often.",
     )
     context_tokens: int = Field(
-        256, ge=8, description="The longest run of tokens that the model sees at once."
+        256,
+        ge=8,
+        le=65_535,
+        description="The longest run of tokens that the model sees at once.",
     )
     shard_tokens: int = Field(
         0,
