@@ -86,9 +86,12 @@ export function tokens(job: Job): string | null {
     : `${done} of ${count(job.tokens_total)}`;
 }
 
-/** `5,210 tokens/s`, as far as it is known. */
+/** `5,210 tokens/s`, as far as it is known, and while there is something left to read. */
 export function speed(job: Job): string | null {
-  return job.tokens_per_s === null ? null : `${count(Math.round(job.tokens_per_s))} tokens/s`;
+  const isReadUp = job.state === "running" && job.tokens_done === job.tokens_total;
+  return job.tokens_per_s === null || isReadUp
+    ? null
+    : `${count(Math.round(job.tokens_per_s))} tokens/s`;
 }
 
 export function timeLeft(job: Job): string | null {
