@@ -357,7 +357,7 @@ class CollectRequest(Schema):
     release: str
     corpus: str
     layers: list[int] | None = Field(default=None, description="Null: all that are registered.")
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, lt=2**63)] | None = None
     label: bool = Field(default=True, description="Label by keywords afterwards.")
     anew: bool = Field(
         default=False, description="Read all of it, though the same was collected before."

@@ -119,7 +119,7 @@ def _listed() -> Select[*tuple[Any, ...]]:
             Run.layers,
             _layers_where(collected).label("collected"),
             _layers_where(Sae.current_run_id == Run.id).label("shown"),
-            Run.parameters["max_tokens"].as_integer().label("max_tokens"),
+            cast(Run.parameters["max_tokens"].astext, BigInteger).label("max_tokens"),
             Run.tokens_seen,
             Run.contexts_seen,
             Run.created_at,

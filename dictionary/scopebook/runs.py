@@ -80,8 +80,10 @@ def request_collection(
     A corpus that has grown since the same was collected is collected where it is new; `anew` reads
     all of it again. Whether anything is new at all is asked by `collect_once`.
     """
-    if max_tokens is not None and max_tokens < 1:
-        raise InvalidInputError(f"max_tokens is {max_tokens}; give 1 or more, or leave it out.")
+    if max_tokens is not None and not 1 <= max_tokens < 2**63:
+        raise InvalidInputError(
+            f"max_tokens is {max_tokens}; give 1 or more, below 2**63, or leave it out."
+        )
     release = find_release(session, release_name)
     corpus = find_corpus(session, corpus_name)
     saes = _saes(session, release, layers)

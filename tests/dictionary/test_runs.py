@@ -15,6 +15,7 @@ from scopebook.jobs import (
     TIDY_RUN,
     TOKENISE_CORPUS,
 )
+from scopebook.run_reports import list_runs
 from scopebook.runs import collection_steps, read_parameters, request_collection
 from scopebook.settings import settings
 from scopebook.steps import NewStep, create_job
@@ -127,3 +128,20 @@ def test_asking_for_nothing_is_refused(session: Session) -> None:
         request_collection(session, RELEASE, "tiny", max_tokens=0)
 
     assert jobs(session) == 0
+
+
+@pytest.mark.parametrize("tokens", [3_000_000_000, 2**63 - 1])
+def test_a_limit_of_many_tokens_can_be_listed(session: Session, tokens: int) -> None:
+    make_release(session)
+    make_corpus(session, ["a text"])
+    request_collection(session, RELEASE, "tiny", max_tokens=tokens)
+
+    assert [run.max_tokens for run in list_runs(session)[0]] == [tokens]
+
+
+def test_a_limit_that_no_row_can_hold_is_refused(session: Session) -> None:
+    make_release(session)
+    make_corpus(session, ["a text"])
+
+    with pytest.raises(InvalidInputError, match=r"max_tokens is \d+; give 1 or more"):
+        request_collection(session, RELEASE, "tiny", max_tokens=2**63)

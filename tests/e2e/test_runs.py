@@ -104,7 +104,7 @@ def test_a_collection_by_two_workers_is_seen_live_to_its_end(page: Page, kept: i
     assert len(set(names)) == 2
     assert 0 < early < 100
     expect(bar).to_have_attribute("aria-valuenow", "100")
-    expect(page.locator('[data-stage][data-state="done"]')).to_have_count(4)
+    expect(page.locator('[data-stage][data-state="done"]')).to_have_count(5)
     expect(page.get_by_role("img", name=re.compile(r"^(\d+) shards: \1 done$"))).to_be_visible()
     assert page.evaluate("window.neverReloaded")
 
@@ -184,7 +184,7 @@ def test_the_page_goes_on_when_the_api_was_killed(page: Page, instance: Running,
             process.kill()
 
     _state(page, "done")
-    expect(page.locator('[data-stage][data-state="done"]')).to_have_count(4)
+    expect(page.locator('[data-stage][data-state="done"]')).to_have_count(5)
 
 
 def test_a_collection_that_is_left_goes_on_and_says_how_to_end_it(

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from scopebook.console import dictionary, err, out, print_json
@@ -32,7 +33,11 @@ def add(
 ) -> None:
     """Register a body of text."""
     reading = Reading(text_field=text_field, split=split, config=config, limit=limit)
-    with dictionary() as factory, unit_of_work(factory) as session, err.status(name) as status:
+    with (
+        dictionary() as factory,
+        unit_of_work(factory) as session,
+        err.status(escape(name)) as status,
+    ):
 
         def show(so_far: CorpusReport) -> None:
             status.update(f"{so_far.documents:,} documents, {so_far.characters:,} characters")
@@ -57,10 +62,10 @@ def browse(
     for report in reports:
         tags = ", ".join(f"{tag} {count}" for tag, count in report.tags.items())
         table.add_row(
-            report.name,
+            escape(report.name),
             f"{report.documents:,}",
             f"{report.near_duplicates:,}",
             f"{report.size_bytes / 1e6:.1f} MB",
-            tags,
+            escape(tags),
         )
     out.print(table)

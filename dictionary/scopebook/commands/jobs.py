@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from scopebook.console import (
@@ -119,11 +120,11 @@ def _table(reports: list[JobReport]) -> Table:
     for report in reports:
         table.add_row(
             str(report.id),
-            report.title,
+            escape(report.title),
             report.state,
             f"{report.progress:.0%}",
             speed(report),
-            report.error or report.detail or "",
+            escape(report.error or report.detail or ""),
         )
     return table
 

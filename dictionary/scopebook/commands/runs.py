@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from scopebook.console import dictionary, err, leaving, out, print_json, watch_job
@@ -42,6 +43,8 @@ def collect(
             )
         with leaving(job_id):
             report = watch_job(factory, job_id)
+        with unit_of_work(factory) as session:
+            hidden = [run.id for run in list_runs(session, job=job_id)[0] if not run.shown]
     if as_json:
         print_json(report)
     elif is_new:
@@ -49,7 +52,8 @@ def collect(
     else:
         err.print(
             f"Nothing to do: job {job_id} has collected {release} over {corpus}, and the corpus "
-            "holds nothing new; --anew reads it again.",
+            "holds nothing new; --anew reads it again."
+            + (f" `scopebook runs use {hidden[0]}` shows it." if hidden else ""),
             markup=False,
             highlight=False,
         )
@@ -97,8 +101,8 @@ def _table(found: list[RunReport]) -> Table:
     for run in found:
         table.add_row(
             str(run.id),
-            run.release,
-            run.corpus,
+            escape(run.release),
+            escape(run.corpus),
             _layers(run.layers),
             "" if run.tokens_seen is None else f"{run.tokens_seen:,}",
             run.state,

@@ -103,7 +103,7 @@ def test_a_residual_that_is_not_finite_is_refused(value: float, scratch_bytes: i
 
 @pytest.mark.parametrize("scratch_bytes", [1, 2**20])
 def test_an_sae_that_fires_on_most_pairs_is_refused(scratch_bytes: int) -> None:
-    with pytest.raises(InvalidInputError, match="fires on more than 10% of all pairs"):
+    with pytest.raises(InvalidInputError, match="fires on more than 25% of all pairs"):
         active_above(random_resid(), random_sae(bias=0.0), scratch_bytes=scratch_bytes)
 
 

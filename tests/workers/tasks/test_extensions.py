@@ -18,11 +18,14 @@ from tests.tiny_collections import (
 from scopebook.corpora import add_corpus
 from scopebook.db.jobs import Job, Step
 from scopebook.db.sessions import Sessions
-from scopebook.db.tables import Corpus, Document, Run, RunState, Shard
+from scopebook.db.tables import Context, Corpus, Document, Run, RunState, Shard
 from scopebook.fingerprint import fingerprint
-from scopebook.jobs import COLLECT_SHARD
+from scopebook.jobs import COLLECT_SHARD, MERGE_SAE, PLAN_RUN, TOKENISE_CORPUS
 from scopebook.runs import collect_once
 from scopebook.settings import settings, use_settings
+from scopebook.steps import retry_job
+from scopebook_workers.claims import work_off
+from scopebook_workers.tasks import runs as runs_module
 
 NEW = [("the cat and the dog " * 9, "en"), ("un chat noir", "fr"), ("中文 the mat " * 6, "zh")]
 
@@ -154,7 +157,7 @@ def test_after_a_run_only_what_the_next_one_goes_on_from_is_kept(
         assert set(session.scalars(select(Shard.artifact))) == {None}
 
 
-def test_a_run_whose_base_was_taken_by_another_fails_instead_of_forgetting_the_old_text(
+def test_two_runs_that_go_on_from_the_same_one_both_find_all(
     worker: Sessions, tmp_path: Path
 ) -> None:
     make_tiny(worker, tmp_path)
@@ -162,15 +165,75 @@ def test_a_run_whose_base_was_taken_by_another_fails_instead_of_forgetting_the_o
     do_all_steps()
     grow(worker, tmp_path)
     runs = [ask_for_collection(worker, anew=False) for _ in range(2)]
+    for kind in (TOKENISE_CORPUS, PLAN_RUN, COLLECT_SHARD):
+        work_off(kind)
+
+    do_all_steps()
+
+    assert evidence_of(worker, runs[0]) == evidence_of(worker, runs[1]) != []
+    with worker() as session:
+        assert set(session.scalars(select(Job.state))) == {"done"}
+
+
+def test_nothing_goes_on_from_a_run_that_was_cancelled_half_way(
+    worker: Sessions, tmp_path: Path
+) -> None:
+    make_tiny(worker, tmp_path)
+    first = ask_for_collection(worker)
+    for kind in (TOKENISE_CORPUS, PLAN_RUN, COLLECT_SHARD):
+        work_off(kind)
+    with worker.begin() as session:
+        job_id = session.get_one(Run, first).job_id
+        last = select(func.max(Step.id)).where(Step.kind == MERGE_SAE).scalar_subquery()
+        session.execute(update(Step).where(Step.id == last).values(state="cancelled"))
+    work_off(MERGE_SAE)
+    second = ask_for_collection(worker, anew=False)
+    do_all_steps()
+
+    with worker.begin() as session:
+        assert session.get_one(Job, job_id).state == "cancelled"
+        assert session.get_one(Run, second).base_run_id is None
+        retry_job(session, job_id)
+    do_all_steps()
+
+    assert evidence_of(worker, first) == evidence_of(worker, second) != []
+
+
+def test_a_run_reads_what_was_there_when_it_was_asked_for(worker: Sessions, tmp_path: Path) -> None:
+    make_tiny(worker, tmp_path)
+    run_id = ask_for_collection(worker)
+    grow(worker, tmp_path)
 
     do_all_steps()
 
     with worker() as session:
-        errors = [session.get_one(Job, session.get_one(Run, run).job_id).error for run in runs]
-    taken = [error for error in errors if error]
-    assert len(taken) < 2
-    assert all("collect again" in error for error in taken)
-    assert [bool(evidence_of(worker, run)) for run in runs] == [not error for error in errors]
+        run = session.get_one(Run, run_id)
+        read = set(
+            session.scalars(
+                select(Context.document_id).where(
+                    Context.id <= select(func.max(Shard.last_context_id)).scalar_subquery()
+                )
+            )
+        )
+    assert max(read) <= (run.last_document_id or 0) == len(TEXTS)
+
+
+@pytest.mark.parametrize("most", [3, 4, 100])
+def test_tags_are_counted_as_by_a_run_over_all_text(
+    worker: Sessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(runs_module, "MOST_TAGS", most)
+    make_tiny(worker, tmp_path)
+    ask_for_collection(worker)
+    do_all_steps()
+    grow(worker, tmp_path, [(f"un chat numéro {number}", "fr") for number in range(12)])
+
+    extended = ask_for_collection(worker, anew=False)
+    do_all_steps()
+    whole = ask_for_collection(worker, anew=True)
+    do_all_steps()
+
+    assert evidence_of(worker, extended) == evidence_of(worker, whole)
 
 
 def test_the_corpus_knows_its_documents_in_order(worker: Sessions, tmp_path: Path) -> None:

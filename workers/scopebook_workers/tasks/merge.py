@@ -99,7 +99,7 @@ def _read_plan(session: Session, run_id: int, sae_id: int) -> MergePlan:
         if base is None:
             raise UnavailableError(
                 f"Run {run.base_run_id}, which run {run_id} goes on from, has been gone on from by "
-                "another run meanwhile; collect again."
+                "another run meanwhile; collect again, with --anew."
             )
     return MergePlan(
         run_id=run_id,

@@ -1,10 +1,12 @@
 """Plan a run: which contexts each shard reads, and which tags are counted."""
 
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, exists, func, select
 from sqlalchemy.orm import Session
 
+from scopebook.db.jobs import Step
 from scopebook.db.sessions import sessions, unit_of_work
 from scopebook.db.tables import (
     Context,
@@ -17,7 +19,7 @@ from scopebook.db.tables import (
     Tokenisation,
 )
 from scopebook.errors import InvalidInputError
-from scopebook.jobs import COLLECT_SHARD, PLAN_RUN
+from scopebook.jobs import COLLECT_SHARD, MERGE_SAE, PLAN_RUN, TIDY_RUN
 from scopebook.runs import RunParameters, asked_for, read_parameters
 from scopebook.settings import settings
 from scopebook.steps import Claim, NewStep
@@ -33,6 +35,21 @@ TOKENS_PER_FEATURE = 4
 LEAST_SHARD_TOKENS = 100_000
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunPlan:
+    """What a run's rows say is to be read."""
+
+    parameters: RunParameters
+    #: The run that this one goes on from.
+    base_run_id: int | None
+    #: Row ids and lengths of the contexts that are read.
+    contexts: list[tuple[int, int]]
+    tags: list[str]
+    corpus: str
+    #: Of all layers together.
+    features: int
+
+
 @step_task(PLAN_RUN)
 def plan_run(claim: Claim, progress: Progress) -> Finish:
     """Cut the run's contexts into shards, and add a step for each to the job.
@@ -41,31 +58,18 @@ def plan_run(claim: Claim, progress: Progress) -> Finish:
     """
     run_id = claim.parameters["run_id"]
     with unit_of_work(sessions()) as session:
-        run = session.get_one(Run, run_id)
-        parameters = read_parameters(run)
-        base = None if claim.parameters.get("anew") else _base(session, run)
-        base_run_id = base.run_id if base else None
-        contexts = _contexts(
-            session, run.tokenisation_id, after=base.last_context_id if base else 0
-        )
-        tags = _tags(session, run.tokenisation_id, base)
-        corpus = _corpus_name(session, run.tokenisation_id)
-        features = session.scalars(
-            select(func.sum(Sae.d_sae)).where(
-                Sae.release_id == run.release_id, Sae.layer.in_(run.layers)
-            )
-        ).one()
+        plan = _read_plan(session, run_id, anew=claim.parameters.get("anew", False))
     shard_tokens = settings().shard_tokens or max(
-        LEAST_SHARD_TOKENS, TOKENS_PER_FEATURE * (features or 0)
+        LEAST_SHARD_TOKENS, TOKENS_PER_FEATURE * plan.features
     )
-    shards = _cut(contexts, parameters, shard_tokens)
-    if not shards and base_run_id is None:
-        raise InvalidInputError(_no_context(corpus, parameters, bool(contexts)))
+    shards = _cut(plan.contexts, plan.parameters, shard_tokens)
+    if not shards and plan.base_run_id is None:
+        raise InvalidInputError(_no_context(plan))
 
     def write(session: Session) -> list[NewStep]:
         run = session.get_one(Run, run_id)
-        run.parameters = run.parameters | {"tags": tags}
-        run.base_run_id = base_run_id
+        run.parameters = run.parameters | {"tags": plan.tags}
+        run.base_run_id = plan.base_run_id
         session.execute(delete(Shard).where(Shard.run_id == run_id))
         rows = [
             Shard(run_id=run_id, ordinal=ordinal, first_context_id=first, last_context_id=last)
@@ -81,11 +85,39 @@ def plan_run(claim: Claim, progress: Progress) -> Finish:
     return write
 
 
+def _read_plan(session: Session, run_id: int, *, anew: bool) -> RunPlan:
+    run = session.get_one(Run, run_id)
+    common = _common_tags(session, run)
+    base = None if anew else _base(session, run)
+    known = read_parameters(session.get_one(Run, base.run_id)).tags if base else []
+    tags = [*known, *sorted(set(common) - set(known))]
+    if len(tags) > MOST_TAGS:
+        # The run before counted tags that are no longer among the most common ones.
+        base, tags = None, sorted(common)
+    features = select(func.sum(Sae.d_sae)).where(
+        Sae.release_id == run.release_id, Sae.layer.in_(run.layers)
+    )
+    return RunPlan(
+        parameters=read_parameters(run),
+        base_run_id=base.run_id if base else None,
+        contexts=_contexts(session, run, after=base.last_context_id if base else 0),
+        tags=tags,
+        corpus=_corpus_name(session, run.tokenisation_id),
+        features=session.scalars(features).one() or 0,
+    )
+
+
 def _base(session: Session, run: Run) -> RunState | None:
     """Return the state of one layer of the newest earlier run that this one can go on from.
 
-    All layers of a run end with the same block.
+    Only of a run with nothing left to do: its files are tidied away when this one has merged. All
+    layers of a run end with the same block.
     """
+    at_work = exists().where(
+        Step.job_id == Run.job_id,
+        Step.kind.in_((PLAN_RUN, COLLECT_SHARD, MERGE_SAE, TIDY_RUN)),
+        Step.state != "done",
+    )
     if run.parameters["max_tokens"] is not None:
         return None
     earlier = session.scalars(
@@ -95,6 +127,7 @@ def _base(session: Session, run: Run) -> RunState | None:
             Run.release_id == run.release_id,
             Run.tokenisation_id == run.tokenisation_id,
             Run.finished_at.is_not(None),
+            ~at_work,
         )
         .order_by(Run.id.desc())
     )
@@ -111,28 +144,39 @@ def _base(session: Session, run: Run) -> RunState | None:
     return None
 
 
-def _contexts(session: Session, tokenisation_id: int, *, after: int) -> list[tuple[int, int]]:
+def _contexts(session: Session, run: Run, *, after: int) -> list[tuple[int, int]]:
     rows = session.execute(
         select(Context.id, Context.n_tokens)
-        .where(Context.tokenisation_id == tokenisation_id, Context.id > after)
+        .where(
+            Context.tokenisation_id == run.tokenisation_id,
+            Context.id > after,
+            *_asked_documents(Context.document_id, run),
+        )
         .order_by(Context.id)
     )
     return [(row.id, row.n_tokens) for row in rows]
 
 
-def _tags(session: Session, tokenisation_id: int, base: RunState | None) -> list[str]:
-    """Return the tags to count: those of the run before keep their places."""
-    known = read_parameters(session.get_one(Run, base.run_id)).tags if base else []
+def _asked_documents(document_id: Any, run: Run) -> list[Any]:
+    """Leave out what the corpus has grown by since the run was asked for."""
+    return [] if run.last_document_id is None else [document_id <= run.last_document_id]
+
+
+def _common_tags(session: Session, run: Run) -> list[str]:
+    """Return the corpus's most common tags."""
     rows = session.execute(
         select(Document.tag)
         .join(Tokenisation, Tokenisation.corpus_id == Document.corpus_id)
-        .where(Tokenisation.id == tokenisation_id, Document.tag.is_not(None))
+        .where(
+            Tokenisation.id == run.tokenisation_id,
+            Document.tag.is_not(None),
+            *_asked_documents(Document.id, run),
+        )
         .group_by(Document.tag)
         .order_by(func.count().desc(), Document.tag)
         .limit(MOST_TAGS)
     )
-    new = sorted({tag for (tag,) in rows if tag is not None} - set(known))
-    return [*known, *new][:MOST_TAGS]
+    return [tag for (tag,) in rows if tag is not None]
 
 
 def _corpus_name(session: Session, tokenisation_id: int) -> str:
@@ -160,9 +204,9 @@ def _cut(
     ]
 
 
-def _no_context(corpus: str, parameters: RunParameters, limited: bool) -> str:
-    limit = f" within the first {parameters.max_tokens} tokens" if limited else ""
-    return f"The corpus {corpus!r} holds no whole context{limit}; add text or raise the limit."
+def _no_context(plan: RunPlan) -> str:
+    limit = f" within the first {plan.parameters.max_tokens} tokens" if plan.contexts else ""
+    return f"The corpus {plan.corpus!r} holds no whole context{limit}; add text or raise the limit."
 
 
 def _step(claim: Claim, shard: Any, shards: int, tokens: int) -> NewStep:

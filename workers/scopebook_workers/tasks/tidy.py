@@ -4,6 +4,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from scopebook.artifacts import list_artifacts, remove_artifact
+from scopebook.db.jobs import Job
 from scopebook.db.sessions import sessions, unit_of_work
 from scopebook.db.tables import Run, RunState, Shard
 from scopebook.jobs import TIDY_RUN
@@ -35,8 +36,18 @@ def tidy_run(claim: Claim, progress: Progress) -> Finish:
 
 
 def _superseded(session: Session, run_id: int, base: int | None) -> list[RunState]:
-    """Return the states of the base for the layers that this run has states of."""
+    """Return the states of the base for the layers that this run has states of.
+
+    None while another run may still go on from the base.
+    """
     if base is None:
+        return []
+    waiting = (
+        select(Run.id)
+        .join(Job, Job.id == Run.job_id)
+        .where(Run.base_run_id == base, Run.id != run_id, Job.state != "done")
+    )
+    if session.scalars(waiting.limit(1)).first() is not None:
         return []
     here = select(RunState.sae_id).where(RunState.run_id == run_id)
     return list(
