@@ -33,13 +33,15 @@ def test_arrays_and_json_arrive_as_they_are(session: Session) -> None:
     run = make_run(session, saes, make_corpus(session, ["a text"]))
     packed = pack_pairs([1], [0.5])
     row = (run.id, feature_id(saes[0], 3), 2**40, 3, 0.25, 1.5, 9.0, ["dense", "token"])
-    row += (packed, packed, [["de", 0.5, 2.0]], b"")
+    row += (packed, packed, False, [["de", 0.5, 2.0]], b"", 2**41, None)
 
     copy_rows(session, Evidence, [column.name for column in Evidence.__table__.columns], [row])
 
     evidence = session.scalars(select(Evidence)).one()
     assert (evidence.count, evidence.flags) == (2**40, ["dense", "token"])
     assert (evidence.histogram, evidence.tags) == (packed, [["de", 0.5, 2.0]])
+    assert (evidence.top_tokens_exact, evidence.first_context_id) == (False, 2**41)
+    assert evidence.last_context_id is None
 
 
 def test_a_row_that_is_refused_leaves_none_behind(session: Session) -> None:
