@@ -12,9 +12,6 @@ from torch import Tensor
 from scopebook_workers.sae.firings import Batch, Firings, Groups, spread
 from scopebook_workers.sae.orders import first_of_each, order_within
 
-#: Positions are kept in 16 bits.
-LONGEST_CONTEXT: Final = 2**16 - 1
-
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
