@@ -133,6 +133,31 @@ def test_a_batch_too_large_for_the_gpu_is_taken_in_halves(
         np.testing.assert_array_equal(state.arrays()[name], value)
 
 
+def test_the_host_sorts_a_batch_once_the_model_is_at_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    events: list[str] = []
+
+    def forward(*args: Any) -> Any:
+        events.append("forward")
+        return capture_rows(*args)
+
+    settle = FeatureState.settle
+
+    def watched(state: FeatureState) -> None:
+        if state._arriving is not None:
+            events.append("sort")
+        settle(state)
+
+    monkeypatch.setattr(collect_module, "capture_rows", forward)
+    monkeypatch.setattr(FeatureState, "settle", watched)
+
+    state = collected(sae_of("topk"), [[0, 1], [3], [2, 4]])
+    assert events == ["forward", "forward", "sort", "forward", "sort"]
+
+    assert 54 in state.candidates().context
+
+
 def test_a_half_that_is_still_too_large_fails_with_a_sentence_and_takes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from scopebook_workers.sae.firings import Firings
-from scopebook_workers.sae.token_draws import TokenDraws, draw_priorities, draws_of
+from scopebook_workers.sae.token_draws import TokenDraws, draw_priorities, send_draws
 
 
 def fire(tokens: np.ndarray, activations: np.ndarray, *, seed: int) -> TokenDraws:
@@ -17,7 +17,8 @@ def fire(tokens: np.ndarray, activations: np.ndarray, *, seed: int) -> TokenDraw
         lot=torch.from_numpy(lot),
         activation=torch.from_numpy(activations.astype(np.float32)),
     )
-    return draws_of(firings, draw_priorities(firings), torch.ones(n, dtype=torch.bool))
+    everything = torch.ones(n, dtype=torch.bool)
+    return TokenDraws(**send_draws(firings, draw_priorities(firings), everything).arrays())
 
 
 def test_of_few_firings_all_are_kept_and_the_shares_are_exact() -> None:

@@ -21,7 +21,7 @@ from tests.tiny_models import FAMILIES
 from tests.workers.sae.plain_collection import PlainContext, PlainEvidence, plain_evidence
 
 from scopebook.db.jobs import Job, Step
-from scopebook.db.sessions import Sessions
+from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.db.tables import Context, Document, Evidence, Feature, Run, Sae, Shard
 from scopebook.jobs import COLLECT_SHARD, MERGE_SAE, PLAN_RUN, TOKENISE_CORPUS
 from scopebook.packing import unpack_counts, unpack_examples, unpack_ints, unpack_pairs
@@ -251,6 +251,26 @@ def test_the_saes_show_the_newest_run(worker: Sessions, tmp_path: Path) -> None:
 
     with worker() as session:
         assert set(session.scalars(select(Sae.current_run_id))) == {max(runs)}
+
+
+def test_a_run_that_is_retried_after_a_newer_one_does_not_push_it_aside(
+    worker: Sessions, tmp_path: Path
+) -> None:
+    make_tiny(worker, tmp_path)
+    older, newer = (ask_for_collection(worker) for _ in range(2))
+    with unit_of_work(worker) as session:
+        job_id = session.get_one(Run, older).job_id
+        session.execute(update(Step).where(Step.job_id == job_id).values(state="failed"))
+    do_all_steps()
+
+    with unit_of_work(worker) as session:
+        session.execute(update(Step).where(Step.job_id == job_id).values(state="queued"))
+        session.execute(update(Job).where(Job.id == job_id).values(state="queued"))
+    do_all_steps()
+
+    with worker() as session:
+        assert session.get_one(Run, older).finished_at is not None
+        assert set(session.scalars(select(Sae.current_run_id))) == {newer}
 
 
 def job_error(sessions: Sessions) -> str:

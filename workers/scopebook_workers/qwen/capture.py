@@ -74,8 +74,10 @@ def capture_rows(
     lengths = [len(token_ids[row]) for row in rows]
     padded, mask = _pad([token_ids[row] for row in rows])
     outputs = run_to(model, layers, padded, mask)
-    real = mask.to(model.device)
-    return Captured(list(rows), lengths, {layer: output[real] for layer, output in outputs.items()})
+    # By places known here: counting a mask on a GPU would wait for the whole forward pass.
+    real = mask.flatten().nonzero().squeeze(1).to(model.device, non_blocking=True)
+    residuals = {layer: output.flatten(0, 1)[real] for layer, output in outputs.items()}
+    return Captured(list(rows), lengths, residuals)
 
 
 @torch.no_grad()

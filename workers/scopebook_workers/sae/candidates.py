@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Bool, Float16, Float32, Int32, Int64, UInt16
 from torch import Tensor
 
-from scopebook_workers.sae.firings import Batch, Firings, Groups, spread
+from scopebook_workers.sae.firings import Batch, Contexts, Firings, Groups, spread
+from scopebook_workers.sae.host_copies import HostCopies
 from scopebook_workers.sae.orders import first_of_each, order_within
 
 
@@ -92,15 +93,34 @@ _DTYPES: Final[dict[str, Any]] = {
 _OF_CANDIDATE: Final = tuple(_DTYPES)[:-2]
 
 
-def candidates_of(
+@dataclass(frozen=True)
+class Entering:
+    """Groups of a batch that enter the pool of candidates, still on their way to the host."""
+
+    contexts: Contexts
+    columns: HostCopies
+
+    def candidates(self) -> Candidates:
+        """Return them as candidates, once they are there."""
+        columns = self.columns.arrays()
+        context = columns["context"]
+        columns |= {
+            "context": self.contexts.ids[context],
+            "group": self.contexts.groups[context],
+            "length": self.contexts.lengths[context],
+        }
+        return Candidates(**{name: columns[name].astype(dtype) for name, dtype in _DTYPES.items()})
+
+
+def entering(
     batch: Batch,
     firings: Firings,
     groups: Groups,
     lots: Int64[Tensor, " group"],
     enters: Bool[Tensor, " group"],
     limits: Limits,
-) -> Candidates:
-    """Return the groups that enter, with their active tokens inside the window."""
+) -> Entering:
+    """Send the groups that enter to the host, with their active tokens inside the window."""
     chosen = enters.nonzero().squeeze(1)
     lengths = groups.head[chosen + 1] - groups.head[chosen]
     active = groups.order[spread(groups.head[chosen], lengths)]
@@ -109,24 +129,17 @@ def candidates_of(
     inside = (distance >= -limits.left) & (distance <= limits.right)
     active, owner = active[inside], owner[inside]
     activation = groups.activation[chosen]
-    context = groups.context[chosen].cpu().numpy()
-    columns: dict[str, Any] = {
-        "feature": _host(groups.feature[chosen]),
-        "context": batch.contexts.ids[context],
-        "group": batch.contexts.groups[context],
-        "lot": _host(lots[chosen]),
-        "activation": _host(activation),
-        "length": batch.contexts.lengths[context],
-        "peak": _host(groups.peak[chosen]),
-        "active": _host(torch.bincount(owner, minlength=len(chosen))),
-        "positions": _host(firings.position[active]),
-        "shares": _host(firings.activation[active] / activation[owner]),
+    columns = {
+        "feature": groups.feature[chosen],
+        "context": groups.context[chosen],
+        "lot": lots[chosen],
+        "activation": activation,
+        "peak": groups.peak[chosen],
+        "active": torch.bincount(owner, minlength=len(chosen)),
+        "positions": firings.position[active],
+        "shares": firings.activation[active] / activation[owner],
     }
-    return Candidates(**{name: columns[name].astype(dtype) for name, dtype in _DTYPES.items()})
-
-
-def _host(column: Tensor) -> Any:
-    return column.cpu().numpy()
+    return Entering(batch.contexts, HostCopies.begin(columns))
 
 
 def best_and_sample(

@@ -56,6 +56,9 @@ class Collection:
         found = None
         try:
             captured = capture_rows(self.model, list(self.layers), token_ids, rows)
+            # A GPU only begins with the batch here: the host sorts the one before meanwhile.
+            for layer in self.layers.values():
+                layer.state.settle()
             found = fire(self.layers, captured, sink_factor=self.sink_factor)
         except torch.OutOfMemoryError as error:
             if not halve or len(rows) == 1:

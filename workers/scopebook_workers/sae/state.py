@@ -17,15 +17,17 @@ from torch import Tensor
 
 from scopebook_workers.sae.candidates import (
     Candidates,
+    Entering,
     Limits,
     best_and_sample,
-    candidates_of,
+    entering,
 )
 from scopebook_workers.sae.encode import Active
 from scopebook_workers.sae.firings import Batch, Firings, Groups, firings_of, group_firings
+from scopebook_workers.sae.host_copies import HostCopies
 from scopebook_workers.sae.lots import draw_lots
 from scopebook_workers.sae.statistics import Statistics
-from scopebook_workers.sae.token_draws import TokenDraws, draw_priorities, draws_of
+from scopebook_workers.sae.token_draws import TokenDraws, draw_priorities, send_draws
 
 #: Entries that wait beside the kept ones before the next selection, at least.
 _POOL: Final = 100_000
@@ -46,6 +48,8 @@ class FeatureState:
         self.limits = limits
         self._kept = [Candidates.none() if kept is None else kept]
         self._draws = [TokenDraws.none() if draws is None else draws]
+        #: Candidates and draws of the last batch, on their way.
+        self._arriving: tuple[Entering, HostCopies] | None = None
         d_sae, device = len(statistics.total), statistics.total.device
         # What an entry must reach to be among the best, must not exceed for the sample, and must
         # reach to be drawn. An old bound lets more in than a new one would, never less.
@@ -81,21 +85,36 @@ class FeatureState:
             usable: Which tokens count.
             sinks: Which tokens are activation sinks.
         """
+        self.settle()
         firings = firings_of(batch, active, usable)
         groups = group_firings(firings, len(batch.ids))
         self.statistics.add(batch, firings, groups, usable=usable, sinks=sinks)
         self.statistics.add_masked(active, usable)
-        self._add_candidates(self._entering(batch, firings, groups))
         priority = draw_priorities(firings)
         enters = priority >= self._least_priority[firings.feature]
-        self._add_draws(draws_of(firings, priority, enters))
+        self._arriving = (
+            self._entering(batch, firings, groups),
+            send_draws(firings, priority, enters),
+        )
 
-    def _entering(self, batch: Batch, firings: Firings, groups: Groups) -> Candidates:
+    def settle(self) -> None:
+        """Take in what the last update has sent to the host.
+
+        Called by whatever needs it. Called once the model works on the next batch, a GPU does not
+        stand still meanwhile.
+        """
+        if self._arriving is None:
+            return
+        (groups, draws), self._arriving = self._arriving, None
+        self._add_candidates(groups.candidates())
+        self._add_draws(TokenDraws(**draws.arrays()))
+
+    def _entering(self, batch: Batch, firings: Firings, groups: Groups) -> Entering:
         lots = draw_lots(groups.feature, batch.keys[groups.context])
         enters = (groups.activation >= self._least[groups.feature]) | (
             lots <= self._last_lot[groups.feature]
         )
-        return candidates_of(batch, firings, groups, lots, enters, self.limits)
+        return entering(batch, firings, groups, lots, enters, self.limits)
 
     def merge(self, other: "FeatureState") -> None:
         """Take in the state of other contexts."""
@@ -105,12 +124,14 @@ class FeatureState:
 
     def candidates(self) -> Candidates:
         """Return what is kept, ordered by feature and context."""
+        self.settle()
         if len(self._kept) > 1:
             self._select_candidates()
         return self._kept[0]
 
     def draws(self) -> TokenDraws:
         """Return the firings that tell the top tokens, ordered by feature and priority."""
+        self.settle()
         if len(self._draws) > 1:
             self._select_draws()
         return self._draws[0]

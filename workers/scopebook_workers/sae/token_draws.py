@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float32, Int32, Int64
 from torch import Tensor
 
 from scopebook_workers.sae.firings import Firings
+from scopebook_workers.sae.host_copies import HostCopies
 from scopebook_workers.sae.lots import mix
 from scopebook_workers.sae.orders import order_within, rank_within
 
@@ -92,14 +93,16 @@ def draw_priorities(firings: Firings) -> Int64[Tensor, " firing"]:
     return (size << 32) | (chance & _LOW_BITS)
 
 
-def draws_of(
+def send_draws(
     firings: Firings, priority: Int64[Tensor, " firing"], enters: Bool[Tensor, " firing"]
-) -> TokenDraws:
-    """Return the firings that enter."""
+) -> HostCopies:
+    """Send the firings that enter to the host, as the columns of `TokenDraws`."""
     chosen = enters.nonzero().squeeze(1)
-    return TokenDraws(
-        firings.feature[chosen].cpu().numpy().astype(np.int32),
-        priority[chosen].cpu().numpy(),
-        firings.token_id[chosen].cpu().numpy().astype(np.int32),
-        firings.activation[chosen].cpu().numpy(),
+    return HostCopies.begin(
+        {
+            "feature": firings.feature[chosen].int(),
+            "priority": priority[chosen],
+            "token": firings.token_id[chosen].int(),
+            "activation": firings.activation[chosen],
+        }
     )

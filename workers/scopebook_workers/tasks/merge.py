@@ -184,7 +184,10 @@ def _clear(session: Session, plan: MergePlan) -> None:
 
 
 def _note(session: Session, plan: MergePlan, statistics: Statistics) -> None:
-    """Note what the run has seen, and let the SAE's dictionary show this run."""
+    """Note what the run has seen, and let the SAE's dictionary show it unless it shows a newer one.
+
+    A run that failed, and was retried after others, does not push them aside.
+    """
     place = cast(["sinks", str(plan.layer)], ARRAY(Text))
     session.execute(
         update(Run)
@@ -196,4 +199,8 @@ def _note(session: Session, plan: MergePlan, statistics: Statistics) -> None:
             parameters=func.jsonb_set(Run.parameters, place, func.to_jsonb(statistics.sinks)),
         )
     )
-    session.execute(update(Sae).where(Sae.id == plan.sae_id).values(current_run_id=plan.run_id))
+    session.execute(
+        update(Sae)
+        .where(Sae.id == plan.sae_id, func.coalesce(Sae.current_run_id, 0) < plan.run_id)
+        .values(current_run_id=plan.run_id)
+    )

@@ -1,5 +1,6 @@
 """Plan a run: which contexts each shard reads, and which tags are counted."""
 
+from array import array
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,7 @@ MOST_TAGS = 128
 #: for each of them, writing it would take longer than reading them.
 TOKENS_PER_FEATURE = 4
 LEAST_SHARD_TOKENS = 100_000
+_READ_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +44,9 @@ class RunPlan:
     parameters: RunParameters
     #: The run that this one goes on from.
     base_run_id: int | None
-    #: Row ids and lengths of the contexts that are read.
-    contexts: list[tuple[int, int]]
+    #: Row ids and lengths of the contexts that are read, in 12 bytes each: there may be millions.
+    context_ids: "array[int]"
+    lengths: "array[int]"
     tags: list[str]
     corpus: str
     #: Of all layers together.
@@ -62,7 +65,7 @@ def plan_run(claim: Claim, progress: Progress) -> Finish:
     shard_tokens = settings().shard_tokens or max(
         LEAST_SHARD_TOKENS, TOKENS_PER_FEATURE * plan.features
     )
-    shards = _cut(plan.contexts, plan.parameters, shard_tokens)
+    shards = _cut(plan, shard_tokens)
     if not shards and plan.base_run_id is None:
         raise InvalidInputError(_no_context(plan))
 
@@ -97,10 +100,12 @@ def _read_plan(session: Session, run_id: int, *, anew: bool) -> RunPlan:
     features = select(func.sum(Sae.d_sae)).where(
         Sae.release_id == run.release_id, Sae.layer.in_(run.layers)
     )
+    context_ids, lengths = _contexts(session, run, after=base.last_context_id if base else 0)
     return RunPlan(
         parameters=read_parameters(run),
         base_run_id=base.run_id if base else None,
-        contexts=_contexts(session, run, after=base.last_context_id if base else 0),
+        context_ids=context_ids,
+        lengths=lengths,
         tags=tags,
         corpus=_corpus_name(session, run.tokenisation_id),
         features=session.scalars(features).one() or 0,
@@ -144,7 +149,7 @@ def _base(session: Session, run: Run) -> RunState | None:
     return None
 
 
-def _contexts(session: Session, run: Run, *, after: int) -> list[tuple[int, int]]:
+def _contexts(session: Session, run: Run, *, after: int) -> "tuple[array[int], array[int]]":
     rows = session.execute(
         select(Context.id, Context.n_tokens)
         .where(
@@ -153,8 +158,13 @@ def _contexts(session: Session, run: Run, *, after: int) -> list[tuple[int, int]
             *_asked_documents(Context.document_id, run),
         )
         .order_by(Context.id)
+        .execution_options(yield_per=_READ_AT_ONCE)
     )
-    return [(row.id, row.n_tokens) for row in rows]
+    context_ids, lengths = array("q"), array("i")
+    for row in rows:
+        context_ids.append(row.id)
+        lengths.append(row.n_tokens)
+    return context_ids, lengths
 
 
 def _asked_documents(document_id: Any, run: Run) -> list[Any]:
@@ -187,17 +197,16 @@ def _corpus_name(session: Session, tokenisation_id: int) -> str:
     ).one()
 
 
-def _cut(
-    contexts: list[tuple[int, int]], parameters: RunParameters, shard_tokens: int
-) -> list[tuple[int, int, int]]:
+def _cut(plan: RunPlan, shard_tokens: int) -> list[tuple[int, int, int]]:
     """Return the first and last context of each shard, and how many tokens it holds."""
-    lengths = [length for _, length in contexts]
-    lengths = lengths[: within(lengths, parameters.max_tokens)]
-    shards = cut_shards(lengths, block_tokens=parameters.block_tokens, shard_tokens=shard_tokens)
+    lengths = plan.lengths[: within(plan.lengths, plan.parameters.max_tokens)]
+    shards = cut_shards(
+        lengths, block_tokens=plan.parameters.block_tokens, shard_tokens=shard_tokens
+    )
     return [
         (
-            contexts[shard.start][0],
-            contexts[shard.stop - 1][0],
+            plan.context_ids[shard.start],
+            plan.context_ids[shard.stop - 1],
             sum(lengths[shard.start : shard.stop]),
         )
         for shard in shards
@@ -205,7 +214,7 @@ def _cut(
 
 
 def _no_context(plan: RunPlan) -> str:
-    limit = f" within the first {plan.parameters.max_tokens} tokens" if plan.contexts else ""
+    limit = f" within the first {plan.parameters.max_tokens} tokens" if plan.lengths else ""
     return f"The corpus {plan.corpus!r} holds no whole context{limit}; add text or raise the limit."
 
 
