@@ -1,5 +1,6 @@
 """Features planted into made-up text, so that it is known what each one means."""
 
+import hashlib
 import re
 from collections.abc import Sequence
 from itertools import count
@@ -60,6 +61,8 @@ def make_passage(
     return Passage(
         id=number,
         document_id=number if document_id is None else document_id,
+        document_hash=int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]),
+        group=number,
         text=text,
         begins=spans[:, 0].copy(),
         ends=spans[:, 1].copy(),

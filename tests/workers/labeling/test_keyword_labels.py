@@ -194,6 +194,8 @@ def test_hostile_text_gives_one_clean_short_line(text: str, n: int) -> None:
         Passage(
             id=10_000_000 + i,
             document_id=i,
+            document_hash=i,
+            group=10_000_000 + i,
             text=text,
             begins=whole * 0,
             ends=whole,

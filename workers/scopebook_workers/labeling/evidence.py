@@ -13,6 +13,10 @@ class Passage:
 
     id: int
     document_id: int
+    #: From the document's text alone, so the same on every instance.
+    document_hash: int
+    #: The context that this one nearly repeats, or itself.
+    group: int
     text: str
     begins: NDArray[np.int32]  # (tokens,) first character of each token in `text`
     ends: NDArray[np.int32]  # (tokens,) the one after its last

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from scopebook.db.tables import (
@@ -139,7 +139,15 @@ def _tokenizer_id(session: Session, sae_id: int) -> int:
 
 def _passages(session: Session, context_ids: Sequence[int]) -> list[Passage]:
     rows = session.execute(
-        select(Context.id, Context.document_id, Context.spans, Document.tag, Document.language)
+        select(
+            Context.id,
+            Context.document_id,
+            func.coalesce(Context.near_id, Context.id).label("group"),
+            Context.spans,
+            Document.sha256,
+            Document.tag,
+            Document.language,
+        )
         .join(Document, Document.id == Context.document_id)
         .where(Context.id.in_(context_ids))
         .order_by(Context.document_id, Context.id)
@@ -153,6 +161,8 @@ def _passages(session: Session, context_ids: Sequence[int]) -> list[Passage]:
         Passage(
             id=row.id,
             document_id=row.document_id,
+            document_hash=int.from_bytes(row.sha256[:8]),
+            group=row.group,
             text=text,
             begins=_shifted(span[:, 0], start),
             ends=_shifted(span[:, 1], start),
