@@ -2,22 +2,21 @@
 
 import hashlib
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import numpy as np
 from sqlalchemy.orm import Session
 
 from scopebook.db.jobs import Job
+from scopebook.db.label_tables import Embedder, Label, LabelEmbedding, Labeling
 from scopebook.db.tables import (
     FEATURE_BITS,
     Context,
     Corpus,
     Document,
-    Embedder,
     Evidence,
     Feature,
-    Label,
-    LabelEmbedding,
     Model,
     Release,
     Run,
@@ -138,6 +137,22 @@ def make_label(
     session.add(label)
     session.flush()
     return label
+
+
+def make_labeling(session: Session, sae: Sae, run_id: int, *, source: str = "keywords") -> Labeling:
+    """Add a labeling that is over and has said nothing."""
+    labeling = Labeling(
+        sae_id=sae.id,
+        run_id=run_id,
+        source=source,
+        method="test-1",
+        parameters={},
+        sha256="0" * 64,
+        finished_at=datetime.now(UTC),
+    )
+    session.add(labeling)
+    session.flush()
+    return labeling
 
 
 def make_embedding(session: Session, label: Label, vector: Sequence[float]) -> int:

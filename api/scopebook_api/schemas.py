@@ -13,6 +13,7 @@ Item = TypeVar("Item")
 
 #: Where a label's wording comes from.
 LabelSource = Literal["keywords", "llm", "person", "import"]
+LabelStatus = Literal["ok", "suspect"]
 JobState = Literal["queued", "running", "done", "failed", "cancelling", "cancelled"]
 
 
@@ -30,13 +31,20 @@ class Page(Schema, Generic[Item]):
 
 
 class LabelRead(Schema):
-    """A proposed wording of a feature or of one of its senses."""
+    """A proposed wording of a feature or of some of its senses."""
 
     id: int
     text: str
+    description: str | None
+    kind: str | None = Field(description="What it names: token, lexeme, topic, format, ...")
+    confidence: float | None = Field(description="What a language model gave itself, 0 to 1.")
     source: LabelSource
     method: str = Field(description="What made it, e.g. `keywords-1` or a model's name.")
-    sense: int | None = Field(description="The sense it words, by ordinal; null: the feature.")
+    status: LabelStatus = Field(
+        description="A suspect label does not fit its own held-out examples."
+    )
+    senses: list[int] = Field(description="The senses it words, by ordinal; none: the feature.")
+    n_examples: int | None = Field(description="Examples it was made from.")
     author: str | None
     created_at: datetime
 

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from scopebook.db.tables import Embedder, Label, LabelEmbedding
+from scopebook.db.label_tables import Embedder, Label, LabelEmbedding
 from scopebook.settings import Settings
 
 #: Rows of one INSERT: Postgres takes 65,535 parameters at most.

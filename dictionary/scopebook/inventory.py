@@ -7,7 +7,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from scopebook.db.jobs import Job
-from scopebook.db.tables import Corpus, Document, Label, LabelEmbedding, Release, Sae
+from scopebook.db.label_tables import Label, LabelEmbedding
+from scopebook.db.tables import Corpus, Document, Release, Sae
 
 
 @dataclass(frozen=True, kw_only=True)

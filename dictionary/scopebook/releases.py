@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from sqlalchemy import BigInteger, cast, func, select
 from sqlalchemy.orm import Session
 
+from scopebook.db.label_tables import Label
 from scopebook.db.tables import (
     FEATURE_BITS,
     Corpus,
     Evidence,
-    Label,
     Model,
     Release,
     Run,

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from scopebook.db.jobs import Job
 from scopebook.db.tables import FEATURE_BITS, Corpus, Evidence, Release, Run, Sae, Tokenisation
 from scopebook.errors import ConflictError, NotFoundError
+from scopebook.labelings import settle_labels
 from scopebook.paging import decode_cursor, encode_cursor
 from scopebook.releases import find_release
 
@@ -86,11 +87,13 @@ def use_run(session: Session, run_id: int, layers: Sequence[int] | None = None) 
             f"shown for it; its job {run.job_id} is {run.state}."
         )
     release_id = select(Run.release_id).where(Run.id == run_id).scalar_subquery()
-    session.execute(
+    shown = session.scalars(
         update(Sae)
         .where(Sae.release_id == release_id, Sae.layer.in_(wanted))
         .values(current_run_id=run_id)
-    )
+        .returning(Sae.id)
+    ).all()
+    settle_labels(session, shown)
     return read_run(session, run_id)
 
 

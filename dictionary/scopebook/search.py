@@ -12,7 +12,8 @@ from sqlalchemy import Float, Integer, Text, cast, func, or_, select
 from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.orm import Session
 
-from scopebook.db.tables import FEATURE_BITS, Label, LabelEmbedding, Model, Release, Sae
+from scopebook.db.label_tables import Label, LabelEmbedding
+from scopebook.db.tables import FEATURE_BITS, Model, Release, Sae
 from scopebook.errors import InvalidInputError, UnavailableError
 from scopebook.feature_views import FeatureInList
 from scopebook.features import features_by_id

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from tests.embeddings_server import Embeddings, serve_embeddings
 from tests.makers import make_label, make_release
 
+from scopebook.db.label_tables import LabelEmbedding
 from scopebook.db.sessions import Sessions, unit_of_work
-from scopebook.db.tables import LabelEmbedding
 from scopebook.embedders import (
     count_without_vector,
     current_embedder,

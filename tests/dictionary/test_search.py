@@ -8,12 +8,14 @@ from makers import (
     make_corpus,
     make_embedding,
     make_label,
+    make_labeling,
     make_model,
     make_release,
     make_run,
 )
+from scopebook.db.label_tables import Sense
 from scopebook.db.sessions import Sessions, unit_of_work
-from scopebook.db.tables import Sae, Sense
+from scopebook.db.tables import Sae
 from scopebook.errors import InvalidInputError, NotFoundError, UnavailableError
 from scopebook.search import EmbedQuery, Hit, QueryVector, search_features
 
@@ -102,7 +104,7 @@ def test_a_feature_counts_with_its_nearest_sense_and_once(session: Session) -> N
     whole = make_label(session, sae, 1, "rivers / kings")
     sense = Sense(
         feature_id=feature_id(sae, 1),
-        run_id=_run_id(session),
+        labeling_id=make_labeling(session, sae, _run_id(session)).id,
         ordinal=0,
         share=0.5,
         keywords=[],

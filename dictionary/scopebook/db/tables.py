@@ -1,16 +1,13 @@
-"""The tables, in the order in which they fill: models, texts, runs, labels.
+"""The tables, in the order in which they fill: models, texts, runs.
 
-What a person or a model said is never overwritten: labels and choices only grow. The tables of
-jobs stand in `scopebook.db.jobs`.
+The tables of labels stand in `scopebook.db.label_tables`, those of jobs in `scopebook.db.jobs`.
 """
 
 from typing import Any
 
-from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    Computed,
     ForeignKey,
     Index,
     LargeBinary,
@@ -19,7 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 from sqlalchemy import text as sql
-from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from scopebook.db.base import Base, BigId, Created, Moment
@@ -292,99 +289,3 @@ class Evidence(Base):
         Index("ix_evidence_run_id_density", "run_id", "density", "feature_id"),
         Index("ix_evidence_run_id_max", "run_id", "max", "feature_id"),
     )
-
-
-class Sense(Base):
-    """A cluster of a feature's examples that mean one thing."""
-
-    __tablename__ = "sense"
-
-    id: Mapped[BigId]
-    feature_id: Mapped[int] = mapped_column(ForeignKey("feature.id", ondelete="CASCADE"))
-    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
-    ordinal: Mapped[int] = mapped_column(SmallInteger, comment="0 is the largest")
-    share: Mapped[float]
-    keywords: Mapped[list[str]] = mapped_column(ARRAY(String))
-    #: Positions in the evidence's examples.
-    members: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
-
-    __table_args__ = (UniqueConstraint("feature_id", "run_id", "ordinal"),)
-
-
-class Label(Base):
-    """A proposed wording of a feature, or of one of its senses; append-only but for `current`."""
-
-    __tablename__ = "label"
-
-    id: Mapped[BigId]
-    feature_id: Mapped[int] = mapped_column(ForeignKey("feature.id", ondelete="CASCADE"))
-    sae_id: Mapped[int] = mapped_column(ForeignKey("sae.id", ondelete="CASCADE"))
-    sense_id: Mapped[int | None] = mapped_column(ForeignKey("sense.id", ondelete="SET NULL"))
-    text: Mapped[str]
-    source: Mapped[str]
-    method: Mapped[str]
-    author: Mapped[str | None]
-    provenance: Mapped[dict[str, Any]]
-    #: Whether this is the wording in force; `label_choice` keeps how it came to be.
-    current: Mapped[bool]
-    created_at: Mapped[Created]
-    words: Mapped[Any] = mapped_column(
-        TSVECTOR, Computed("to_tsvector('english', text)", persisted=True)
-    )
-
-    __table_args__ = (
-        CheckConstraint("source IN ('keywords', 'llm', 'person', 'import')", name="known_source"),
-        Index("ix_label_feature_id", "feature_id"),
-        Index("ix_label_sae_id_current", "sae_id", postgresql_where=sql("current")),
-        Index("ix_label_words", "words", postgresql_using="gin", postgresql_where=sql("current")),
-        # One wording in force for the feature, and one for each of its senses.
-        Index(
-            "uq_label_current",
-            "feature_id",
-            sql("coalesce(sense_id, 0)"),
-            unique=True,
-            postgresql_where=sql("current"),
-        ),
-    )
-
-
-class LabelChoice(Base):
-    """That a label became the current one, by whom and why; append-only."""
-
-    __tablename__ = "label_choice"
-
-    id: Mapped[BigId]
-    label_id: Mapped[int] = mapped_column(ForeignKey("label.id", ondelete="CASCADE"), index=True)
-    chosen_by: Mapped[str]
-    reason: Mapped[str | None]
-    created_at: Mapped[Created]
-
-
-class Embedder(Base):
-    """A text embedding model, with its export that the API runs."""
-
-    __tablename__ = "embedder"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str]
-    sha256: Mapped[str] = mapped_column(String(64), unique=True)
-    dimension: Mapped[int]
-    artifact: Mapped[str | None]
-    created_at: Mapped[Created]
-
-
-class LabelEmbedding(Base):
-    """A label's vector; unit length, so cosine and inner product order alike."""
-
-    __tablename__ = "label_embedding"
-
-    label_id: Mapped[int] = mapped_column(
-        ForeignKey("label.id", ondelete="CASCADE"), primary_key=True
-    )
-    embedder_id: Mapped[int] = mapped_column(ForeignKey("embedder.id"), primary_key=True)
-    #: Repeated from the label, so that a scan inside one SAE reads this table alone.
-    sae_id: Mapped[int] = mapped_column(ForeignKey("sae.id", ondelete="CASCADE"))
-    #: Without a dimension: each embedder has a partial index of its own dimension.
-    embedding: Mapped[Any] = mapped_column(HALFVEC())
-
-    __table_args__ = (Index("ix_label_embedding_embedder_id_sae_id", "embedder_id", "sae_id"),)

@@ -704,13 +704,25 @@ export interface components {
         };
         /**
          * LabelRead
-         * @description A proposed wording of a feature or of one of its senses.
+         * @description A proposed wording of a feature or of some of its senses.
          */
         LabelRead: {
             /** Id */
             id: number;
             /** Text */
             text: string;
+            /** Description */
+            description: string | null;
+            /**
+             * Kind
+             * @description What it names: token, lexeme, topic, format, ...
+             */
+            kind: string | null;
+            /**
+             * Confidence
+             * @description What a language model gave itself, 0 to 1.
+             */
+            confidence: number | null;
             /**
              * Source
              * @enum {string}
@@ -722,10 +734,21 @@ export interface components {
              */
             method: string;
             /**
-             * Sense
-             * @description The sense it words, by ordinal; null: the feature.
+             * Status
+             * @description A suspect label does not fit its own held-out examples.
+             * @enum {string}
              */
-            sense: number | null;
+            status: "ok" | "suspect";
+            /**
+             * Senses
+             * @description The senses it words, by ordinal; none: the feature.
+             */
+            senses: number[];
+            /**
+             * N Examples
+             * @description Examples it was made from.
+             */
+            n_examples: number | null;
             /** Author */
             author: string | null;
             /**

@@ -11,8 +11,8 @@ from tests.embeddings_server import Embeddings, serve_embeddings
 from tests.makers import make_label, make_release
 
 from scopebook.db.jobs import Job, Step
+from scopebook.db.label_tables import Label, LabelEmbedding
 from scopebook.db.sessions import Sessions, unit_of_work
-from scopebook.db.tables import Label, LabelEmbedding
 from scopebook.embedders import current_embedder
 from scopebook.embedding import load_export, query_embedder
 from scopebook.errors import CheckpointError, HubError, InvalidInputError, NotFoundError

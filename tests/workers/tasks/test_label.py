@@ -15,8 +15,9 @@ from tests.makers import (
 from tests.workers.labeling.planted import CHINESE, ENGLISH, GERMAN, RUSSIAN
 
 from scopebook.db.jobs import Job
+from scopebook.db.label_tables import Label, Labeling, LabelOutcome, Sense
 from scopebook.db.sessions import Sessions, unit_of_work
-from scopebook.db.tables import Context, Document, Label, Run, Sae, Sense
+from scopebook.db.tables import Context, Document, Run, Sae
 from scopebook.jobs import LABEL_SAE
 from scopebook.labels import current_labels, labels_of, senses_of
 from scopebook.packing import ExampleSet
@@ -117,9 +118,13 @@ def test_labels_say_that_they_are_keywords_and_on_what_they_rest(
     with worker() as session:
         [found] = labels_of(session, feature_id(sae, 0))
     assert (found.source, found.method, found.author) == ("keywords", "keywords-1", None)
-    assert found.provenance["run"] == run.id
-    assert len(found.provenance["example_set"]) == 64
     assert {"threshold", "calibrated", "embedder", "window_tokens"} <= set(found.provenance)
+    with worker() as session:
+        [labeling] = session.scalars(select(Labeling))
+        outcomes = session.scalars(select(LabelOutcome)).all()
+    assert (labeling.run_id, labeling.sae_id) == (run.id, sae.id)
+    assert found.labeling_id == labeling.id
+    assert {len(outcome.example_set) for outcome in outcomes} == {32}
 
 
 def test_a_feature_of_two_languages_has_two_senses_over_its_examples(

@@ -139,7 +139,7 @@ def entering(
         "positions": firings.position[active],
         "shares": firings.activation[active] / activation[owner],
     }
-    return Entering(batch.contexts, HostCopies.begin(columns))
+    return Entering(batch.contexts, HostCopies.of(columns))
 
 
 def best_and_sample(

@@ -21,7 +21,7 @@ class HostCopies:
     _made: torch.cuda.Event | None
 
     @classmethod
-    def begin(cls, columns: Mapping[str, Tensor]) -> "HostCopies":
+    def of(cls, columns: Mapping[str, Tensor]) -> "HostCopies":
         """Queue the copies of these columns, which lie on one device."""
         if all(column.device.type != "cuda" for column in columns.values()):
             return cls({name: column.cpu() for name, column in columns.items()}, None)

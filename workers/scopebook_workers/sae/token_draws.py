@@ -98,7 +98,7 @@ def send_draws(
 ) -> HostCopies:
     """Send the firings that enter to the host, as the columns of `TokenDraws`."""
     chosen = enters.nonzero().squeeze(1)
-    return HostCopies.begin(
+    return HostCopies.of(
         {
             "feature": firings.feature[chosen].int(),
             "priority": priority[chosen],

@@ -7,7 +7,15 @@ from sqlalchemy.orm import Session
 
 from scopebook.db.sessions import sessions
 from scopebook.jobs import LABEL_SAE
-from scopebook.labels import NewSense, NewWording, publish_labels
+from scopebook.labelings import (
+    NewSense,
+    NewWording,
+    begin_labeling,
+    find_labeling,
+    publish_keywords,
+    settle_labels,
+    sha256_of,
+)
 from scopebook.steps import Claim
 from scopebook_workers.claims import Finish, Progress, step_task
 from scopebook_workers.labeling.evidence import FeatureEvidence
@@ -29,8 +37,12 @@ def label_sae(claim: Claim, progress: Progress) -> Finish:
     """Label every feature of an SAE that fired in a run."""
     sae_id, run_id = claim.parameters["sae_id"], claim.parameters["run_id"]
     reader = EvidenceReader(sae_id=sae_id, run_id=run_id)
+    sha256 = sha256_of(METHOD, {})
     with sessions()() as session:
         fired = reader.fired(session)
+        same = find_labeling(session, sae_id=sae_id, run_id=run_id, sha256=sha256)
+    if same is not None:
+        return lambda session: settle_labels(session, [sae_id])
     progress(0, len(fired), "features")
     labeler = KeywordLabeler(_read(reader, _sample(fired)))
     wordings: list[NewWording] = []
@@ -44,14 +56,17 @@ def label_sae(claim: Claim, progress: Progress) -> Finish:
         progress(start + len(features), len(fired), "features")
 
     def write(session: Session) -> None:
-        publish_labels(
+        labeling_id = begin_labeling(
             session,
-            wordings,
+            job_id=claim.job_id,
             sae_id=sae_id,
             run_id=run_id,
+            source="keywords",
             method=METHOD,
-            provenance=labeler.provenance(),
+            parameters=labeler.provenance(),
+            sha256=sha256,
         )
+        publish_keywords(session, labeling_id, wordings)
 
     return write
 

@@ -16,6 +16,7 @@ from scopebook.db.sessions import sessions, unit_of_work
 from scopebook.db.tables import FEATURE_BITS, Evidence, Run, RunState, Sae, Shard
 from scopebook.errors import UnavailableError
 from scopebook.jobs import MERGE_SAE
+from scopebook.labelings import settle_labels
 from scopebook.packing import pack_counts, pack_examples, pack_pairs
 from scopebook.runs import RunParameters, read_parameters
 from scopebook.steps import Claim
@@ -204,3 +205,4 @@ def _note(session: Session, plan: MergePlan, statistics: Statistics) -> None:
         .where(Sae.id == plan.sae_id, func.coalesce(Sae.current_run_id, 0) < plan.run_id)
         .values(current_run_id=plan.run_id)
     )
+    settle_labels(session, [plan.sae_id])

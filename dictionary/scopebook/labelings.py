@@ -1,0 +1,255 @@
+"""Labelings: publish what one pass has said of an SAE's features, and settle what is in force.
+
+Nothing is overwritten but the mark `current`; how a label got it stands in `label_choice`. Which
+machine's labels are in force follows from a rule, so that it can be found again at any time: of
+the run that the dictionary shows, the newest labeling by a language model that has an answer for
+the feature, else the newest by keywords. While nothing words that run, an older run's stay. What a
+person or an import says of a feature or a sense goes before both.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import psycopg
+from sqlalchemy import func, select, text, update
+from sqlalchemy.orm import Session
+
+from scopebook.db.label_tables import Labeling
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewSense:
+    """A sense to be published, by positions in the examples; without a text it has no label."""
+
+    ordinal: int
+    share: float
+    keywords: Sequence[str]
+    members: Sequence[int]
+    text: str | None
+    medoid: int | None = None
+    representatives: Sequence[int] = ()
+    held_out: Sequence[int] = ()
+    silhouette: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewWording:
+    """A feature's wording and senses, made from the examples whose SHA-256 is `example_set`."""
+
+    feature_id: int
+    example_set: str
+    text: str
+    senses: Sequence[NewSense] = field(default_factory=tuple)
+    kind: str | None = None
+    unassigned: float | None = None
+    held_out: Sequence[int] = ()
+    #: Why a language model is not asked about it; it has its keywords all the same.
+    ineligible: str | None = None
+
+
+def sha256_of(method: str, parameters: Mapping[str, Any]) -> str:
+    """Return the hash that tells whether two labelings of the same examples say the same."""
+    canonical = json.dumps([method, parameters], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def find_labeling(session: Session, *, sae_id: int, run_id: int, sha256: str) -> Labeling | None:
+    """Return the finished labeling that has said the same of the same examples."""
+    return session.scalar(
+        select(Labeling)
+        .where(
+            Labeling.sae_id == sae_id,
+            Labeling.run_id == run_id,
+            Labeling.sha256 == sha256,
+            Labeling.finished_at.is_not(None),
+        )
+        .order_by(Labeling.id.desc())
+        .limit(1)
+    )
+
+
+def begin_labeling(
+    session: Session,
+    *,
+    sae_id: int,
+    run_id: int,
+    source: str,
+    method: str,
+    parameters: dict[str, Any],
+    sha256: str,
+    job_id: int | None = None,
+    base_id: int | None = None,
+) -> int:
+    """Add a labeling that has said nothing yet, and return its id."""
+    labeling = Labeling(
+        job_id=job_id,
+        sae_id=sae_id,
+        run_id=run_id,
+        source=source,
+        method=method,
+        base_id=base_id,
+        parameters=parameters,
+        sha256=sha256,
+    )
+    session.add(labeling)
+    session.flush()
+    return labeling.id
+
+
+def finish_labeling(session: Session, labeling_id: int) -> None:
+    """Note that a labeling has been through all its features."""
+    session.execute(
+        update(Labeling).where(Labeling.id == labeling_id).values(finished_at=func.now())
+    )
+
+
+_STAGE: Final = """
+CREATE TEMPORARY TABLE staged_wording (
+    feature_id bigint, example_set text, ordinal smallint, share double precision,
+    keywords text[], members smallint[], text text, medoid smallint, representatives smallint[],
+    held_out smallint[], silhouette real, kind text, unassigned real, ineligible text
+) ON COMMIT DROP
+"""
+
+_ADD_OUTCOMES: Final = """
+INSERT INTO label_outcome
+    (labeling_id, feature_id, status, reason, kind, unassigned, example_set, held_out)
+SELECT :labeling_id, feature_id, CASE WHEN ineligible IS NULL THEN 'ok' ELSE 'ineligible' END,
+       ineligible, kind, unassigned, decode(example_set, 'hex'), held_out
+FROM staged_wording WHERE ordinal IS NULL ORDER BY feature_id
+"""
+
+_ADD_SENSES: Final = """
+INSERT INTO sense (feature_id, labeling_id, ordinal, share, keywords, members, medoid,
+                   representatives, held_out, silhouette)
+SELECT feature_id, :labeling_id, ordinal, share, keywords, members, medoid, representatives,
+       held_out, silhouette
+FROM staged_wording WHERE ordinal IS NOT NULL
+ORDER BY feature_id, ordinal
+"""
+
+#: A wording speaks of all its feature's senses, one of a sense of its own examples.
+_ADD_LABELS: Final = """
+INSERT INTO label (feature_id, sae_id, labeling_id, sense_id, text, kind, source, method,
+                   n_examples, share, supersedes_id, current)
+SELECT s.feature_id, g.sae_id, g.id, n.id, s.text, s.kind, g.source, g.method,
+       CASE WHEN n.id IS NULL THEN sizes.n ELSE cardinality(n.members) END,
+       coalesce(n.share, sizes.share),
+       (SELECT max(old.id) FROM label old
+        WHERE old.feature_id = s.feature_id AND old.source = g.source
+          AND old.sense_id IS NULL AND n.id IS NULL),
+       false
+FROM staged_wording s
+JOIN labeling g ON g.id = :labeling_id
+LEFT JOIN sense n
+  ON n.labeling_id = g.id AND n.feature_id = s.feature_id AND n.ordinal = s.ordinal
+LEFT JOIN (
+    SELECT feature_id, sum(cardinality(members)) AS n, sum(share) AS share
+    FROM sense WHERE labeling_id = :labeling_id GROUP BY feature_id
+) sizes ON sizes.feature_id = s.feature_id
+WHERE s.text IS NOT NULL
+ORDER BY s.feature_id, s.ordinal NULLS FIRST
+"""
+
+
+def publish_keywords(session: Session, labeling_id: int, wordings: Sequence[NewWording]) -> None:
+    """Add a labeling's wordings and senses in bulk, end it, and settle what is in force."""
+    session.execute(text("DROP TABLE IF EXISTS staged_wording"))
+    session.execute(text(_STAGE))
+    _copy(session, wordings)
+    session.execute(text("ANALYZE staged_wording"))
+    for statement in (_ADD_OUTCOMES, _ADD_SENSES, _ADD_LABELS):
+        session.execute(text(statement), {"labeling_id": labeling_id})
+    finish_labeling(session, labeling_id)
+    settle_labels(session, [session.get_one(Labeling, labeling_id).sae_id])
+
+
+def _copy(session: Session, wordings: Sequence[NewWording]) -> None:
+    connection = session.connection().connection.driver_connection
+    assert isinstance(connection, psycopg.Connection)
+    with connection.cursor().copy("COPY staged_wording FROM STDIN") as copy:
+        for wording in wordings:
+            copy.write_row(_row_of_feature(wording))
+            for sense in wording.senses:
+                copy.write_row(_row_of_sense(wording, sense))
+
+
+def _row_of_feature(wording: NewWording) -> tuple[object, ...]:
+    return (
+        *(wording.feature_id, wording.example_set, None, None, None, None, wording.text),
+        *(None, None, list(wording.held_out), None),
+        *(wording.kind, wording.unassigned, wording.ineligible),
+    )
+
+
+def _row_of_sense(wording: NewWording, sense: NewSense) -> tuple[object, ...]:
+    return (
+        *(wording.feature_id, wording.example_set, sense.ordinal, sense.share),
+        *(list(sense.keywords), list(sense.members), sense.text, sense.medoid),
+        *(list(sense.representatives), list(sense.held_out), sense.silhouette),
+        *(wording.kind, None, None),
+    )
+
+
+#: The labeling in force for each feature: one whose sense a person has worded, else one by a
+#: language model, else the newest; of the shown run while there is any.
+_IN_FORCE: Final = """
+CREATE TEMPORARY TABLE labeling_in_force ON COMMIT DROP AS
+SELECT DISTINCT ON (l.feature_id) l.feature_id, g.id AS labeling_id
+FROM label l
+JOIN labeling g ON g.id = l.labeling_id
+JOIN sae s ON s.id = l.sae_id
+LEFT JOIN sense n ON n.labeling_id = coalesce(g.base_id, g.id) AND n.feature_id = l.feature_id
+LEFT JOIN label said ON said.sense_id = n.id AND said.current AND said.labeling_id IS NULL
+WHERE l.sae_id = ANY(:sae_ids) AND l.status = 'ok' AND l.sense_id IS NULL
+  AND (CAST(:feature_ids AS bigint[]) IS NULL OR l.feature_id = ANY(:feature_ids))
+ORDER BY l.feature_id, (g.run_id = s.current_run_id) DESC NULLS LAST, (said.id IS NOT NULL) DESC,
+         (g.source = 'llm') DESC, g.id DESC
+"""
+
+#: Labels of that labeling whose place no person's or import's label takes.
+_WANTED: Final = """
+CREATE TEMPORARY TABLE wanted_label ON COMMIT DROP AS
+SELECT l.id FROM labeling_in_force f
+JOIN label l ON l.labeling_id = f.labeling_id AND l.feature_id = f.feature_id
+WHERE l.status = 'ok' AND NOT EXISTS (
+    SELECT FROM label said
+    WHERE said.feature_id = l.feature_id AND said.current AND said.labeling_id IS NULL
+      AND said.sense_id IS NOT DISTINCT FROM l.sense_id)
+"""
+
+_RETIRE: Final = """
+UPDATE label l SET current = false
+WHERE l.current AND l.labeling_id IS NOT NULL AND l.sae_id = ANY(:sae_ids)
+  AND (CAST(:feature_ids AS bigint[]) IS NULL OR l.feature_id = ANY(:feature_ids))
+  AND NOT EXISTS (SELECT FROM wanted_label w WHERE w.id = l.id)
+"""
+
+_CHOOSE: Final = """
+WITH chosen AS (
+    UPDATE label l SET current = true FROM wanted_label w
+    WHERE w.id = l.id AND NOT l.current
+    RETURNING l.id, l.method
+)
+INSERT INTO label_choice (label_id, chosen_by, reason)
+SELECT id, method, 'The newest labeling of the run that is shown.' FROM chosen ORDER BY id
+"""
+
+
+def settle_labels(
+    session: Session, sae_ids: Sequence[int], feature_ids: Sequence[int] | None = None
+) -> None:
+    """Put in force what the rule of this module says, for the features of some SAEs.
+
+    Called after a labeling has said something, and after an SAE shows another run.
+    """
+    values = {"sae_ids": list(sae_ids), "feature_ids": feature_ids and list(feature_ids)}
+    session.flush()
+    for table in ("labeling_in_force", "wanted_label"):
+        session.execute(text(f"DROP TABLE IF EXISTS {table}"))
+    for statement in (_IN_FORCE, _WANTED, _RETIRE, _CHOOSE):
+        session.execute(text(statement), values)
+    session.expire_all()
