@@ -1,5 +1,6 @@
 """Files that steps leave for one another: whole or not there, in a folder or an object store."""
 
+import errno
 import fcntl
 import os
 import uuid
@@ -12,6 +13,9 @@ import fsspec
 
 from scopebook.errors import UnavailableError
 from scopebook.settings import settings
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 #: How the name of a file begins that is being written, or whose writer was killed.
 _PARTIAL: Final = ".partial-"
@@ -32,9 +36,18 @@ def write_artifact(name: str, write: Callable[[BinaryIO], None]) -> str:
     except OSError as error:
         raise UnavailableError(
             f"{name} could not be written to {settings().artifacts} ({error.strerror or error}); "
-            "free space there, then retry the job."
+            f"{_remedy(error)}, then retry the job."
         ) from error
     return name
+
+
+def _remedy(error: OSError) -> str:
+    """Return what helps against what kept a file from being written."""
+    if error.errno in _FULL:
+        return "free space there"
+    if error.errno in _FORBIDDEN:
+        return "let the user of the workers write there"
+    return "mend what stands in the way"
 
 
 def open_artifact(name: str) -> AbstractContextManager[BinaryIO]:

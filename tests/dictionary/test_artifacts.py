@@ -1,3 +1,5 @@
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -60,3 +62,23 @@ def test_a_full_disk_is_told_with_what_to_do() -> None:
 def test_a_missing_artifact_is_named() -> None:
     with pytest.raises(UnavailableError, match=r"gone\.npz cannot be read .*collect again"):
         open_artifact("gone.npz")
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.EDQUOT, "free space there"),
+        (errno.EACCES, "let the user of the workers write there"),
+        (errno.EROFS, "let the user of the workers write there"),
+        (errno.ENOTDIR, "mend what stands in the way"),
+        (errno.EIO, "mend what stands in the way"),
+    ],
+)
+def test_only_a_full_disk_is_told_to_be_freed(number: int, remedy: str) -> None:
+    def refuse(_file: BinaryIO) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with pytest.raises(UnavailableError) as refusal:
+        write_artifact("shard.npz", refuse)
+
+    assert f"({os.strerror(number)}); {remedy}, then retry the job." in str(refusal.value)

@@ -14,6 +14,7 @@ _REASONS = {
     errno.EPERM: "this user may not write there",
     errno.EROFS: "its disk is mounted read-only",
     errno.ENOSPC: "its disk is full",
+    errno.EDQUOT: "this user's share of its disk is used up",
     errno.ENOTDIR: "a file stands where a folder should be",
     errno.EEXIST: "a file stands where a folder should be",
 }
