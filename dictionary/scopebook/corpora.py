@@ -49,6 +49,8 @@ class CorpusReport:
     problems: list[Problem] = field(default_factory=list)
     #: Whether the corpus was there before.
     existed: bool = False
+    #: Documents that the corpus holds now, those of other sources too.
+    held: int = 0
 
     def __str__(self) -> str:
         left_out = {
@@ -56,22 +58,33 @@ class CorpusReport:
             "empty texts": self.empty,
             "lines that cannot be read": self.bad,
         }
-        parts = [f"{count:,} {what}" for what, count in left_out.items() if count]
-        heading = (
-            f"{self.name}: {self.documents:,} documents, {self.characters:,} characters"
-            + (f"; left out {', '.join(parts)}" if parts else "")
-            + self._what_is_new()
-        )
+        counts = [f"{count:,} {what}" for what, count in left_out.items() if count]
+        parts = [f"{self.name}: {self._what_is_new()}"]
+        if counts:
+            parts.append(f"left out {', '.join(counts)}")
         if self.near_duplicates:
-            heading += (
-                f"; {self.near_duplicates:,} near-duplicates of other documents, kept and flagged"
+            parts.append(
+                f"{self.near_duplicates:,} near-duplicates of other documents, kept and flagged"
             )
-        return "\n".join([heading, *(f"  {problem}" for problem in self.problems)])
+        return "\n".join(["; ".join(parts), *(f"  {problem}" for problem in self.problems)])
 
     def _what_is_new(self) -> str:
+        """Say what was added, and what the corpus holds now where that is more."""
+        source = _documents_of(self.documents)
         if not self.existed:
-            return ""
-        return f"; {self.new:,} of them are new" if self.new else " (was there already)"
+            return f"{source}, {self.characters:,} characters"
+        if not self.new:
+            return f"nothing new in {source}; the corpus holds {_documents_of(self.held)}"
+        there = self.documents - self.new
+        before = f" ({there:,} of the source there already)" if there else ""
+        return (
+            f"{_documents_of(self.new)} added{before}; "
+            f"the corpus holds {_documents_of(self.held)} now"
+        )
+
+
+def _documents_of(count: int) -> str:
+    return f"{count:,} document{'' if count == 1 else 's'}"
 
 
 def add_corpus(
@@ -103,6 +116,7 @@ def add_corpus(
     report.existed = corpus is not None
     if corpus is not None and not extend:
         _check_same(session, name, corpus.id, found)
+        report.held = report.documents
         return report
     with session.begin_nested():
         if corpus is None:
@@ -112,6 +126,7 @@ def add_corpus(
         _append(session, corpus.id, found, report, progress)
         if report.documents == 0:
             raise InvalidInputError(_nothing_in(source, report))
+        report.held = len(_digests(session, corpus.id))
         if report.existed and report.new:
             corpus.source = f"{corpus.source} + {source}"
     return report

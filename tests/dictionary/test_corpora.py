@@ -129,7 +129,7 @@ def test_adding_the_same_texts_again_changes_nothing(session: Session, tmp_path:
 
     report = add_corpus(session, "letters", path)
 
-    assert report == CorpusReport(name="letters", documents=2, characters=2, existed=True)
+    assert report == CorpusReport(name="letters", documents=2, characters=2, existed=True, held=2)
     assert len(documents(session)) == 2
 
 
@@ -247,7 +247,10 @@ def test_an_extension_appends_only_what_is_new(session: Session, tmp_path: Path)
     assert [(one.ordinal, one.text) for one in after[2:]] == [(2, "b"), (3, STORY + ".")]
     assert after[3].near_id == after[1].id
     assert (report.documents, report.new, report.near_duplicates) == (3, 2, 1)
-    assert "2 of them are new" in str(report)
+    assert str(report).startswith(
+        "letters: 2 documents added (1 of the source there already); "
+        "the corpus holds 4 documents now"
+    )
     assert find_corpus(session, "letters").source == f"{first} + {more}"
 
 
@@ -262,7 +265,7 @@ def test_an_extension_by_nothing_new_changes_nothing_and_says_so(
     )
 
     assert (report.new, report.existed, len(documents(session))) == (0, True, 2)
-    assert str(report).endswith("(was there already)")
+    assert str(report) == "letters: nothing new in 1 document; the corpus holds 2 documents"
     assert find_corpus(session, "letters").source == str(path)
 
 
