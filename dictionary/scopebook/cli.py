@@ -67,7 +67,11 @@ def main() -> None:
     except ScopebookError as error:
         _end(str(error), 2 if isinstance(error, InvalidInputError | NotFoundError) else 1)
     except (UnicodeEncodeError, DataError):
-        _end("The input holds bytes that are no text, or a NUL character; take them out.", 2)
+        _end(
+            "The input holds bytes that are no text, a NUL character or a number that the "
+            "dictionary cannot hold; take them out.",
+            2,
+        )
     except OperationalError as error:
         log.debug("The database did not answer", exc_info=error)
         _end("The database does not answer; `scopebook doctor` says where it is looked for.", 1)

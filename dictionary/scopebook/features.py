@@ -164,23 +164,7 @@ def _previews(session: Session, feature_ids: Sequence[int]) -> dict[int, Example
 
 def read_feature(session: Session, wanted: FeatureId) -> FeatureInFull:
     """Return everything known of one feature."""
-    row = session.execute(
-        _listed()
-        .add_columns(
-            Feature,
-            Evidence,
-            Release.caution,
-            Model.tokenizer_id,
-            Sae.id.label("sae_id"),
-            Sae.d_sae,
-        )
-        .where(
-            Model.name == wanted.model,
-            Release.set_name == wanted.set_name,
-            Sae.layer == wanted.layer,
-            Feature.index == wanted.index,
-        )
-    ).one_or_none()
+    row = _row_in_full(session, wanted) if wanted.index < 2**FEATURE_BITS else None
     if row is None:
         raise NotFoundError(_why_missing(session, wanted))
     evidence = row.Evidence
@@ -201,6 +185,27 @@ def read_feature(session: Session, wanted: FeatureId) -> FeatureInFull:
         following=_beside(wanted, wanted.index + 1, row.d_sae),
         caution=row.caution,
     )
+
+
+def _row_in_full(session: Session, wanted: FeatureId) -> Any:
+    """Return a feature's row with its evidence and what its release says, or None."""
+    return session.execute(
+        _listed()
+        .add_columns(
+            Feature,
+            Evidence,
+            Release.caution,
+            Model.tokenizer_id,
+            Sae.id.label("sae_id"),
+            Sae.d_sae,
+        )
+        .where(
+            Model.name == wanted.model,
+            Release.set_name == wanted.set_name,
+            Sae.layer == wanted.layer,
+            Feature.index == wanted.index,
+        )
+    ).one_or_none()
 
 
 def _why_missing(session: Session, wanted: FeatureId) -> str:

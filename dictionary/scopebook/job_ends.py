@@ -11,12 +11,27 @@ from scopebook.jobs import COLLECT_SHARD
 
 #: The error kind of a step that was refused because of what it was given.
 INPUT_ERROR: Final = "input"
+#: The greatest number a job, a run or a step can have: no row goes beyond it.
+LARGEST_ID: Final = 2**31 - 1
 _UNFINISHED: Final = ("queued", "running", "cancelling")
 
 
 def kind_of(error: Exception) -> str | None:
     """Return the error kind that a step keeps: whether the input has to be changed."""
     return INPUT_ERROR if isinstance(error, InvalidInputError | NotFoundError) else None
+
+
+def check_job_id(job_id: int) -> None:
+    """Raise `NotFoundError` for a number that no job can have; the database would choke on it."""
+    if not 0 < job_id <= LARGEST_ID:
+        raise no_job(job_id)
+
+
+def no_job(job_id: int) -> NotFoundError:
+    """Return the error that names a job nobody asked for."""
+    return NotFoundError(
+        f"There is no job {job_id}; the Runs page and `scopebook jobs` list those there are."
+    )
 
 
 def job_error(session: Session, job_id: int) -> ScopebookError:
@@ -26,7 +41,7 @@ def job_error(session: Session, job_id: int) -> ScopebookError:
     """
     job = session.get(Job, job_id, populate_existing=True)
     if job is None:
-        raise NotFoundError(f"There is no job {job_id}.")
+        raise no_job(job_id)
     message = job.error or f"Job {job_id} was cancelled."
     return (InvalidInputError if job.error_kind == INPUT_ERROR else ScopebookError)(message)
 
@@ -35,7 +50,7 @@ def lock_job(session: Session, job_id: int) -> str:
     """Lock the job's row and return its state: two last steps must see each other end."""
     state = session.scalar(select(Job.state).where(Job.id == job_id).with_for_update())
     if state is None:
-        raise NotFoundError(f"There is no job {job_id}.")
+        raise no_job(job_id)
     return state
 
 

@@ -16,8 +16,10 @@ _RELEASE = re.compile(
 )
 _FEATURE = re.compile(
     r"(?P<model>\S(?:.*\S)?)/(?P<layer>[0-9]{1,4})-(?P<set>[A-Za-z0-9][A-Za-z0-9._-]*)"
-    r"/(?P<index>[0-9]{1,9})"
+    r"/(?P<index>[0-9]{1,18})"
 )
+#: An index of so many digits is beyond every SAE.
+_TOO_MANY_DIGITS = 10
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 _NOT_IN_A_SET = re.compile(r"[^a-z0-9._-]+")
 _LONGEST_SET = 64
@@ -182,10 +184,13 @@ def chosen_layers(layers: str | None) -> list[int] | None:
     return None if layers is None or layers.strip() == "all" else parse_layers(layers)
 
 
-def parse_feature_id(feature: str) -> FeatureId:
-    """Read `{model}/{layer}-{set}/{index}`; the model may itself hold slashes."""
+def parse_feature_id(feature: str, *, any_index: bool = False) -> FeatureId:
+    """Read `{model}/{layer}-{set}/{index}`; the model may itself hold slashes.
+
+    With `any_index` an index that no SAE is wide enough for is read too: it has the form of one.
+    """
     match = _FEATURE.fullmatch(feature.strip())
-    if match is None:
+    if match is None or not (any_index or len(match["index"]) < _TOO_MANY_DIGITS):
         raise InvalidInputError(f"{shown(feature)} is not a feature id: expected {FEATURE_FORM}.")
     return FeatureId(match["model"], int(match["layer"]), match["set"], int(match["index"]))
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from scopebook.db.jobs import Job
 from scopebook.db.tables import FEATURE_BITS, Corpus, Evidence, Release, Run, Sae, Tokenisation
 from scopebook.errors import ConflictError, NotFoundError
+from scopebook.job_ends import LARGEST_ID
 from scopebook.labelings import settle_labels
 from scopebook.paging import decode_cursor, encode_cursor
 from scopebook.releases import find_release
@@ -61,7 +62,9 @@ def list_runs(
 
 def read_run(session: Session, run_id: int) -> RunReport:
     """Return one run."""
-    row = session.execute(_listed().where(Run.id == run_id)).one_or_none()
+    row = None
+    if 0 < run_id <= LARGEST_ID:
+        row = session.execute(_listed().where(Run.id == run_id)).one_or_none()
     if row is None:
         raise NotFoundError(f"There is no run {run_id}; `scopebook runs` lists those there are.")
     return _report(row)

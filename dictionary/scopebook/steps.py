@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session, aliased
 from scopebook import notices
 from scopebook.db.jobs import Job, Step
 from scopebook.errors import ConflictError
-from scopebook.job_ends import lock_job, settle_job
+from scopebook.job_ends import check_job_id, lock_job, settle_job
 
 #: So many notices at most for one kind at a time; each taker goes on until nothing is due.
 MAX_NOTICES = 8
@@ -333,6 +333,7 @@ def give_back_step(session: Session, claim: Claim) -> None:
 
 def cancel_job(session: Session, job_id: int) -> None:
     """Cancel what is queued and ask what runs to stop; raise when the job is over."""
+    check_job_id(job_id)
     for present, wanted in (("queued", "cancelled"), ("running", "cancelling")):
         session.execute(
             update(Step)
@@ -363,6 +364,7 @@ def settle_cancelled(session: Session) -> None:
 
 def retry_job(session: Session, job_id: int) -> None:
     """Queue the failed and cancelled steps of a job again; what is done stays done."""
+    check_job_id(job_id)
     session.execute(
         update(Step)
         .where(Step.job_id == job_id, Step.state.in_(("failed", "cancelled")))

@@ -115,7 +115,11 @@ def test_an_empty_dictionary_answers_everywhere(client: TestClient) -> None:
         ("/api/features/Nope/1-res-w1k-l0_8/1", 404, "Nope is not registered"),
         ("/api/features/Nope/1-res-w1k-l0_8/x", 422, "Nope/1-res-w1k-l0_8/x"),
         ("/api/jobs/77", 404, "no job 77"),
-        ("/api/jobs/99999999999", 422, "cannot hold"),
+        ("/api/jobs/99999999999", 404, "no job 99999999999"),
+        ("/api/jobs/99999999999/steps", 404, "no job 99999999999"),
+        ("/api/jobs/99999999999/events", 404, "no job 99999999999"),
+        ("/api/runs/99999999999", 404, "no run 99999999999"),
+        ("/api/features/Nope/1-res-w1k-l0_8/99999999999", 404, "no feature Nope/1-res"),
         ("/api/features/a%00/1-x/3", 422, "NUL"),
         ("/api/search?q=x&release=%00", 422, "NUL"),
         ("/api/jobs?state=odd", 422, "state"),
@@ -131,6 +135,17 @@ def test_bad_input_is_a_problem_with_one_sentence(
     assert response.status_code == problem["status"] == status
     assert response.headers["content-type"] == "application/problem+json"
     assert said in problem["detail"]
+
+
+@pytest.mark.parametrize("path", ["jobs/{}/cancel", "jobs/{}/retry", "runs/{}/use"])
+@pytest.mark.parametrize("number", [0, 2**31, 2**63, 10**30])
+def test_a_number_beyond_all_rows_is_no_job_and_no_run(
+    client: TestClient, path: str, number: int
+) -> None:
+    answer = client.post(f"/api/{path.format(number)}")
+
+    assert answer.status_code == 404
+    assert f"There is no {path[:3]} {number};" in answer.json()["detail"]
 
 
 def test_a_database_that_is_down_is_a_503(client: TestClient) -> None:

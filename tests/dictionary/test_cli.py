@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import DataError
 
 from running import run
+from scopebook import cli
 
 
 @pytest.mark.parametrize(
@@ -32,3 +34,18 @@ def test_what_cannot_work_is_one_sentence(
     assert len(done.stderr.strip().splitlines()) == 1
     assert said in done.stderr
     assert "secret" not in done.stderr
+
+
+def test_numbers_and_text_that_the_database_refuses_are_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse() -> None:
+        raise DataError("SELECT", {}, Exception("out of range"))
+
+    monkeypatch.setattr(cli, "app", refuse)
+
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+
+    assert end.value.code == 2
+    assert "a number that the dictionary cannot hold" in capsys.readouterr().err

@@ -46,4 +46,4 @@ def read(
     index: str,
 ) -> FeatureInFull:
     """Return everything known of one feature."""
-    return read_feature(session, parse_feature_id(f"{model}/{source}/{index}"))
+    return read_feature(session, parse_feature_id(f"{model}/{source}/{index}", any_index=True))
