@@ -321,6 +321,13 @@ class JobRead(Schema):
         "time in which no worker read does not count. Null: not known yet."
     )
     seconds_left: float | None = Field(description="Until all is collected; null: not known.")
+    worked_s: float = Field(
+        description="Seconds in which at least one worker was at it, before `working_since`; time "
+        "in which it lay idle and attempts that were repeated do not count."
+    )
+    working_since: datetime | None = Field(
+        description="Since when somebody has been at it without a break; null: nobody is now."
+    )
     steps_total: int
     runs: list[JobRunRead]
     stages: list[StageRead]

@@ -16,9 +16,10 @@ from sqlalchemy.orm import Session
 
 from scopebook.db.jobs import Job, Step
 from scopebook.db.tables import Corpus, Release, Run, Tokenisation
-from scopebook.errors import NotFoundError
+from scopebook.job_ends import check_job_id, no_job
 from scopebook.job_rates import Rate, read_rates
 from scopebook.job_stages import StageReport, job_progress, read_stages
+from scopebook.job_times import WorkTime, read_work_times
 from scopebook.jobs import COLLECT_SHARD
 from scopebook.paging import decode_cursor, encode_cursor
 
@@ -104,6 +105,10 @@ class JobReport:
     steps_total: int
     runs: list[JobRun]
     stages: list[StageReport]
+    #: Seconds in which at least one worker was at it, before `working_since`.
+    worked_s: float = 0.0
+    #: Since when somebody has been at it without a break; null: nobody is now.
+    working_since: datetime | None = None
     workers: list[WorkerReport] = field(default_factory=list)
     #: The states of its shards, in their order.
     shards: list[GridRun] = field(default_factory=list)
@@ -179,9 +184,10 @@ def list_steps(
 
 
 def _job(session: Session, job_id: int) -> Job:
+    check_job_id(job_id)
     job = session.get(Job, job_id, populate_existing=True)
     if job is None:
-        raise NotFoundError(f"There is no job {job_id}; the Runs page lists those there are.")
+        raise no_job(job_id)
     return job
 
 
@@ -199,6 +205,7 @@ def _reports(session: Session, jobs: Sequence[Job], **details: Any) -> list[JobR
     ids = [job.id for job in jobs]
     stages = read_stages(session, ids)
     doing, rates, runs = _doing(session, ids), read_rates(session, ids), _runs(session, ids)
+    times = read_work_times(session, ids)
     return [
         JobReport(
             id=job.id,
@@ -215,6 +222,7 @@ def _reports(session: Session, jobs: Sequence[Job], **details: Any) -> list[JobR
             runs=runs.get(job.id, []),
             stages=stages.get(job.id, []),
             **_measured(rates.get(job.id)),
+            **_worked(times.get(job.id, WorkTime())),
             **details,
         )
         for job in jobs
@@ -224,6 +232,10 @@ def _reports(session: Session, jobs: Sequence[Job], **details: Any) -> list[JobR
 def _measured(rate: Rate | None) -> dict[str, Any]:
     names = ("tokens_done", "tokens_total", "tokens_per_s", "seconds_left")
     return {name: getattr(rate, name, None) for name in names}
+
+
+def _worked(time: WorkTime) -> dict[str, Any]:
+    return {"worked_s": time.seconds, "working_since": time.since}
 
 
 def _doing(session: Session, job_ids: Sequence[int]) -> dict[int, str]:

@@ -663,6 +663,16 @@ export interface components {
              * @description Until all is collected; null: not known.
              */
             seconds_left: number | null;
+            /**
+             * Worked S
+             * @description Seconds in which at least one worker was at it, before `working_since`; time in which it lay idle and attempts that were repeated do not count.
+             */
+            worked_s: number;
+            /**
+             * Working Since
+             * @description Since when somebody has been at it without a break; null: nobody is now.
+             */
+            working_since: string | null;
             /** Steps Total */
             steps_total: number;
             /** Runs */
