@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from scopebook.job_reports import OVER, JobReport
+from scopebook.job_stages import StageReport
+from scopebook.jobs import COLLECT_SHARD
 
 #: Seconds between two lines where no terminal is.
 LINE_EVERY_S = 10.0
@@ -31,28 +33,66 @@ def duration(seconds: float) -> str:
 
 
 def speed(report: JobReport) -> str:
-    """Return `5,210 tokens/s, 2 min 5 s left`, as far as it is known; empty if nothing is."""
+    """Return `5,210 tokens/s, 2 min 5 s left`, as far as it is known; empty if nothing is.
+
+    Only while tokens are read: what merges or labels says its own amounts. Of a job that is over
+    it is the average.
+    """
     parts = []
-    if report.tokens_per_s is not None:
+    if report.tokens_per_s is not None and report.state in OVER:
+        parts.append(f"{report.tokens_per_s:,.0f} tokens/s on average")
+    elif report.tokens_per_s is not None and _is_reading(report):
         parts.append(f"{report.tokens_per_s:,.0f} tokens/s")
     if report.seconds_left is not None:
         parts.append(f"{duration(report.seconds_left)} left")
     return ", ".join(parts)
 
 
+def _is_reading(report: JobReport) -> bool:
+    """Tell whether the job is at the stage that reads tokens."""
+    here = _current(report)
+    return here is not None and COLLECT_SHARD in here[1].kinds
+
+
+def _current(report: JobReport) -> tuple[int, StageReport] | None:
+    """Return the first stage that is not done, with its place from 1."""
+    for number, part in enumerate(report.stages, start=1):
+        if part.states.get("done", 0) < part.steps:
+            return number, part
+    return None
+
+
 def stage(report: JobReport) -> str:
     """Return which stage the job is at: `stage 3 of 6, Collect the shards (4 of 7)`."""
-    for number, part in enumerate(report.stages, start=1):
-        done = part.states.get("done", 0)
-        if done < part.steps:
-            count = f" ({done} of {part.steps})" if part.steps > 1 else ""
-            return f"stage {number} of {len(report.stages)}, {part.title}{count}"
-    return "ending"
+    here = _current(report)
+    if here is None:
+        return "ending"
+    number, part = here
+    count = f" ({part.states.get('done', 0)} of {part.steps})" if part.steps > 1 else ""
+    return f"stage {number} of {len(report.stages)}, {part.title}{count}"
+
+
+def stage_done(report: JobReport) -> str:
+    """Return how far a job is: a share of all its stages, or the stage that it ended in."""
+    here = _current(report)
+    if report.state in OVER and here is not None:
+        return f"ended in stage {here[0]} of {len(report.stages)}"
+    return f"{report.progress:.0%}"
+
+
+def state_word(report: JobReport, state: str) -> str:
+    """Return the state of a job's step in words: of a job that is over, nothing is queued."""
+    return "not started" if state == "queued" and report.state in OVER else state
 
 
 def line(report: JobReport) -> str:
     """Return a job's progress as one plain line."""
-    parts = [f"{report.progress:.0%}", report.state if report.state in OVER else stage(report)]
+    if report.state in OVER:
+        # A share of all stages would stand beside `0 of 5,000 tokens` and seem to deny it.
+        where = "" if _current(report) is None else f" in {stage(report)}"
+        parts = [f"{report.state}{where}"]
+    else:
+        parts = [f"{report.progress:.0%}", stage(report)]
     parts += filter(None, [report.detail, speed(report), report.error])
     return f"Job {report.id}, {report.title}: {'; '.join(parts)}"
 

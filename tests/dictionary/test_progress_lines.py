@@ -12,14 +12,21 @@ from scopebook.console import what_becomes_of
 from scopebook.embedded.folder import Holder
 from scopebook.job_reports import JobReport
 from scopebook.job_stages import StageReport
-from scopebook.progress_lines import duration, line, showing
+from scopebook.jobs import COLLECT_SHARD, LABEL_SAE, MERGE_SAE
+from scopebook.progress_lines import duration, line, showing, speed, stage_done, state_word
 
 
 def report(**values: Any) -> JobReport:
     """A job in the middle of its collection, unless said otherwise."""
     stages = [
         StageReport(stage=0, title="Cut the corpus", steps=1, states={"done": 1}),
-        StageReport(stage=2, title="Collect the shards", steps=7, states={"done": 4, "running": 3}),
+        StageReport(
+            stage=2,
+            title="Collect the shards",
+            kinds=[COLLECT_SHARD],
+            steps=7,
+            states={"done": 4, "running": 3},
+        ),
     ]
     middle: dict[str, Any] = {
         "id": 5,
@@ -59,7 +66,35 @@ def test_what_is_not_known_is_left_out() -> None:
 def test_a_failed_job_says_why() -> None:
     over = report(state="failed", detail=None, error="It broke.", seconds_left=None)
 
-    assert line(over) == "Job 5, Collect X over Y: 43%; failed; 5,210 tokens/s; It broke."
+    assert line(over) == (
+        "Job 5, Collect X over Y: failed in stage 2 of 2, Collect the shards (4 of 7); "
+        "5,210 tokens/s on average; It broke."
+    )
+
+
+def test_a_job_that_is_over_says_the_stage_it_ended_in_and_no_share() -> None:
+    over, done = report(state="cancelled"), report(state="done", progress=1.0, stages=[])
+
+    assert (stage_done(over), stage_done(done)) == ("ended in stage 2 of 2", "100%")
+    assert stage_done(report()) == "43%"
+
+
+def test_steps_of_a_job_that_is_over_were_not_started_rather_than_queued() -> None:
+    assert state_word(report(state="failed"), "queued") == "not started"
+    assert state_word(report(state="failed"), "done") == "done"
+    assert state_word(report(), "queued") == "queued"
+
+
+@pytest.mark.parametrize(("kind", "unit"), [(MERGE_SAE, "features"), (LABEL_SAE, "features")])
+def test_a_stage_that_reads_no_tokens_shows_no_tokens_per_second(kind: str, unit: str) -> None:
+    later = StageReport(stage=3, title="Later", kinds=[kind], steps=2, states={"running": 2})
+    collected = StageReport(stage=2, title="C", kinds=[COLLECT_SHARD], steps=1, states={"done": 1})
+    running = report(
+        stages=[collected, later], detail=f"Layer 1: 512 of 1,024 {unit}", seconds_left=None
+    )
+
+    assert speed(running) == ""
+    assert line(running).endswith(f"stage 2 of 2, Later (0 of 2); Layer 1: 512 of 1,024 {unit}")
 
 
 @pytest.mark.parametrize(
