@@ -3,13 +3,14 @@
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from typing import Any
 
 from rich.console import Console
+from rich.table import Column, Table
 from sqlalchemy.exc import OperationalError
 
 from scopebook.db.sessions import Sessions, sessions_for, unit_of_work
@@ -26,6 +27,8 @@ err = Console(stderr=True)
 _LOOK_INTERVAL_S = 0.3
 #: A database that was killed needs so long to come back.
 _PATIENCE_S = 60.0
+#: Wider than any table.
+_NO_LIMIT = 100_000
 #: What shells expect of a program that Ctrl-C ended.
 _INTERRUPTED = 130
 
@@ -42,6 +45,24 @@ def _plain(value: object) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def table(*headings: str, whole: Container[str] = ()) -> Table:
+    """Return a table that breaks what is too long over lines, and cuts nothing off.
+
+    The columns in `whole` are short and stay in one line.
+    """
+    columns = [Column(name, overflow="fold", no_wrap=name in whole) for name in headings]
+    return Table(*columns)
+
+
+def print_table(filled: Table) -> None:
+    """Print a table on stdout: as wide as the terminal, and as wide as it likes where none is."""
+    if not out.is_terminal:
+        # A pipe has no width, and names that are broken over lines cannot be searched for.
+        anything = out.options.update(max_width=_NO_LIMIT)
+        out.width = max(out.width, out.measure(filled, options=anything).maximum)
+    out.print(filled)
 
 
 @contextmanager

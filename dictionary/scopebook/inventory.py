@@ -62,6 +62,19 @@ def take_inventory(session: Session) -> Inventory:
     return Inventory(**row._asdict())
 
 
+def what_is_missing(inventory: Inventory) -> str:
+    """Say what to do before a search can find anything; empty once labels are there."""
+    if inventory.labelled:
+        return ""
+    if inventory.jobs_running:
+        return "No feature has a label yet, but work is under way: `scopebook jobs --watch`."
+    if not inventory.releases:
+        return "There is no release yet: `scopebook add RELEASE` registers one."
+    if not inventory.corpora:
+        return "There is no corpus yet: `scopebook corpus add NAME FILE` registers one."
+    return "No feature has a label yet: `scopebook collect RELEASE CORPUS` reads text and labels."
+
+
 def list_corpora(session: Session) -> list[CorpusReport]:
     """Return all corpora by name, with their documents by tag."""
     rows = session.execute(

@@ -4,9 +4,8 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
-from scopebook.console import dictionary, err, out, print_json
+from scopebook.console import dictionary, err, print_json, print_table, table
 from scopebook.corpora import CorpusReport, add_corpus
 from scopebook.db.sessions import unit_of_work
 from scopebook.inventory import list_corpora
@@ -46,7 +45,7 @@ def add(
     if as_json:
         print_json(report)
         return
-    err.print(str(report), markup=False, highlight=False)
+    err.print(str(report), markup=False, highlight=False, soft_wrap=True)
 
 
 def browse(
@@ -58,14 +57,16 @@ def browse(
     if as_json:
         print_json({"items": reports, "next": None})
         return
-    table = Table("corpus", "documents", "near-duplicates", "size", "tags")
+    listed = table(
+        "corpus", "documents", "near-duplicates", "size", "tags", whole=("documents", "size")
+    )
     for report in reports:
         tags = ", ".join(f"{tag} {count}" for tag, count in report.tags.items())
-        table.add_row(
+        listed.add_row(
             escape(report.name),
             f"{report.documents:,}",
             f"{report.near_duplicates:,}",
             f"{report.size_bytes / 1e6:.1f} MB",
             escape(tags),
         )
-    out.print(table)
+    print_table(listed)

@@ -14,6 +14,7 @@ from scopebook.embedding import query_embedder
 from scopebook.examples import Example
 from scopebook.feature_views import FeatureInFull, Statistics
 from scopebook.features import read_feature
+from scopebook.inventory import take_inventory, what_is_missing
 from scopebook.release_names import chosen_layers, parse_feature_id
 from scopebook.search import Hit, search_features
 
@@ -40,12 +41,13 @@ def search(
             limit=limit,
             preview=True,
         )
+        hint = "" if hits else what_is_missing(take_inventory(session))
     if as_json:
         print_json({"items": hits, "next": following})
     elif hits:
         _print_hits(hits)
     else:
-        err.print(f"No feature answers {query!r}.", markup=False)
+        err.print(f"No feature answers {query!r}. {hint}".strip(), markup=False, soft_wrap=True)
 
 
 def _print_hits(hits: Sequence[Hit]) -> None:
@@ -77,7 +79,7 @@ def feature(
 ) -> None:
     """Show everything known of one feature."""
     with dictionary() as factory, unit_of_work(factory) as session:
-        found = read_feature(session, parse_feature_id(feature_id))
+        found = read_feature(session, parse_feature_id(feature_id, any_index=True))
     if as_json:
         print_json(found)
     else:

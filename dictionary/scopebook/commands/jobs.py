@@ -16,12 +16,14 @@ from scopebook.console import (
     leaving,
     out,
     print_json,
+    print_table,
     read_whole_job,
+    table,
     watch_job,
 )
 from scopebook.db.sessions import Sessions, sessions, unit_of_work
 from scopebook.job_reports import JobReport, list_jobs
-from scopebook.progress_lines import line, speed
+from scopebook.progress_lines import line, speed, stage_done, state_word
 from scopebook.settings import settings
 from scopebook.steps import cancel_job, retry_job
 from scopebook.sweep import sweep as sweep_until
@@ -52,7 +54,7 @@ def browse(
                     time.sleep(_LOOK_INTERVAL_S)
                     live.update(_table(_read(factory)))
         else:
-            out.print(_table(_read(factory)))
+            print_table(_table(_read(factory)))
 
 
 @jobs.command()
@@ -98,9 +100,11 @@ def _print(report: JobReport, as_json: bool) -> None:
         print_json(report)
         return
     lines = [line(report)]
-    for stage in report.stages:
-        states = ", ".join(f"{count} {state}" for state, count in stage.states.items())
-        lines.append(f"  {stage.title}: {states}")
+    for part in report.stages:
+        states = ", ".join(
+            f"{count} {state_word(report, state)}" for state, count in part.states.items()
+        )
+        lines.append(f"  {part.title}: {states}")
     for worker in report.workers:
         does = worker.title + (f": {worker.detail}" if worker.detail else "")
         lines.append(f"  {worker.name}: {does}{'' if worker.alive else ' (no sign of life)'}")
@@ -116,17 +120,17 @@ def _read(factory: Sessions) -> list[JobReport]:
 
 
 def _table(reports: list[JobReport]) -> Table:
-    table = Table("job", "what", "state", "done", "speed", "at the moment")
+    listed = table("job", "what", "state", "done", "speed", "at the moment", whole=("job", "state"))
     for report in reports:
-        table.add_row(
+        listed.add_row(
             str(report.id),
             escape(report.title),
             report.state,
-            f"{report.progress:.0%}",
+            stage_done(report),
             speed(report),
             escape(report.error or report.detail or ""),
         )
-    return table
+    return listed
 
 
 def sweep() -> None:

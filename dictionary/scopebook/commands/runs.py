@@ -1,16 +1,29 @@
 """`scopebook collect` and `scopebook runs`: gather evidence, and choose which run is shown."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
+from sqlalchemy.orm import Session
 
-from scopebook.console import dictionary, err, leaving, out, print_json, watch_job
+from scopebook.console import (
+    dictionary,
+    err,
+    leaving,
+    print_json,
+    print_table,
+    table,
+    watch_job,
+)
 from scopebook.db.sessions import unit_of_work
 from scopebook.release_names import chosen_layers
 from scopebook.run_reports import RunReport, list_runs, use_run
 from scopebook.runs import collect_once
+
+#: Runs of a release that are looked through for the one that is shown.
+_LOOKED_THROUGH = 1000
 
 runs = typer.Typer(help="List runs; `use` chooses the one whose evidence is shown.")
 
@@ -44,19 +57,37 @@ def collect(
         with leaving(job_id):
             report = watch_job(factory, job_id)
         with unit_of_work(factory) as session:
-            hidden = [run.id for run in list_runs(session, job=job_id)[0] if not run.shown]
+            before = (
+                "" if is_new else _nothing_to_do(session, job_id, corpus, chosen_layers(layers))
+            )
     if as_json:
         print_json(report)
     elif is_new:
         err.print(f"{report.title}: done.", markup=False)
     else:
-        err.print(
-            f"Nothing to do: job {job_id} has collected {release} over {corpus}, and the corpus "
-            "holds nothing new; --anew reads it again."
-            + (f" `scopebook runs use {hidden[0]}` shows it." if hidden else ""),
-            markup=False,
-            highlight=False,
+        err.print(before, markup=False, highlight=False, soft_wrap=True)
+
+
+def _nothing_to_do(session: Session, job_id: int, corpus: str, layers: Sequence[int] | None) -> str:
+    """Say which run has collected what is asked for, and whether the dictionary shows it."""
+    run = next(run for run in list_runs(session, job=job_id)[0] if run.corpus == corpus)
+    sentence = (
+        f"Nothing to do: run {run.id} (of job {job_id}) has collected {run.release} over {corpus}, "
+        "and the corpus holds nothing new; --anew reads it again."
+    )
+    hidden = sorted(set(run.layers if layers is None else layers) - set(run.shown))
+    if hidden:
+        others = [
+            other.id
+            for other in list_runs(session, release=run.release, limit=_LOOKED_THROUGH)[0]
+            if set(hidden) & set(other.shown)
+        ]
+        named = " and ".join(f"run {number}" for number in others) or "no run"
+        sentence += (
+            f" For layer {_layers(hidden)} the dictionary shows {named}; "
+            f"`scopebook runs use {run.id}` shows run {run.id}."
         )
+    return sentence
 
 
 @runs.callback(invoke_without_command=True)
@@ -73,7 +104,7 @@ def browse(
     if as_json:
         print_json({"items": found, "next": following})
     else:
-        out.print(_table(found))
+        print_table(_table(found))
 
 
 @runs.command()
@@ -97,9 +128,19 @@ def use(
 
 
 def _table(found: list[RunReport]) -> Table:
-    table = Table("run", "release", "corpus", "layers", "tokens", "state", "shown for", "job")
+    listed = table(
+        "run",
+        "release",
+        "corpus",
+        "layers",
+        "tokens",
+        "state",
+        "shown for",
+        "job",
+        whole=("run", "tokens", "state", "job"),
+    )
     for run in found:
-        table.add_row(
+        listed.add_row(
             str(run.id),
             escape(run.release),
             escape(run.corpus),
@@ -109,8 +150,17 @@ def _table(found: list[RunReport]) -> Table:
             _layers(run.shown) or "-",
             str(run.job_id),
         )
-    return table
+    return listed
 
 
-def _layers(layers: list[int]) -> str:
-    return ", ".join(map(str, layers))
+def _layers(layers: Sequence[int]) -> str:
+    """Return layers as `--layers` takes them, from three in a row as a range: `1, 20-23`."""
+    spans: list[list[int]] = []
+    for layer in sorted(layers):
+        if spans and layer == spans[-1][-1] + 1:
+            spans[-1].append(layer)
+        else:
+            spans.append([layer])
+    return ", ".join(
+        f"{span[0]}-{span[-1]}" if len(span) > 2 else ", ".join(map(str, span)) for span in spans
+    )
