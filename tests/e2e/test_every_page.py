@@ -21,7 +21,7 @@ def addresses(page: Page, feature_id: str) -> list[str]:
         "/features",
         f"/features/{feature_id}",
         "/runs",
-        f"/runs/{demo}",
+        f"/jobs/{demo}",
     ]
 
 

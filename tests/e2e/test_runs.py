@@ -59,14 +59,15 @@ def test_the_demo_job_is_listed_as_done_and_leads_to_its_steps(page: Page) -> No
     expect(row.locator("[data-pace]")).to_contain_text("tokens/s")
     row.get_by_role("link").click()
 
-    expect(page.get_by_role("heading", level=1)).to_contain_text(job["title"])
+    expect(page).to_have_url(re.compile(f"/jobs/{job['id']}$"))
+    expect(page.get_by_role("heading", level=1)).to_contain_text(f"Job {job['id']} {job['title']}")
     expect(page.locator("[data-stage]")).to_have_count(len(job["stages"]))
     expect(page.locator("[data-step]")).to_have_count(min(job["steps_total"], 50))
 
 
 def test_all_steps_come_page_by_page_and_by_state(page: Page) -> None:
     job = _demo(page)
-    page.goto(f"/runs/{job['id']}")
+    page.goto(f"/jobs/{job['id']}")
     steps = page.locator("[data-step]")
 
     while page.get_by_role("button", name="Show more").is_visible():
@@ -82,7 +83,7 @@ def test_all_steps_come_page_by_page_and_by_state(page: Page) -> None:
 
 def test_a_collection_by_two_workers_is_seen_live_to_its_end(page: Page, kept: int) -> None:
     job = _started(page, max_tokens=160_000)
-    page.goto(f"/runs/{job['id']}")
+    page.goto(f"/jobs/{job['id']}")
     page.evaluate("window.neverReloaded = true")
     bar = page.get_by_role("progressbar", name=f"Progress of {job['title']}")
 
@@ -92,6 +93,7 @@ def test_a_collection_by_two_workers_is_seen_live_to_its_end(page: Page, kept: i
     expect(page.locator('[data-number="workers"] dd')).to_have_text("2")
     expect(workers.first).to_contain_text("Collect shard")
     expect(page.locator('[data-number="speed"] dd')).to_have_text(NUMBER, timeout=COLLECTED_MS)
+    expect(page.locator('[data-number="elapsed"] dd')).to_have_text(re.compile(r"\d+ s"))
     expect(page.locator('[data-number="left"] dd')).to_have_text(re.compile(r"\d+ s"))
     expect(page.locator('[data-number="tokens"] dd')).to_have_text(
         re.compile(r"^[\d,]+ of [\d,]+$")
@@ -155,7 +157,7 @@ def test_a_failed_shard_says_why_and_a_retry_mends_it(
     results.rename(away)
     results.write_text("no folder")  # so that no shard can leave its result
     job = _started(page, max_tokens=60_000)
-    page.goto(f"/runs/{job['id']}")
+    page.goto(f"/jobs/{job['id']}")
     try:
         _state(page, "failed")
     finally:
@@ -166,6 +168,10 @@ def test_a_failed_shard_says_why_and_a_retry_mends_it(
     expect(failed.first).to_contain_text("could not be written")
     expect(failed.first).to_contain_text("attempt 1")
     expect(page.get_by_role("alert")).to_contain_text("could not be written")
+    expect(page.get_by_role("alert")).not_to_contain_text("free space")
+    expect(page.locator("header")).to_contain_text(re.compile(r"ended in stage 3 of \d"))
+    expect(page.locator("[data-stage]").last).to_contain_text("not started")
+    expect(page.locator("[data-step]").filter(has_text="queued")).to_have_count(0)
     page.get_by_role("button", name="Retry").click()
     _state(page, "done")
     expect(failed).to_have_count(0)
@@ -174,7 +180,7 @@ def test_a_failed_shard_says_why_and_a_retry_mends_it(
 
 def test_the_page_goes_on_when_the_api_was_killed(page: Page, instance: Running, kept: int) -> None:
     job = _started(page, max_tokens=200_000)
-    page.goto(f"/runs/{job['id']}")
+    page.goto(f"/jobs/{job['id']}")
     expect(page.locator("[data-worker]")).to_have_count(2, timeout=COLLECTED_MS)
     assert instance.process is not None
     whole = psutil.Process(instance.process.pid)
@@ -213,7 +219,7 @@ def test_a_collection_that_is_left_goes_on_and_says_how_to_end_it(
     assert cancelled.returncode == 0, cancelled.stderr
     again = run(instance.data_dir, "jobs", "cancel", "99999")
     assert (again.returncode, "no job 99999" in again.stderr) == (2, True)
-    page.goto(f"/runs/{number}")
+    page.goto(f"/jobs/{number}")
     _state(page, "cancelled")
 
 
@@ -254,10 +260,43 @@ def test_the_form_of_a_collection_offers_what_is_registered(page: Page) -> None:
         expect(page.get_by_role("checkbox", name=str(sae["layer"]), exact=True)).to_be_checked()
 
 
-def test_an_unknown_run_gets_the_sentence_of_the_api(page: Page) -> None:
+def test_the_same_asked_for_again_names_the_run_and_the_one_that_is_shown(
+    page: Page, kept: int
+) -> None:
+    page.goto("/runs")
+    others = page.locator("[data-run]").filter(has=page.get_by_role("button"))
+    others.first.get_by_role("button", name="Show this run").click()
+    expect(page.get_by_text("The dictionary now shows run")).to_be_visible()
+    shown = next(item for item in page.request.get("/api/runs").json()["items"] if item["shown"])
+
+    page.get_by_text("Start a collection").click()
+    page.get_by_role("button", name="Start", exact=True).click()
+
+    said = page.get_by_role("status").filter(has_text="Nothing to do")
+    expect(said).to_contain_text(f"has collected this as run {kept}")
+    expect(said).to_contain_text(f"the dictionary shows run {shown['id']}")
+
+
+def test_the_number_of_a_run_leads_to_the_job_that_makes_it(page: Page) -> None:
+    newest = page.request.get("/api/runs").json()["items"][0]
+
+    page.goto(f"/runs/{newest['id']}")
+
+    expect(page).to_have_url(re.compile(f"/jobs/{newest['job_id']}$"))
+    expect(page.locator(f'[data-run="{newest["id"]}"]')).to_contain_text(f"Run {newest['id']}")
+
+
+@pytest.mark.parametrize("number", ["99999999999", "9" * 30])
+def test_numbers_beyond_all_rows_are_no_run_and_no_job(page: Page, number: str) -> None:
+    for kind in ("run", "job"):
+        page.goto(f"/{kind}s/{number}")
+        expect(page.get_by_role("alert")).to_contain_text(f"There is no {kind} {number}")
+
+
+def test_an_unknown_job_gets_the_sentence_of_the_api(page: Page) -> None:
     answer = page.request.get("/api/jobs/99999999")
 
-    page.goto("/runs/99999999")
+    page.goto("/jobs/99999999")
 
     assert answer.status == 404
     expect(page.get_by_role("alert")).to_contain_text(answer.json()["detail"])

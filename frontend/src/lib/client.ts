@@ -139,7 +139,7 @@ export function listJobs(cursor?: string | null, signal?: AbortSignal): Promise<
   return get("/api/jobs", { cursor, limit: 30 }, signal);
 }
 
-export function getJob(id: number, signal?: AbortSignal): Promise<Job> {
+export function getJob(id: number | string, signal?: AbortSignal): Promise<Job> {
   return ask<Job>(`/api/jobs/${id}`, { signal: signal ?? null });
 }
 
@@ -176,6 +176,11 @@ export function listRuns(query: RunQuery, signal?: AbortSignal): Promise<Page<Ru
 /** Let the dictionary show a run's evidence for all its layers. */
 export function useRun(id: number): Promise<Run> {
   return post(`/api/runs/${id}/use`);
+}
+
+/** The number as text: one of the address may be too long for a number. */
+export function getRun(id: string, signal?: AbortSignal): Promise<Run> {
+  return ask<Run>(`/api/runs/${id}`, { signal: signal ?? null });
 }
 
 export function startRun(request: CollectRequest): Promise<Job> {

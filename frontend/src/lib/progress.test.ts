@@ -1,6 +1,19 @@
 import { describe, expect, it } from "vitest";
 import type { Job, JobState, Stage } from "./client";
-import { bars, byState, currentStage, layerWords, stateAt, tokens, whatNext } from "./progress";
+import {
+  bars,
+  byState,
+  currentStage,
+  isReading,
+  layerWords,
+  reached,
+  speed,
+  stateAt,
+  stateWord,
+  tokens,
+  whatNext,
+  worked,
+} from "./progress";
 
 function stage(number: number, title: string, states: Stage["states"]): Stage {
   const steps = Object.values(states).reduce((sum, amount) => sum + (amount ?? 0), 0);
@@ -65,6 +78,40 @@ describe("a job", () => {
     expect(whatNext(job("running", stages))).toBe("Next: merge the layers.");
     expect(whatNext(job("running", stages.slice(0, 2)))).toBe("This is the last stage.");
     expect(whatNext(job("done", stages))).toBeNull();
+  });
+
+  it("that is over says the stage it ended in instead of a share of all stages", () => {
+    expect(reached({ ...job("running", stages), progress: 0.339 })).toBe("33 %");
+    expect(reached({ ...job("failed", stages), progress: 0.339 })).toBe(
+      "ended in stage 2 of 3, collect the shards",
+    );
+    expect(reached({ ...job("done", stages.slice(0, 1)), progress: 1 })).toBe("100 %");
+  });
+
+  it("shows tokens/s while tokens are read and as the average afterwards", () => {
+    const reading = { ...stage(2, "Collect the shards", { running: 1 }), kinds: ["shard.collect"] };
+    const merging = { ...stage(3, "Merge the layers", { running: 1 }), kinds: ["sae.merge"] };
+    const known = { tokens_per_s: 5210 };
+    expect(isReading(job("running", [reading, merging]))).toBe(true);
+    expect(speed({ ...job("running", [reading, merging]), ...known })).toBe("5,210 tokens/s");
+    expect(speed({ ...job("running", [merging]), ...known })).toBeNull();
+    expect(speed({ ...job("done", []), ...known })).toBe("5,210 tokens/s on average");
+  });
+
+  it("counts only the time in which somebody worked at it", () => {
+    const times = { worked_s: 100, working_since: null };
+    const now = Date.parse("2026-01-01T10:00:00Z");
+    expect(worked({ ...job("failed"), ...times }, now)).toBe("1 min 40 s");
+    expect(
+      worked({ ...job("running"), worked_s: 100, working_since: "2026-01-01T09:59:40Z" }, now),
+    ).toBe("2 min 0 s");
+    expect(worked({ ...job("queued"), worked_s: 0, working_since: null }, now)).toBeNull();
+  });
+
+  it("has no queued steps once it is over", () => {
+    expect(stateWord("queued", "failed")).toBe("not started");
+    expect(stateWord("queued", "running")).toBe("queued");
+    expect(stateWord("done", "cancelled")).toBe("done");
   });
 
   it("says tokens of how many while it is not done", () => {

@@ -1,6 +1,6 @@
 /** How a job moves: stages, shards and numbers, as the pages of runs draw them. */
-import type { Job, JobState, Stage, Step } from "./client";
-import { count, seconds } from "./numbers";
+import { isFinal, type Job, type JobState, type Stage, type Step } from "./client";
+import { count, percent, seconds } from "./numbers";
 
 export const STATES: JobState[] = [
   "done",
@@ -86,12 +86,42 @@ export function tokens(job: Job): string | null {
     : `${done} of ${count(job.tokens_total)}`;
 }
 
-/** `5,210 tokens/s`, as far as it is known, and while there is something left to read. */
+/** At the stage that reads tokens, and not at one before or after it. */
+export function isReading(job: Job): boolean {
+  return currentStage(job)?.kinds.includes("shard.collect") ?? false;
+}
+
+/** `5,210 tokens/s` while tokens are read, the average once the job is over; null if not known. */
 export function speed(job: Job): string | null {
-  const isReadUp = job.state === "running" && job.tokens_done === job.tokens_total;
-  return job.tokens_per_s === null || isReadUp
-    ? null
-    : `${count(Math.round(job.tokens_per_s))} tokens/s`;
+  if (job.tokens_per_s === null) return null;
+  const words = `${count(Math.round(job.tokens_per_s))} tokens/s`;
+  if (isFinal(job.state)) return `${words} on average`;
+  return isReading(job) ? words : null;
+}
+
+/** For how long somebody worked at it, idle time left out; null before anybody did. */
+export function worked(job: Job, now: number): string | null {
+  if (!job.working_since) return job.worked_s > 0 ? seconds(job.worked_s) : null;
+  const running = Math.max(0, (now - Date.parse(job.working_since)) / 1000);
+  return seconds(job.worked_s + running);
+}
+
+/**
+ * How far a job is: a share of all its stages, or the stage that it ended in. A share would stand
+ * beside `0 of 5,000 tokens` and seem to deny it.
+ */
+export function reached(job: Job): string {
+  const here = currentStage(job);
+  if (job.state === "done" || !isFinal(job.state) || !here) {
+    return percent(Math.floor(job.progress * 100) / 100);
+  }
+  const place = job.stages.indexOf(here) + 1;
+  return `ended in stage ${place} of ${job.stages.length}, ${lowered(here.title)}`;
+}
+
+/** The state of a job's step in words: of a job that is over nothing is queued any more. */
+export function stateWord(state: JobState, ofJob: JobState): string {
+  return state === "queued" && isFinal(ofJob) ? "not started" : state;
 }
 
 export function timeLeft(job: Job): string | null {
