@@ -80,9 +80,15 @@ def stage_done(report: JobReport) -> str:
     return f"{report.progress:.0%}"
 
 
-def state_word(report: JobReport, state: str) -> str:
-    """Return the state of a job's step in words: of a job that is over, nothing is queued."""
-    return "not started" if state == "queued" and report.state in OVER else state
+def state_word(report: JobReport, part: StageReport, state: str) -> str:
+    """Return the state of a stage's steps in words.
+
+    Of a job that is over nothing is queued, and no stage after the one it ended in was begun.
+    """
+    here = _current(report)
+    if report.state not in OVER or here is None:
+        return state
+    return "not started" if state == "queued" or part.stage > here[1].stage else state
 
 
 def line(report: JobReport) -> str:

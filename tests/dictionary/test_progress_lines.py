@@ -80,9 +80,14 @@ def test_a_job_that_is_over_says_the_stage_it_ended_in_and_no_share() -> None:
 
 
 def test_steps_of_a_job_that_is_over_were_not_started_rather_than_queued() -> None:
-    assert state_word(report(state="failed"), "queued") == "not started"
-    assert state_word(report(state="failed"), "done") == "done"
-    assert state_word(report(), "queued") == "queued"
+    later = StageReport(stage=3, title="Later", kinds=[MERGE_SAE], steps=2)
+    collecting = report().stages[1]
+
+    assert state_word(report(state="failed"), collecting, "queued") == "not started"
+    assert state_word(report(state="cancelled"), collecting, "cancelled") == "cancelled"
+    assert state_word(report(state="cancelled"), later, "cancelled") == "not started"
+    assert state_word(report(state="failed"), collecting, "done") == "done"
+    assert state_word(report(), later, "queued") == "queued"
 
 
 @pytest.mark.parametrize(("kind", "unit"), [(MERGE_SAE, "features"), (LABEL_SAE, "features")])

@@ -169,7 +169,7 @@ def test_a_failed_shard_says_why_and_a_retry_mends_it(
     expect(failed.first).to_contain_text("attempt 1")
     expect(page.get_by_role("alert")).to_contain_text("could not be written")
     expect(page.get_by_role("alert")).not_to_contain_text("free space")
-    expect(page.locator("header")).to_contain_text(re.compile(r"ended in stage 3 of \d"))
+    expect(page.locator("main header")).to_contain_text(re.compile(r"Ended in stage 3 of \d"))
     expect(page.locator("[data-stage]").last).to_contain_text("not started")
     expect(page.locator("[data-step]").filter(has_text="queued")).to_have_count(0)
     page.get_by_role("button", name="Retry").click()

@@ -102,7 +102,7 @@ def _print(report: JobReport, as_json: bool) -> None:
     lines = [line(report)]
     for part in report.stages:
         states = ", ".join(
-            f"{count} {state_word(report, state)}" for state, count in part.states.items()
+            f"{count} {state_word(report, part, state)}" for state, count in part.states.items()
         )
         lines.append(f"  {part.title}: {states}")
     for worker in report.workers:

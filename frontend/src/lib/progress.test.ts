@@ -5,6 +5,7 @@ import {
   byState,
   currentStage,
   isReading,
+  isUntouched,
   layerWords,
   reached,
   speed,
@@ -83,7 +84,7 @@ describe("a job", () => {
   it("that is over says the stage it ended in instead of a share of all stages", () => {
     expect(reached({ ...job("running", stages), progress: 0.339 })).toBe("33 %");
     expect(reached({ ...job("failed", stages), progress: 0.339 })).toBe(
-      "ended in stage 2 of 3, collect the shards",
+      "Ended in stage 2 of 3, collect the shards",
     );
     expect(reached({ ...job("done", stages.slice(0, 1)), progress: 1 })).toBe("100 %");
   });
@@ -106,6 +107,13 @@ describe("a job", () => {
       worked({ ...job("running"), worked_s: 100, working_since: "2026-01-01T09:59:40Z" }, now),
     ).toBe("2 min 0 s");
     expect(worked({ ...job("queued"), worked_s: 0, working_since: null }, now)).toBeNull();
+  });
+
+  it("that is over has not touched the stages after the one it ended in", () => {
+    const touched = (state: JobState) =>
+      stages.map((part) => !isUntouched(part, job(state, stages)));
+    expect(touched("cancelled")).toEqual([true, true, false]);
+    expect(touched("running")).toEqual([true, true, true]);
   });
 
   it("has no queued steps once it is over", () => {

@@ -116,7 +116,13 @@ export function reached(job: Job): string {
     return percent(Math.floor(job.progress * 100) / 100);
   }
   const place = job.stages.indexOf(here) + 1;
-  return `ended in stage ${place} of ${job.stages.length}, ${lowered(here.title)}`;
+  return `Ended in stage ${place} of ${job.stages.length}, ${lowered(here.title)}`;
+}
+
+/** A stage after the one at which the job ended: whatever became of its steps, none began. */
+export function isUntouched(stage: Stage, job: Job): boolean {
+  const here = currentStage(job);
+  return isFinal(job.state) && here !== null && stage.stage > here.stage;
 }
 
 /** The state of a job's step in words: of a job that is over nothing is queued any more. */
