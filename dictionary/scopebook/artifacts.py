@@ -36,12 +36,12 @@ def write_artifact(name: str, write: Callable[[BinaryIO], None]) -> str:
     except OSError as error:
         raise UnavailableError(
             f"{name} could not be written to {settings().artifacts} ({error.strerror or error}); "
-            f"{_remedy(error)}, then retry the job."
+            f"{remedy_of(error)}, then retry the job."
         ) from error
     return name
 
 
-def _remedy(error: OSError) -> str:
+def remedy_of(error: OSError) -> str:
     """Return what helps against what kept a file from being written."""
     if error.errno in _FULL:
         return "free space there"

@@ -20,8 +20,8 @@ from scopebook.steps import (
     finish_step,
 )
 from scopebook_api.app import create_app
+from scopebook_api.job_schemas import JobRead
 from scopebook_api.routers.jobs import is_settled
-from scopebook_api.schemas import JobRead
 
 
 @pytest.fixture

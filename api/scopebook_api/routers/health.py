@@ -9,7 +9,7 @@ from scopebook.demo import DEMO_JOB
 from scopebook.inventory import take_inventory
 from scopebook.job_reports import newest_job
 from scopebook_api.deps import DbSession, Embed
-from scopebook_api.schemas import JobRead, Status
+from scopebook_api.job_schemas import JobRead, Status
 
 router = APIRouter(tags=["health"])
 

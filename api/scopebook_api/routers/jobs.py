@@ -12,7 +12,8 @@ from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.job_reports import OVER, JobReport, changing_jobs, list_jobs, list_steps, read_job
 from scopebook.steps import cancel_job, retry_job
 from scopebook_api.deps import Cursor, DbSession, Limit
-from scopebook_api.schemas import JobRead, JobState, Page, StepRead
+from scopebook_api.job_schemas import JobRead, JobState, StepRead
+from scopebook_api.schemas import Page
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 

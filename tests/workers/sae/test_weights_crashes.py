@@ -71,7 +71,9 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
 
     with (
         files_limited_to(2000),
-        pytest.raises(UnavailableError, match=r"could not be written \(.+\): free space"),
+        pytest.raises(
+            UnavailableError, match=r"could not be written \(.+\): mend what stands in the way"
+        ),
     ):
         convert(source, destination, layer=0, k=K, d_sae=D_SAE)
 

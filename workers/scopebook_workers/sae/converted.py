@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from scopebook.artifacts import remedy_of
 from scopebook.errors import CheckpointError, ConflictError, UnavailableError
 from scopebook.saelens import SaeKind
 from scopebook_workers.sae.autoencoder import SparseAutoencoder
@@ -160,8 +161,8 @@ def _whole_or_nothing(destination: Path) -> Iterator[BinaryIO]:
         _sync_folder(destination.parent)
     except OSError as error:
         raise UnavailableError(
-            f"{destination} could not be written ({error.strerror}): free space or give another "
-            "data folder."
+            f"{destination} could not be written ({error.strerror or error}): "
+            f"{remedy_of(error)}, or give another data folder."
         ) from error
 
 
