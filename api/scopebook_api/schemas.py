@@ -48,6 +48,15 @@ class LabelRead(Schema):
     created_at: datetime
 
 
+class OutcomeRead(Schema):
+    """That a language model was asked, and why it has given no label."""
+
+    status: Literal["suspect", "abstained", "refused", "failed"]
+    reason: str | None
+    method: str = Field(description="The model.")
+    created_at: datetime
+
+
 class DocumentRead(Schema):
     """Where a text comes from."""
 
@@ -100,6 +109,9 @@ class FeatureSummary(Schema):
     set_name: str
     index: int
     label: LabelRead | None
+    unlabelled: OutcomeRead | None = Field(
+        description="Why the language model that was asked last has given no label."
+    )
     density: float | None = Field(description="Share of tokens that fire it; null: not collected.")
     max_activation: float | None
     flags: list[str] = Field(description="`dead`, `dense`, `token`, ...")

@@ -18,6 +18,7 @@ from scopebook.commands import (
     features,
     fingerprint,
     jobs,
+    labels,
     releases,
     runs,
     up,
@@ -39,6 +40,7 @@ app.command()(up.up)
 app.command()(demo.demo)
 app.command()(releases.add)
 app.command()(runs.collect)
+app.command()(labels.label)
 app.command()(features.search)
 app.command()(features.feature)
 app.command()(fingerprint.fingerprint)

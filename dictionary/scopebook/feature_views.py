@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from scopebook.examples import Activity, Example
+from scopebook.label_reports import Outcome
 from scopebook.labels import LabelView, SenseView
 
 
@@ -18,6 +19,8 @@ class FeatureInList:
     set_name: str
     index: int
     label: LabelView | None
+    #: Why the language model that was asked last has given no label.
+    unlabelled: Outcome | None
     density: float | None
     max_activation: float | None
     flags: list[str]

@@ -30,6 +30,7 @@ from scopebook.feature_views import (
     TagShare,
     TokenWeight,
 )
+from scopebook.label_reports import outcomes_of
 from scopebook.labels import SenseView, current_labels, labels_of, senses_of
 from scopebook.packing import (
     BEST,
@@ -123,10 +124,15 @@ def features_by_id(
 def describe(session: Session, rows: Sequence[Any], *, preview: bool) -> list[FeatureInList]:
     """Add labels, and the best example where asked for, to listed rows."""
     ids = [row.id for row in rows]
-    labels = current_labels(session, ids)
+    labels, outcomes = current_labels(session, ids), outcomes_of(session, ids)
     previews = _previews(session, ids) if preview else {}
     return [
-        FeatureInList(**_head(row), label=labels.get(row.id), preview=previews.get(row.id))
+        FeatureInList(
+            **_head(row),
+            label=labels.get(row.id),
+            unlabelled=outcomes.get(row.id),
+            preview=previews.get(row.id),
+        )
         for row in rows
     ]
 
@@ -173,6 +179,7 @@ def read_feature(session: Session, wanted: FeatureId) -> FeatureInFull:
     return FeatureInFull(
         **_head(row),
         label=current_labels(session, [row.id]).get(row.id),
+        unlabelled=outcomes_of(session, [row.id]).get(row.id),
         decoder_norm=row.Feature.decoder_norm,
         promoted=texts.weights(row.Feature.promoted),
         suppressed=texts.weights(row.Feature.suppressed),

@@ -12,13 +12,12 @@ from scopebook.db.jobs import Job
 from scopebook.db.tables import Corpus, Document, Model, Release, Run, Sae, Tokenisation
 from scopebook.errors import InvalidInputError
 from scopebook.jobs import (
-    EMBED_LABELS,
-    LABEL_SAE,
     MERGE_SAE,
     PLAN_RUN,
     TIDY_RUN,
     TOKENISE_CORPUS,
 )
+from scopebook.labeling_requests import labeling_steps
 from scopebook.releases import find_release, find_saes
 from scopebook.settings import settings
 from scopebook.steps import NewStep, add_steps, create_job
@@ -235,23 +234,14 @@ def collection_steps(
         ),
         _step(TIDY_RUN, first_stage + 4, "Remove what was merged", run=run),
     ]
-    return collecting + (_labelling(run, saes, first_stage + 4) if label else [])
+    if not label:
+        return collecting
+    return collecting + labeling_steps(saes, run_id=run.id, first_stage=first_stage + 4)
 
 
 def _step(kind: str, stage: int, title: str, **rows: Any) -> NewStep:
     parameters = {f"{name}_id": row.id for name, row in rows.items()}
     return NewStep(kind=kind, stage=stage, title=title, parameters=parameters)
-
-
-def _labelling(run: Run, saes: Sequence[Sae], stage: int) -> list[NewStep]:
-    steps = [_step(LABEL_SAE, stage, f"Label layer {sae.layer}", run=run, sae=sae) for sae in saes]
-    embed = NewStep(
-        kind=EMBED_LABELS,
-        stage=stage + 1,
-        title="Embed the labels",
-        parameters={"sae_ids": [sae.id for sae in saes]},
-    )
-    return [*steps, embed]
 
 
 def _saes(session: Session, release: Release, layers: Sequence[int] | None) -> list[Sae]:

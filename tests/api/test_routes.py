@@ -71,6 +71,22 @@ def test_search_pages_by_its_cursor(client: TestClient) -> None:
 
 
 @pytest.mark.usefixtures("filled")
+def test_labels_are_counted_and_asked_for(client: TestClient) -> None:
+    (layer, _) = client.get("/api/labels/coverage").json()["items"]
+    asked = client.post("/api/labels", json={"release": layer["release"], "layers": [1]})
+    busy = client.post("/api/labels", json={"release": layer["release"], "layers": [1]})
+    missing = client.post("/api/labels", json={"release": layer["release"]})
+
+    assert (layer["layer"], layer["fired"], layer["by_source"]) == (1, 1, {"keywords": 2})
+    assert asked.status_code == 202
+    assert asked.json()["kind"] == "label"
+    assert busy.status_code == 409
+    assert "at this moment" in busy.json()["detail"]
+    assert missing.status_code == 422
+    assert "has no examples" in missing.json()["detail"]
+
+
+@pytest.mark.usefixtures("filled")
 def test_a_feature_answers_by_its_id(client: TestClient) -> None:
     answer = client.get("/api/features/Tiny-Model/1-res-w1k-l0_8/7").json()
 

@@ -20,6 +20,7 @@ def addresses(page: Page, feature_id: str) -> list[str]:
         "/?q=Python+code",
         "/features",
         f"/features/{feature_id}",
+        "/labels",
         "/runs",
         f"/jobs/{demo}",
     ]

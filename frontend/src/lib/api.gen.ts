@@ -104,6 +104,48 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/labels/coverage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Coverage
+         * @description List the layers with how many of their features have a label, and of whom.
+         */
+        get: operations["coverage_api_labels_coverage_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/labels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Label
+         * @description Word the features' shown examples by keywords, as a job; earlier labels stay in the history.
+         *
+         *     If the same method has worded them, the answer is the job that did so.
+         */
+        post: operations["label_api_labels_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/releases": {
         parameters: {
             query?: never;
@@ -428,6 +470,39 @@ export interface components {
             created_at: string;
         };
         /**
+         * CoverageRead
+         * @description How many of a layer's features have a label, and of whom.
+         */
+        CoverageRead: {
+            /** Release */
+            release: string;
+            /** Model */
+            model: string;
+            /** Layer */
+            layer: number;
+            /** Set Name */
+            set_name: string;
+            /** Features */
+            features: number;
+            /**
+             * Fired
+             * @description Features that fire in the shown run; null: none.
+             */
+            fired: number | null;
+            /**
+             * By Source
+             * @description Features by the source of their label.
+             */
+            by_source: {
+                [key: string]: number;
+            };
+            /**
+             * Labelings
+             * @description Of the shown run, newest first.
+             */
+            labelings: components["schemas"]["LabelingRead"][];
+        };
+        /**
          * DocumentRead
          * @description Where a text comes from.
          */
@@ -509,6 +584,8 @@ export interface components {
             /** Index */
             index: number;
             label: components["schemas"]["LabelRead"] | null;
+            /** @description Why the language model that was asked last has given no label. */
+            unlabelled: components["schemas"]["OutcomeRead"] | null;
             /**
              * Density
              * @description Share of tokens that fire it; null: not collected.
@@ -579,6 +656,8 @@ export interface components {
             /** Index */
             index: number;
             label: components["schemas"]["LabelRead"] | null;
+            /** @description Why the language model that was asked last has given no label. */
+            unlabelled: components["schemas"]["OutcomeRead"] | null;
             /**
              * Density
              * @description Share of tokens that fire it; null: not collected.
@@ -768,6 +847,68 @@ export interface components {
             created_at: string;
         };
         /**
+         * LabelRequest
+         * @description Which features are to be labelled.
+         */
+        LabelRequest: {
+            /** Release */
+            release: string;
+            /**
+             * Layers
+             * @description Null: all with examples.
+             */
+            layers?: number[] | null;
+            /**
+             * Anew
+             * @description Word the examples though the same method has done so.
+             * @default false
+             */
+            anew: boolean;
+        };
+        /**
+         * LabelingRead
+         * @description One pass over the features of a layer, that words the examples of one run.
+         */
+        LabelingRead: {
+            /** Id */
+            id: number;
+            /** Job Id */
+            job_id: number | null;
+            /** Run Id */
+            run_id: number;
+            /**
+             * Source
+             * @enum {string}
+             */
+            source: "keywords" | "llm";
+            /**
+             * Method
+             * @description What words it, e.g. `keywords-1` or a model's name.
+             */
+            method: string;
+            /**
+             * Parameters
+             * @description What the wordings depend on.
+             */
+            parameters: {
+                [key: string]: unknown;
+            };
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Finished At */
+            finished_at: string | null;
+            /**
+             * Outcomes
+             * @description Features by how it ended for them.
+             */
+            outcomes: {
+                [key: string]: number;
+            };
+        };
+        /**
          * NeighbourRead
          * @description A feature whose decoder direction is close.
          */
@@ -784,10 +925,40 @@ export interface components {
             cosine: number;
             label: components["schemas"]["LabelRead"] | null;
         };
+        /**
+         * OutcomeRead
+         * @description That a language model was asked, and why it has given no label.
+         */
+        OutcomeRead: {
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "suspect" | "abstained" | "refused" | "failed";
+            /** Reason */
+            reason: string | null;
+            /**
+             * Method
+             * @description The model.
+             */
+            method: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+        };
         /** Page[CorpusRead] */
         Page_CorpusRead_: {
             /** Items */
             items: components["schemas"]["CorpusRead"][];
+            /** Next */
+            next?: string | null;
+        };
+        /** Page[CoverageRead] */
+        Page_CoverageRead_: {
+            /** Items */
+            items: components["schemas"]["CoverageRead"][];
             /** Next */
             next?: string | null;
         };
@@ -957,6 +1128,8 @@ export interface components {
             /** Index */
             index: number;
             label: components["schemas"]["LabelRead"] | null;
+            /** @description Why the language model that was asked last has given no label. */
+            unlabelled: components["schemas"]["OutcomeRead"] | null;
             /**
              * Density
              * @description Share of tokens that fire it; null: not collected.
@@ -1408,6 +1581,70 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FeatureRead"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    coverage_api_labels_coverage_get: {
+        parameters: {
+            query?: {
+                release?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_CoverageRead_"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    label_api_labels_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LabelRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobRead"];
                 };
             };
             /** @description Validation Error */

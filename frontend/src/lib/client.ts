@@ -11,6 +11,9 @@ export type Histogram = Schemas["Histogram"];
 export type Job = Schemas["JobRead"];
 export type JobState = Job["state"];
 export type Label = Schemas["LabelRead"];
+export type Outcome = Schemas["OutcomeRead"];
+export type Coverage = Schemas["CoverageRead"];
+export type Labeling = Schemas["LabelingRead"];
 export type Neighbour = Schemas["NeighbourRead"];
 export type Activity = Schemas["Activity"];
 export type Release = Schemas["ReleaseRead"];
@@ -185,6 +188,15 @@ export function getRun(id: string, signal?: AbortSignal): Promise<Run> {
 
 export function startRun(request: CollectRequest): Promise<Job> {
   return post("/api/runs", request);
+}
+
+export function labelCoverage(signal?: AbortSignal): Promise<Page<Coverage>> {
+  return get("/api/labels/coverage", {}, signal);
+}
+
+/** Word the shown examples of some layers by keywords, as a job. */
+export function startLabeling(release: string, layers: number[], anew: boolean): Promise<Job> {
+  return post("/api/labels", { release, layers, anew });
 }
 
 export function isFinal(state: JobState): boolean {

@@ -24,3 +24,12 @@ export const ORIGINS = {
   person: { word: "person", sentence: "Written by a person." },
   import: { word: "imported", sentence: "Taken over from another dictionary." },
 } as const;
+
+/** Why a language model that was asked has given no label. */
+export const OUTCOMES = {
+  abstained: "A language model read its examples and saw nothing they share.",
+  refused: "A language model would not speak of its examples.",
+  failed: "A language model gave no answer that could be used.",
+  suspect:
+    "What a language model wrote does not fit the examples it had not seen, so it is not shown as a label.",
+} as const;

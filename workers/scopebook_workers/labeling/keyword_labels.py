@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from scopebook.labeling_methods import KEYWORDS
 from scopebook_workers.labeling import clusters
 from scopebook_workers.labeling.clusters import WindowVectors
 from scopebook_workers.labeling.evidence import WINDOW_TOKENS, FeatureEvidence
@@ -14,8 +15,8 @@ from scopebook_workers.labeling.keywords import Background, keywords_of
 from scopebook_workers.labeling.reading import Reader, Window
 from scopebook_workers.labeling.wording import MIN_SHARE, Findings, find, word, word_mixed
 
-#: Changes whenever the same examples may get another wording.
-METHOD: Final = "keywords-1"
+#: See `scopebook.labeling_methods`.
+METHOD: Final = KEYWORDS
 #: Features, and at most so many of their windows, from which the background is learnt.
 SAMPLE_FEATURES = 300
 SAMPLE_WINDOWS = 6_000

@@ -41,7 +41,7 @@ def label_sae(claim: Claim, progress: Progress) -> Finish:
     with sessions()() as session:
         fired = reader.fired(session)
         same = find_labeling(session, sae_id=sae_id, run_id=run_id, sha256=sha256)
-    if same is not None:
+    if same is not None and not claim.parameters.get("anew", False):
         return lambda session: settle_labels(session, [sae_id])
     progress(0, len(fired), "features")
     labeler = KeywordLabeler(_read(reader, _sample(fired)))

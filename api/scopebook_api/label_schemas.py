@@ -1,0 +1,45 @@
+"""What the API says of labels' coverage, and how labels are asked for."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field
+
+from scopebook_api.schemas import Schema
+
+
+class LabelingRead(Schema):
+    """One pass over the features of a layer, that words the examples of one run."""
+
+    id: int
+    job_id: int | None
+    run_id: int
+    source: Literal["keywords", "llm"]
+    method: str = Field(description="What words it, e.g. `keywords-1` or a model's name.")
+    parameters: dict[str, Any] = Field(description="What the wordings depend on.")
+    created_at: datetime
+    finished_at: datetime | None
+    outcomes: dict[str, int] = Field(description="Features by how it ended for them.")
+
+
+class CoverageRead(Schema):
+    """How many of a layer's features have a label, and of whom."""
+
+    release: str
+    model: str
+    layer: int
+    set_name: str
+    features: int
+    fired: int | None = Field(description="Features that fire in the shown run; null: none.")
+    by_source: dict[str, int] = Field(description="Features by the source of their label.")
+    labelings: list[LabelingRead] = Field(description="Of the shown run, newest first.")
+
+
+class LabelRequest(Schema):
+    """Which features are to be labelled."""
+
+    release: str
+    layers: list[int] | None = Field(default=None, description="Null: all with examples.")
+    anew: bool = Field(
+        default=False, description="Word the examples though the same method has done so."
+    )

@@ -1,0 +1,35 @@
+"""Labels: how far they reach, and ask for more."""
+
+from fastapi import APIRouter
+
+from scopebook.errors import ConflictError
+from scopebook.job_reports import JobReport, read_job
+from scopebook.label_reports import label_coverage
+from scopebook.labeling_requests import label_once
+from scopebook_api.deps import DbSession
+from scopebook_api.job_schemas import JobRead
+from scopebook_api.label_schemas import CoverageRead, LabelRequest
+from scopebook_api.schemas import Page
+
+router = APIRouter(prefix="/labels", tags=["labels"])
+
+
+@router.get("/coverage", response_model=Page[CoverageRead])
+def coverage(session: DbSession, release: str | None = None) -> dict[str, object]:
+    """List the layers with how many of their features have a label, and of whom."""
+    return {"items": label_coverage(session, release), "next": None}
+
+
+@router.post("", response_model=JobRead, status_code=202)
+def label(session: DbSession, wanted: LabelRequest) -> JobReport:
+    """Word the features' shown examples by keywords, as a job; earlier labels stay in the history.
+
+    If the same method has worded them, the answer is the job that did so.
+    """
+    job_id, _ = label_once(session, wanted.release, wanted.layers, anew=wanted.anew)
+    if job_id is None:
+        raise ConflictError(
+            f"The examples that are shown for {wanted.release} are labelled; ask with `anew` to "
+            "label them again."
+        )
+    return read_job(session, job_id)

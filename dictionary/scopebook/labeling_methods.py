@@ -1,0 +1,6 @@
+"""The names of the methods that word features; API, command line and workers know them."""
+
+from typing import Final
+
+#: Changes whenever the same examples may get another wording by keywords.
+KEYWORDS: Final = "keywords-1"

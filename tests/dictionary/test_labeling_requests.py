@@ -1,0 +1,141 @@
+import pytest
+from sqlalchemy.orm import Session
+from tests.makers import (
+    feature_id,
+    make_corpus,
+    make_evidence,
+    make_examples,
+    make_label,
+    make_labeling,
+    make_release,
+    make_run,
+)
+
+from scopebook.db.jobs import Job, Step
+from scopebook.db.label_tables import LabelOutcome
+from scopebook.db.tables import Run, Sae
+from scopebook.errors import ConflictError, InvalidInputError, NotFoundError
+from scopebook.jobs import EMBED_LABELS, LABEL_SAE
+from scopebook.label_reports import label_coverage, outcomes_of
+from scopebook.labeling_methods import KEYWORDS
+from scopebook.labeling_requests import label_once
+from scopebook.labelings import sha256_of
+from scopebook.releases import list_releases
+
+
+def make_collected(session: Session) -> tuple[str, list[Sae], Run]:
+    saes = make_release(session, layers=[1, 2])
+    run = make_run(session, saes, make_corpus(session, ["text"]))
+    for sae in saes:
+        make_evidence(session, run, sae, 3, examples=make_examples([1]))
+    return list_releases(session)[0].name, saes, run
+
+
+def make_worded(session: Session, sae: Sae, run: Run) -> None:
+    labeling = make_labeling(session, sae, run.id)
+    labeling.sha256 = sha256_of(KEYWORDS, {})
+    job = Job(kind="test", title="Earlier", parameters={}, state="done")
+    session.add(job)
+    session.flush()
+    labeling.job_id = job.id
+
+
+def steps(session: Session, job_id: int) -> list[tuple[str, dict[str, object]]]:
+    rows = session.query(Step).filter_by(job_id=job_id).order_by(Step.stage, Step.id)
+    return [(row.kind, row.parameters) for row in rows]
+
+
+def test_each_layer_is_worded_from_the_run_that_is_shown_then_embedded(session: Session) -> None:
+    release, saes, run = make_collected(session)
+
+    job_id, is_new = label_once(session, release)
+
+    assert is_new
+    assert job_id is not None
+    assert steps(session, job_id) == [
+        *((LABEL_SAE, {"sae_id": sae.id, "run_id": run.id, "anew": False}) for sae in saes),
+        (EMBED_LABELS, {"sae_ids": [sae.id for sae in saes]}),
+    ]
+
+
+def test_only_layers_that_were_not_worded_are(session: Session) -> None:
+    release, saes, run = make_collected(session)
+    make_worded(session, saes[0], run)
+
+    job_id, _ = label_once(session, release)
+
+    assert job_id is not None
+    assert session.get_one(Job, job_id).parameters["layers"] == [2]
+
+
+def test_the_same_is_not_worded_twice_unless_asked_for(session: Session) -> None:
+    release, saes, run = make_collected(session)
+    for sae in saes:
+        make_worded(session, sae, run)
+
+    known, is_new = label_once(session, release)
+    again, again_new = label_once(session, release, anew=True)
+
+    assert known is not None
+    assert session.get_one(Job, known).title == "Earlier"
+    assert (is_new, again_new) == (False, True)
+    assert again is not None
+    assert steps(session, again)[0][1]["anew"] is True
+
+
+def test_a_release_is_worded_by_one_job_at_a_time(session: Session) -> None:
+    release, _, _ = make_collected(session)
+    job_id, _ = label_once(session, release, [1])
+
+    with pytest.raises(ConflictError, match=f"Job {job_id} labels .* at this moment; wait for it"):
+        label_once(session, release, [2])
+
+
+def test_layers_without_examples_are_named(session: Session) -> None:
+    saes = make_release(session, layers=[1, 2])
+    make_run(session, saes[:1], make_corpus(session, ["text"]))
+    release = list_releases(session)[0].name
+
+    with pytest.raises(InvalidInputError, match=r"Layer 2 of .* has no examples .* collect some"):
+        label_once(session, release)
+    with pytest.raises(NotFoundError, match="Layer 7 is not registered"):
+        label_once(session, release, [7])
+
+
+def test_the_coverage_counts_by_source_and_outcome(session: Session) -> None:
+    release, saes, run = make_collected(session)
+    make_label(session, saes[0], 3, "rivers", source="person")
+    make_label(session, saes[0], 4, "kings")
+    labeling = make_labeling(session, saes[0], run.id, source="llm")
+    session.add(
+        LabelOutcome(
+            labeling_id=labeling.id,
+            feature_id=feature_id(saes[0], 3),
+            status="abstained",
+            reason="Nothing is shared.",
+            example_set=b"",
+        )
+    )
+    session.flush()
+
+    first, second = label_coverage(session, release)
+
+    assert (first.layer, first.fired, first.by_source) == (1, 1, {"keywords": 1, "person": 1})
+    assert [(one.id, one.outcomes) for one in first.labelings] == [(labeling.id, {"abstained": 1})]
+    assert (second.layer, second.by_source, second.labelings) == (2, {}, [])
+
+
+def test_why_a_model_gave_no_label_is_told_until_a_newer_one_gives_one(session: Session) -> None:
+    _, saes, run = make_collected(session)
+    wanted = feature_id(saes[0], 3)
+    seen = []
+    for status in ("refused", "ok"):
+        labeling = make_labeling(session, saes[0], run.id, source="llm")
+        session.add(
+            LabelOutcome(labeling_id=labeling.id, feature_id=wanted, status=status, example_set=b"")
+        )
+        session.flush()
+        seen.append(outcomes_of(session, [wanted]))
+
+    assert seen[0][wanted].status == "refused"
+    assert seen[1] == {}
