@@ -12,6 +12,7 @@ PLAN_RUN: Final = "run.plan"
 COLLECT_SHARD: Final = "shard.collect"
 MERGE_SAE: Final = "sae.merge"
 TIDY_RUN: Final = "run.tidy"
+COMPUTE_PANEL: Final = "run.panel"
 LABEL_SAE: Final = "sae.label"
 EMBED_LABELS: Final = "labels.embed"
 
@@ -28,6 +29,7 @@ QUEUE_OF: Final[dict[str, str]] = {
     COLLECT_SHARD: GPU,
     MERGE_SAE: CPU,
     TIDY_RUN: CPU,
+    COMPUTE_PANEL: GPU,
     LABEL_SAE: CPU,
     EMBED_LABELS: GPU,
 }

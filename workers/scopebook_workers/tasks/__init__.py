@@ -15,6 +15,7 @@ MODULE_OF: Final[dict[str, str]] = {
     jobs.COLLECT_SHARD: "scopebook_workers.tasks.shards",
     jobs.MERGE_SAE: "scopebook_workers.tasks.merge",
     jobs.TIDY_RUN: "scopebook_workers.tasks.tidy",
+    jobs.COMPUTE_PANEL: "scopebook_workers.tasks.panel",
     jobs.LABEL_SAE: "scopebook_workers.tasks.label",
     jobs.EMBED_LABELS: "scopebook_workers.tasks.embed",
 }

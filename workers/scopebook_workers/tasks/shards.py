@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import partial
 from typing import BinaryIO
 
 import numpy as np
@@ -11,11 +10,9 @@ import torch
 from numpy.typing import NDArray
 from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
-from transformers import PreTrainedModel
 
 from scopebook.artifacts import write_artifact
 from scopebook.db.tables import Context, Document, Model, Release, Run, Sae, Shard
-from scopebook.errors import CheckpointError
 from scopebook.jobs import COLLECT_SHARD
 from scopebook.packing import unpack_ints
 from scopebook.runs import RunParameters, read_parameters
@@ -25,13 +22,14 @@ from scopebook_workers.claims import Finish, Progress, step_task
 from scopebook_workers.outages import read_patiently
 from scopebook_workers.prefetch import ahead
 from scopebook_workers.qwen.capture import cut_batches
-from scopebook_workers.qwen.model import choose_device, load_model
+from scopebook_workers.qwen.model import choose_device
 from scopebook_workers.sae.blocks import cut_blocks
 from scopebook_workers.sae.candidates import Limits
 from scopebook_workers.sae.collect import Collection, Layer
 from scopebook_workers.sae.firings import Contexts
 from scopebook_workers.sae.state import FeatureState
-from scopebook_workers.sae.weights import SparseAutoencoder, read_converted
+from scopebook_workers.sae.weights import SparseAutoencoder
+from scopebook_workers.tasks.loaded import load_pair
 
 #: Before the names of what a block that is not full has left; see `ShardStates`.
 TAIL = "tail."
@@ -173,14 +171,15 @@ def _read_block(session: Session, plan: ShardPlan, block: range) -> Block:
         .order_by(Context.id)
     ).all()
     token_ids = [unpack_ints(row.tokens) for row in rows]
-    return Block(_describe(rows, token_ids, plan.parameters.tags), token_ids)
+    return Block(describe_contexts(rows, token_ids, plan.parameters.tags), token_ids)
 
 
-def _describe(
+def describe_contexts(
     rows: Sequence[Row[int, int, int, bytes, bytes, str | None]],
     token_ids: Sequence[NDArray[np.int32]],
     tags: Sequence[str],
 ) -> Contexts:
+    """Return the contexts of these rows, whose tokens are given unpacked."""
     number = {tag: place for place, tag in enumerate(tags)}
     # By the text and not by a row id, so that two instances draw the same samples.
     keys = [(int.from_bytes(row.sha256[:8]) + row.ordinal) % 2**64 for row in rows]
@@ -195,9 +194,7 @@ def _describe(
 
 def _collect(plan: ShardPlan, progress: Progress) -> ShardStates:
     device = choose_device(settings().device)
-    model = _model(plan.model_path, device)
-    saes = _saes(tuple(sorted(plan.artifacts.items())), device)
-    _check_widths(model, saes)
+    model, saes = load_pair(plan.model_path, plan.artifacts, device)
     full = _empty_states(plan, saes, device)
     tail: dict[int, FeatureState] = {}
     done = full_until = 0
@@ -228,26 +225,3 @@ def _empty_states(
         number: FeatureState.empty(sae.d_sae, tags=tags, limits=limits, device=device)
         for number, sae in saes.items()
     }
-
-
-def _check_widths(model: PreTrainedModel, saes: Mapping[int, SparseAutoencoder]) -> None:
-    width = model.config.get_text_config().hidden_size
-    for number, sae in saes.items():
-        if sae.d_model != width:
-            raise CheckpointError(
-                f"The SAE of layer {number} reads a residual stream of width {sae.d_model}, "
-                f"but the model's is {width}; add the release again with the model it is for."
-            )
-
-
-# The shards of a run come one after the other, so one model and its SAEs stay loaded.
-@lru_cache(maxsize=1)
-def _model(path: str, device: torch.device) -> PreTrainedModel:
-    return load_model(Path(path), device)
-
-
-@lru_cache(maxsize=1)
-def _saes(
-    artifacts: tuple[tuple[int, str], ...], device: torch.device
-) -> dict[int, SparseAutoencoder]:
-    return {layer: read_converted(Path(path), device) for layer, path in artifacts}
