@@ -60,6 +60,46 @@ class Settings(BaseSettings):
     embeddings_api_key: SecretStr | None = Field(
         None, description="Bearer token of the embeddings server."
     )
+    llm_endpoint: str | None = Field(
+        None,
+        description="The language model that words labels: base URL (`/v1`) of an "
+        "OpenAI-compatible server, or the folder of a model; empty leaves keyword labels.",
+    )
+    llm_model: str | None = Field(None, description="The model name sent to the `llm` server.")
+    llm_api_key: SecretStr | None = Field(None, description="Bearer token of the `llm` server.")
+    judge_endpoint: str | None = Field(
+        None, description="The language model that scores labels; like `llm_endpoint`."
+    )
+    judge_model: str | None = Field(None, description="The model name sent to the `judge` server.")
+    judge_api_key: SecretStr | None = Field(None, description="Bearer token of the `judge` server.")
+    llm_parallel: int = Field(
+        64, ge=1, description="The most requests to a language model at once; fewer if it chokes."
+    )
+    llm_timeout_s: float = Field(
+        120.0, gt=0, description="Seconds in which a language model must have answered."
+    )
+    llm_price_in: float | None = Field(
+        None, ge=0, description="US dollars for a million tokens that the `llm` model reads."
+    )
+    llm_price_cached: float | None = Field(
+        None,
+        ge=0,
+        description="US dollars for a million tokens that the `llm` model reads from its cache; empty takes the full price.",
+    )
+    llm_price_out: float | None = Field(
+        None, ge=0, description="US dollars for a million tokens that the `llm` model writes."
+    )
+    judge_price_in: float | None = Field(
+        None, ge=0, description="US dollars for a million tokens that the `judge` model reads."
+    )
+    judge_price_cached: float | None = Field(
+        None,
+        ge=0,
+        description="US dollars for a million tokens that the `judge` model reads from its cache; empty takes the full price.",
+    )
+    judge_price_out: float | None = Field(
+        None, ge=0, description="US dollars for a million tokens that the `judge` model writes."
+    )
     lease_s: float = Field(
         60.0, gt=0, description="Seconds a worker holds a step without a sign of life."
     )
