@@ -84,7 +84,8 @@ class Settings(BaseSettings):
     llm_price_cached: float | None = Field(
         None,
         ge=0,
-        description="US dollars for a million tokens that the `llm` model reads from its cache; empty takes the full price.",
+        description="US dollars for a million tokens that the `llm` model reads from its cache; "
+        "empty takes the full price.",
     )
     llm_price_out: float | None = Field(
         None, ge=0, description="US dollars for a million tokens that the `llm` model writes."
@@ -95,7 +96,8 @@ class Settings(BaseSettings):
     judge_price_cached: float | None = Field(
         None,
         ge=0,
-        description="US dollars for a million tokens that the `judge` model reads from its cache; empty takes the full price.",
+        description="US dollars for a million tokens that the `judge` model reads from its cache; "
+        "empty takes the full price.",
     )
     judge_price_out: float | None = Field(
         None, ge=0, description="US dollars for a million tokens that the `judge` model writes."
