@@ -1,9 +1,9 @@
-"""Put cases before a judge, some at a time, and read its answers; what cannot be read is counted."""
+"""Put cases before a judge, some at a time, and read its answers; unreadable ones are counted."""
 
 import asyncio
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -91,6 +91,17 @@ async def predict(
     return Predictions(said=said, usage=usage, model_requested=chat.model)
 
 
+async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Return all results in order; the first error ends what is still under way, and is raised."""
+    tasks = [asyncio.ensure_future(part) for part in work]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def ask_all(
     chat: Chat,
     requests: Sequence[ChatRequest],
@@ -101,10 +112,7 @@ async def ask_all(
     Errors that concern every request (a wrong key, a spent budget) are raised; the requests that
     are still under way are ended then.
     """
-    tasks: list[asyncio.Task[tuple[T | None, Usage]]] = []
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_ask(chat, request, read)) for request in requests]
-    results = [task.result() for task in tasks]
+    results = await together(_ask(chat, request, read) for request in requests)
     return [value for value, _ in results], sum((usage for _, usage in results), Usage())
 
 

@@ -1,12 +1,12 @@
 """The null: what a scorer gives labels that belong to other features."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from scopebook.errors import InvalidInputError
+from scopebook_workers.labeling.scoring.asking import together
 from scopebook_workers.labeling.scoring.cases import Case, JudgedLabel, seed_of
 from scopebook_workers.labeling.scoring.detection import score_detection
 from scopebook_workers.labeling.scoring.fuzzing import score_fuzzing
@@ -47,8 +47,8 @@ async def null_scores(
     """
     score = score_fuzzing if scorer == "fuzzing" else score_detection
     pairs = permuted([label for _, label, _ in scored], key=key, n=n)
-    return await asyncio.gather(
-        *(score(chat, f"{scored[i][0]}/null", scored[j][1], scored[i][2]) for i, j in pairs)
+    return await together(
+        score(chat, f"{scored[i][0]}/null", scored[j][1], scored[i][2]) for i, j in pairs
     )
 
 

@@ -33,9 +33,9 @@ almost everything; say so by your answers, and do not guess what its author may 
 5. The number of right answers differs from request to request: it may be none, all, or any number \
 in between. Judge each item alone, and do not balance your answers.
 6. When you are in doubt, choose what is more probable. There is no third answer.
-7. Line breaks in a passage are part of it; in the worked cases below they are written \\n. Spelling \
-mistakes, odd blanks and broken characters come from the sources and mean nothing, unless a \
-description speaks of them. Do not correct, continue, translate or sum up what you read.
+7. Line breaks in a passage are part of it; in the worked cases below they are written \\n. \
+Spelling mistakes, odd blanks and broken characters come from the sources and mean nothing, \
+unless a description speaks of them. Do not correct, continue, translate or sum up what you read.
 8. Answer at once, in the one form that is asked for: no reasoning, no heading, no code fence.
 """
 
@@ -99,12 +99,12 @@ You get one description and up to five passages. In each passage some tokens sta
 marks ⟦ and ⟧. In every passage the feature really fires somewhere; but only in some of the \
 passages do the marks stand where it fires, in the others they were moved to other tokens of the \
 same passage. For each passage decide whether the marked tokens are those that the description \
-speaks of. A token is often a piece of a word, and a mark may begin or end inside of one: judge by \
-the word that the piece belongs to. If the description is about what comes next ("the word before a \
-number"), then the token where that becomes clear is the right one. If it is about the subject of a \
-text, the marks are right when they stand on the words that show the subject most clearly, and \
-wrong when they stand on words that could be in any text. Where several tokens are marked, most of \
-them must fit.
+speaks of. A token is often a piece of a word, and a mark may begin or end inside of one: judge \
+by the word that the piece belongs to. If the description is about what comes next ("the word \
+before a number"), then the token where that becomes clear is the right one. If it is about the \
+subject of a text, the marks are right when they stand on the words that show the subject most \
+clearly, and wrong when they stand on words that could be in any text. Where several tokens are \
+marked, most of them must fit.
 
 Answer with one JSON object and nothing else: {"right": [..]}, holding true or false for each \
 passage, in the order of the passages and exactly as many as there are passages.
@@ -149,8 +149,8 @@ before it, the subject or the language of the text, the kind of text, or the lay
 passage that does not share it. Look at the marked tokens first; if they tell nothing, look at the \
 whole passages. Prefer one clear thing that all four share to several weak likenesses of two or \
 three. The passages' order tells nothing. The same text may not stand there twice, and a stranger \
-need not be longer, shorter or stranger in its wording than the others. If you cannot find it, name \
-the one that you would bet on.
+need not be longer, shorter or stranger in its wording than the others. If you cannot find it, \
+name the one that you would bet on.
 
 Answer with one JSON object and nothing else: {"stranger": n}, where n is the number of the \
 passage, from 1 to 5.

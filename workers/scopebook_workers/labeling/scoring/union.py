@@ -4,7 +4,6 @@ A feature is said to fire if any of its senses' labels fits. More labels say yes
 whatever they say: so the gain of as many labels of other features is taken off.
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from scopebook.errors import InvalidInputError
+from scopebook_workers.labeling.scoring.asking import together
 from scopebook_workers.labeling.scoring.cases import Case, JudgedLabel
 from scopebook_workers.labeling.scoring.detection import detect
 from scopebook_workers.labeling.scoring.metrics import Confusion
@@ -85,8 +85,8 @@ async def score_union(
         )
     require_both_kinds(key, cases)
     labels = [single, *senses, *shuffled]
-    said = await asyncio.gather(
-        *(detect(chat, f"{key}/{SCORER}/{n}", label, cases) for n, label in enumerate(labels))
+    said = await together(
+        detect(chat, f"{key}/{SCORER}/{n}", label, cases) for n, label in enumerate(labels)
     )
     k = len(senses)
     union, null = united(said[1 : 1 + k]), united(said[1 + k :])
