@@ -1,0 +1,52 @@
+"""T10: sense resolution on real features: those of the demo SAE on the demo corpus."""
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from benchmarks.labels.real_features import demo_features
+from benchmarks.labels.result import Gate, TierResult
+
+from scopebook_workers.labeling import clusters
+from scopebook_workers.labeling.clusters import Vectors, WindowVectors
+from scopebook_workers.labeling.evidence import FeatureEvidence
+from scopebook_workers.labeling.reading import Reader
+from scopebook_workers.labeling.scoring.resolution import SenseResolution, sense_resolution
+
+TOKENS: Final = 400_000
+
+
+def embed(features: Sequence[FeatureEvidence]) -> list[Vectors]:
+    """Return each feature's windows as vectors, by the embedder that needs no weights."""
+    reader = Reader()
+    read = [[reader.window(firing).ids for firing in feature.firings] for feature in features]
+    folds = reader.vocabulary.folds()
+    folded = [[folds[ids] for ids in windows] for windows in read]
+    vectors = WindowVectors([ids for windows in folded for ids in windows])
+    return [vectors.embed(windows) for windows in folded]
+
+
+def resolve(features: Sequence[Vectors]) -> tuple[SenseResolution, float]:
+    """Choose the threshold by every second feature, and try it on the others; return both."""
+    threshold = clusters.calibrate(features[::2]) or clusters.DEFAULT_THRESHOLD
+    return sense_resolution(features[1::2], threshold), threshold
+
+
+def run(*, size: float = 1.0) -> TierResult:
+    """Measure on 400,000 tokens of the demo corpus, or fewer by `size`."""
+    begun = time.perf_counter()
+    features = demo_features(tokens=round(size * TOKENS))
+    found, threshold = resolve(embed(features))
+    return TierResult(
+        tier="T10",
+        title="sense resolution on real features",
+        gates=[
+            Gate(name="single features split", value=found.split_rate, bound=0.10, at_least=False),
+            Gate(name="ARI of two features mixed", value=found.conflated_ari, bound=0.80),
+        ],
+        seconds=time.perf_counter() - begun,
+        notes=[
+            f"{len(features)} features, threshold {threshold:.2f}; of {found.n_pairs} mixtures "
+            f"{found.parted_rate:.0%} came apart; {found.n_single} single features tried"
+        ],
+    )

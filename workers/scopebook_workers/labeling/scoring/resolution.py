@@ -1,0 +1,84 @@
+"""Sense resolution: does clustering keep one real feature whole, and tell two of them apart?
+
+What a real feature's senses are, nobody knows. But two halves of one feature are one feature, and
+half of one beside half of another are two: how often clustering sees that tells how far to trust
+the senses that it finds.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scopebook.errors import InvalidInputError
+from scopebook_workers.labeling import clusters
+from scopebook_workers.labeling.clusters import Vectors
+
+#: Pairs of features that are mixed, and single ones that are tried.
+TRIALS: Final = 200
+
+Joined = Callable[[Vectors], NDArray[np.float32]]
+Cut = Callable[[NDArray[np.float32], float], NDArray[np.int64]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SenseResolution:
+    """How well the senses of an SAE's features can be told apart."""
+
+    #: Share of single features, both halves together, that were cut into several senses. A
+    #: feature may really have several: so this bounds the true rate from above.
+    split_rate: float
+    #: Mean adjusted Rand index with the known halves, of two features mixed.
+    conflated_ari: float
+    #: Share of the mixtures that were cut into two senses or more.
+    parted_rate: float
+    n_single: int
+    n_pairs: int
+
+
+def sense_resolution(
+    features: Sequence[Vectors],
+    threshold: float,
+    *,
+    joined: Joined = clusters.joining_distances,
+    cut: Cut = clusters.cut,
+    seed: int = 0,
+) -> SenseResolution:
+    """Try clustering on features (each window, dimension) that its threshold was not chosen by.
+
+    Mixtures take as many windows of each of two features, and have no more than a single one.
+    """
+    usable = [vectors for vectors in features if len(vectors) >= clusters.MIN_EXAMPLES]
+    if len(usable) < 2:
+        raise InvalidInputError(
+            f"Sense resolution needs two features with {clusters.MIN_EXAMPLES} examples each, "
+            f"and there are {len(usable)}; collect more text."
+        )
+    rng = np.random.default_rng(seed)
+    singles = [usable[i] for i in rng.permutation(len(usable))[:TRIALS].tolist()]
+    split = [int(cut(joined(vectors), threshold).max()) > 0 for vectors in singles]
+    agreed: list[float] = []
+    parted: list[bool] = []
+    for _ in range(min(TRIALS, len(usable) * (len(usable) - 1) // 2)):
+        first, second = (usable[i] for i in rng.choice(len(usable), 2, replace=False).tolist())
+        mixed, truth = _mixed(first, second, rng)
+        placed = cut(joined(mixed), threshold)
+        agreed.append(clusters.agreement(placed, truth))
+        parted.append(int(placed.max()) > 0)
+    return SenseResolution(
+        split_rate=float(np.mean(split)),
+        conflated_ari=float(np.mean(agreed)),
+        parted_rate=float(np.mean(parted)),
+        n_single=len(singles),
+        n_pairs=len(agreed),
+    )
+
+
+def _mixed(
+    first: Vectors, second: Vectors, rng: np.random.Generator
+) -> tuple[Vectors, NDArray[np.int64]]:
+    n = min(len(first), len(second)) // 2
+    parts = [vectors[rng.permutation(len(vectors))[:n]] for vectors in (first, second)]
+    return np.concatenate(parts), np.repeat([0, 1], n)
