@@ -23,7 +23,7 @@ CONTEXT_TOKENS: Final = 256
 BATCH_TOKENS: Final = 8_192
 #: Examples of a feature: the contexts that fire it most.
 EXAMPLES: Final = 40
-#: A feature in a larger share of the contexts is too dense to have senses.
+#: A feature on a larger share of the tokens is too dense to have senses.
 DENSE: Final = 0.1
 
 
@@ -93,10 +93,11 @@ def _evidence(rows: NDArray[np.float64], passages: Sequence[Passage]) -> list[Fe
     """Return each feature's strongest contexts from (feature, context, position, activation)."""
     rows = rows[:, np.lexsort((rows[2], rows[1], rows[0]))]
     borders = np.flatnonzero(np.diff(rows[0])) + 1
+    n_tokens = sum(len(passage.begins) for passage in passages)
     evidence = []
     for of_feature in np.split(rows, borders, axis=1):
         parts = np.split(of_feature, np.flatnonzero(np.diff(of_feature[1])) + 1, axis=1)
-        if not EXAMPLES <= len(parts) <= DENSE * len(passages):
+        if len(parts) < EXAMPLES or of_feature.shape[1] > DENSE * n_tokens:
             continue
         parts = sorted(parts, key=lambda part: -part[3].max())[:EXAMPLES]
         evidence.append(FeatureEvidence(firings=[_firing(part, passages) for part in parts]))

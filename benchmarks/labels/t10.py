@@ -13,7 +13,7 @@ from scopebook_workers.labeling.evidence import FeatureEvidence
 from scopebook_workers.labeling.reading import Reader
 from scopebook_workers.labeling.scoring.resolution import SenseResolution, sense_resolution
 
-TOKENS: Final = 400_000
+TOKENS: Final = 160_000
 
 
 def embed(features: Sequence[FeatureEvidence]) -> list[Vectors]:
@@ -33,7 +33,7 @@ def resolve(features: Sequence[Vectors]) -> tuple[SenseResolution, float]:
 
 
 def run(*, size: float = 1.0) -> TierResult:
-    """Measure on 400,000 tokens of the demo corpus, or fewer by `size`."""
+    """Measure on 160,000 tokens of the demo corpus, or fewer by `size`."""
     begun = time.perf_counter()
     features = demo_features(tokens=round(size * TOKENS))
     found, threshold = resolve(embed(features))

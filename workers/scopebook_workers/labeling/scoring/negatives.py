@@ -83,7 +83,7 @@ def choose_negatives(
     example. Where the panel has too few, `foreign` (other features' examples) fill `random`.
     """
     chooser = _Chooser(search.panel, feature, firings, frozenset(held_out))
-    beside = chooser.take(_beside(search.panel, neighbours), N_BESIDE)
+    beside = chooser.take(_beside(search.panel, feature, neighbours), N_BESIDE)
     near = chooser.take(_nearest(search, positive_vectors), N_NEAR)
     rng = np.random.default_rng(seed_of(SAMPLE_VERSION, key))
     drawn = (search.windows[i] for i in rng.permutation(len(search.windows)).tolist())
@@ -139,16 +139,22 @@ def _nearest(search: Search, positives: NDArray[np.float32]) -> Iterator[Quiet]:
         yield search.windows[place]
 
 
-def _beside(panel: Panel, neighbours: Sequence[int]) -> Iterator[Quiet]:
-    """Yield windows around the neighbours' peaks, a neighbour in turn, its strongest first."""
+def _beside(panel: Panel, feature: int, neighbours: Sequence[int]) -> Iterator[Quiet]:
+    """Yield windows around the neighbours' peaks, a neighbour in turn, its strongest first.
+
+    Where the feature fires too is left out before the turns are taken: else the nearest
+    neighbours, who fire with it most often, would lose most of theirs.
+    """
     queues: list[list[Quiet]] = []
+    fired = panel.fires(feature).contexts
     for neighbour in neighbours:
         fires = panel.fires(neighbour)
-        order = np.argsort(-fires.activations, kind="stable").tolist()
+        order = np.argsort(-fires.activations, kind="stable")
+        order = order[~np.isin(fires.contexts[order], fired)]
         queues.append(
             [
                 Quiet(passage=panel.passages[fires.contexts[row]], center=int(fires.peaks[row]))
-                for row in order
+                for row in order.tolist()
             ]
         )
     for turn in zip_longest(*queues):
