@@ -15,7 +15,7 @@ def test_real_features_have_examples_that_fire_in_text() -> None:
         assert len(feature.firings) == EXAMPLES
         assert len({firing.passage.id for firing in feature.firings}) == EXAMPLES
         for firing in feature.firings:
-            assert 0 < firing.positions.min()
+            assert firing.positions.min() > 0
             assert firing.peak in firing.positions
             assert firing.positions.max() < len(firing.passage.begins)
 
