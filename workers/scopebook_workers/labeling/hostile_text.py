@@ -1,4 +1,4 @@
-"""Show text of a corpus to a judge so that it stays data: cleaned, and between random marks."""
+"""Show text of a corpus to a model so that it stays data: cleaned, and between random marks."""
 
 import hashlib
 import unicodedata

@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
+from scopebook_workers.labeling.hostile_text import delimiter_of, fenced
 from scopebook_workers.labeling.scoring.cases import Case, JudgedLabel
-from scopebook_workers.labeling.scoring.hostile import delimiter_of, fenced
 from scopebook_workers.labeling.scoring.score import Predictions, Usage
 from scopebook_workers.llm.chat import Chat, ChatAnswer, ChatFailedError, ChatRequest, Message
 

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 
 from scopebook_workers.labeling.evidence import Firing, Passage
+from scopebook_workers.labeling.hostile_text import CLOSE, OPEN, harmless
 from scopebook_workers.labeling.material import Quiet
-from scopebook_workers.labeling.scoring.hostile import CLOSE, OPEN, harmless
 
 #: Tokens of a window as a judge sees it, and how many of them stand before its centre.
 SHOWN_TOKENS: Final = 48
