@@ -35,6 +35,23 @@ class CoverageRead(Schema):
     labelings: list[LabelingRead] = Field(description="Of the shown run, newest first.")
 
 
+class LanguageModelRequest(Schema):
+    """Which language model words the features, and what that may take."""
+
+    endpoint: str = Field(
+        pattern="^https?://",
+        description="Base URL of an OpenAI-compatible server; without a key, which is a setting.",
+    )
+    model: str
+    parallel: int | None = Field(default=None, ge=1, le=1024)
+    limit: int | None = Field(default=None, ge=1, description="Features of each layer.")
+    budget_tokens: int | None = Field(default=None, ge=1)
+    budget_usd: float | None = Field(default=None, gt=0)
+    price_in: float | None = Field(default=None, ge=0, description="US dollars a million tokens.")
+    price_cached: float | None = Field(default=None, ge=0)
+    price_out: float | None = Field(default=None, ge=0)
+
+
 class LabelRequest(Schema):
     """Which features are to be labelled."""
 
@@ -43,3 +60,4 @@ class LabelRequest(Schema):
     anew: bool = Field(
         default=False, description="Word the examples though the same method has done so."
     )
+    llm: LanguageModelRequest | None = Field(default=None, description="Null: keywords alone.")

@@ -14,13 +14,17 @@ MERGE_SAE: Final = "sae.merge"
 TIDY_RUN: Final = "run.tidy"
 COMPUTE_PANEL: Final = "run.panel"
 LABEL_SAE: Final = "sae.label"
+WORD_SAE: Final = "sae.word"
+CHECK_LABELS: Final = "labels.check"
 EMBED_LABELS: Final = "labels.embed"
 
 CPU: Final = "cpu"
 GPU: Final = "gpu"
+LLM: Final = "llm"
 
 #: The queue of each kind of step. Work that runs a model goes to `gpu`, so that a team can give
-#: that queue to its GPU machines; an embedded instance consumes both.
+#: that queue to its GPU machines; work that waits for a language model goes to
+#: `llm`. An embedded instance consumes all.
 QUEUE_OF: Final[dict[str, str]] = {
     ADD_RELEASE: CPU,
     EXPORT_EMBEDDER: CPU,
@@ -31,6 +35,8 @@ QUEUE_OF: Final[dict[str, str]] = {
     TIDY_RUN: CPU,
     COMPUTE_PANEL: GPU,
     LABEL_SAE: CPU,
+    WORD_SAE: LLM,
+    CHECK_LABELS: GPU,
     EMBED_LABELS: GPU,
 }
 

@@ -1,7 +1,9 @@
 """Ask for labels: of the features of a release, as the dictionary shows them."""
 
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -10,7 +12,7 @@ from scopebook.db.jobs import Job
 from scopebook.db.label_tables import Labeling
 from scopebook.db.tables import Sae
 from scopebook.errors import ConflictError, InvalidInputError
-from scopebook.jobs import EMBED_LABELS, LABEL_SAE
+from scopebook.jobs import CHECK_LABELS, EMBED_LABELS, LABEL_SAE, WORD_SAE
 from scopebook.labeling_methods import KEYWORDS
 from scopebook.labelings import find_labeling, sha256_of
 from scopebook.releases import find_release, find_saes
@@ -21,14 +23,52 @@ LABEL_JOB: Final = "label"
 _ASKING: Final = 7_263_014
 
 
+@dataclass(frozen=True, kw_only=True)
+class LanguageModel:
+    """Which language model words the features, and what that may take.
+
+    `endpoint` is the base URL of an OpenAI-compatible server or a model's folder; a key never
+    stands here, since what is asked for is kept. Prices are US dollars for a million tokens.
+    """
+
+    endpoint: str
+    model: str
+    parallel: int | None = None
+    #: Ask about the first so many eligible features of each layer.
+    limit: int | None = None
+    budget_tokens: int | None = None
+    budget_usd: float | None = None
+    price_in: float | None = None
+    price_cached: float | None = None
+    price_out: float | None = None
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.endpoint)
+        if parts.username or parts.password or parts.query:
+            raise InvalidInputError(
+                "The endpoint's address must hold no password and no query, since it is kept; "
+                "give a key in SCOPEBOOK_LLM_API_KEY."
+            )
+        if not self.endpoint.strip() or not self.model.strip():
+            raise InvalidInputError(
+                "A language model needs an address and a name; give --endpoint URL and --llm MODEL."
+            )
+        if self.budget_usd is not None and None in (self.price_in, self.price_out):
+            raise InvalidInputError(
+                "A budget in dollars needs what tokens cost; give --price-in and --price-out in "
+                "US dollars for a million tokens."
+            )
+
+
 def label_once(
     session: Session,
     release_name: str,
     layers: Sequence[int] | None = None,
     *,
     anew: bool = False,
+    llm: LanguageModel | None = None,
 ) -> tuple[int | None, bool]:
-    """Return the id of the job that words, or has worded, the features by keywords.
+    """Return the id of the job that words, or has worded, the features: by keywords, then `llm`.
 
     And whether it is a new one: the same examples are not worded twice by the same method unless
     `anew` asks for it. The id is None where they were worded before jobs were noted.
@@ -41,25 +81,40 @@ def label_once(
     # Two who ask at the same time wait for each other until the end of the transaction.
     session.execute(select(func.pg_advisory_xact_lock(_ASKING, release.id)))
     _check_idle(session, release.name)
-    known = [_same(session, sae) for sae in saes]
+    known = [_same(session, sae, llm) for sae in saes]
     wanted = [sae for sae, same in zip(saes, known, strict=True) if anew or same is None]
     if not wanted:
         return max((same.job_id or 0 for same in known if same), default=0) or None, False
-    asked = {"release": release.name, "layers": [sae.layer for sae in wanted], "anew": anew}
+    asked = {
+        "release": release.name,
+        "layers": [sae.layer for sae in wanted],
+        "anew": anew,
+        "llm": asdict(llm) if llm else None,
+    }
     job = create_job(
         session,
         LABEL_JOB,
-        f"Label {release.name}",
-        labeling_steps(wanted, anew=anew),
+        f"Label {release.name}" + (f" by {llm.model}" if llm else ""),
+        # The senses that a model words need not be found anew each time.
+        labeling_steps(wanted, anew=anew and llm is None, llm=llm),
         parameters=asked,
     )
     return job.id, True
 
 
 def labeling_steps(
-    saes: Sequence[Sae], *, run_id: int | None = None, first_stage: int = 0, anew: bool = False
+    saes: Sequence[Sae],
+    *,
+    run_id: int | None = None,
+    first_stage: int = 0,
+    anew: bool = False,
+    llm: LanguageModel | None = None,
 ) -> list[NewStep]:
-    """Return the steps that word the examples of a run (else of the shown ones) by keywords."""
+    """Return the steps that word the examples of a run, else of the shown ones.
+
+    By keywords for all layers side by side; by a language model for one after the other, so that
+    the budget is spent in one place; then the model's labels are checked, and all are embedded.
+    """
     steps = [
         NewStep(
             kind=LABEL_SAE,
@@ -73,13 +128,40 @@ def labeling_steps(
         )
         for sae in saes
     ]
+    if llm is not None:
+        steps += _wording_steps(saes, llm, run_id, first_stage + 1)
     embed = NewStep(
         kind=EMBED_LABELS,
-        stage=first_stage + 1,
+        stage=steps[-1].stage + 1,
         title="Embed the labels",
         parameters={"sae_ids": [sae.id for sae in saes]},
     )
     return [*steps, embed]
+
+
+def _wording_steps(
+    saes: Sequence[Sae], llm: LanguageModel, run_id: int | None, first_stage: int
+) -> list[NewStep]:
+    words = [
+        NewStep(
+            kind=WORD_SAE,
+            stage=first_stage + place,
+            title=f"Word layer {sae.layer} by {llm.model}",
+            parameters=_asked_of(llm, sae, run_id),
+        )
+        for place, sae in enumerate(saes)
+    ]
+    check = NewStep(
+        kind=CHECK_LABELS,
+        stage=first_stage + len(saes),
+        title="Check the labels against unseen examples",
+        parameters={"sae_ids": [sae.id for sae in saes]},
+    )
+    return [*words, check]
+
+
+def _asked_of(llm: LanguageModel, sae: Sae, run_id: int | None) -> dict[str, Any]:
+    return {"sae_id": sae.id, "run_id": run_id or sae.current_run_id, **asdict(llm)}
 
 
 def _check_evidence(release: str, saes: Sequence[Sae]) -> None:
@@ -110,9 +192,23 @@ def _check_idle(session: Session, release: str) -> None:
         )
 
 
-def _same(session: Session, sae: Sae) -> Labeling | None:
+def _same(session: Session, sae: Sae, llm: LanguageModel | None) -> Labeling | None:
     """Return the labeling that has worded the shown examples by the same method."""
     assert sae.current_run_id is not None
+    if llm is not None:
+        return session.scalar(
+            select(Labeling)
+            .where(
+                Labeling.sae_id == sae.id,
+                Labeling.run_id == sae.current_run_id,
+                Labeling.source == "llm",
+                Labeling.method == llm.model,
+                Labeling.parameters["endpoint"].astext == llm.endpoint,
+                Labeling.finished_at.is_not(None),
+            )
+            .order_by(Labeling.id.desc())
+            .limit(1)
+        )
     return find_labeling(
         session, sae_id=sae.id, run_id=sae.current_run_id, sha256=sha256_of(KEYWORDS, {})
     )

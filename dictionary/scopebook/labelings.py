@@ -195,7 +195,8 @@ def _row_of_sense(wording: NewWording, sense: NewSense) -> tuple[object, ...]:
 
 
 #: The labeling in force for each feature: one whose sense a person has worded, else one by a
-#: language model, else the newest; of the shown run while there is any.
+#: language model, else the newest; of the shown run while there is any. An unfinished one has
+#: labels that were not checked yet.
 _IN_FORCE: Final = """
 CREATE TEMPORARY TABLE labeling_in_force ON COMMIT DROP AS
 SELECT DISTINCT ON (l.feature_id) l.feature_id, g.id AS labeling_id
@@ -205,6 +206,7 @@ JOIN sae s ON s.id = l.sae_id
 LEFT JOIN sense n ON n.labeling_id = coalesce(g.base_id, g.id) AND n.feature_id = l.feature_id
 LEFT JOIN label said ON said.sense_id = n.id AND said.current AND said.labeling_id IS NULL
 WHERE l.sae_id = ANY(:sae_ids) AND l.status = 'ok' AND l.sense_id IS NULL
+  AND g.finished_at IS NOT NULL
   AND (CAST(:feature_ids AS bigint[]) IS NULL OR l.feature_id = ANY(:feature_ids))
 ORDER BY l.feature_id, (g.run_id = s.current_run_id) DESC NULLS LAST, (said.id IS NOT NULL) DESC,
          (g.source = 'llm') DESC, g.id DESC

@@ -49,6 +49,7 @@ class Claim:
     #: How often it ended with an error that may pass, since it was asked for.
     failures: int
     fence: int
+    title: str
     parameters: dict[str, Any]
 
 
@@ -157,6 +158,7 @@ def claim_step(
             Step.attempt,
             Step.failures,
             Step.fence,
+            Step.title,
             Step.parameters,
         )
     ).one_or_none()
@@ -216,6 +218,11 @@ def renew_step(
     ).one_or_none()
     if updated is None:
         raise LostClaimError(f"Step {claim.step_id} was cancelled or given to another worker.")
+
+
+def retitle_step(session: Session, claim: Claim, title: str) -> None:
+    """Give a held step a title that says more."""
+    session.execute(update(Step).where(*_held(claim)).values(title=title))
 
 
 def _held(claim: Claim) -> tuple[Any, ...]:

@@ -108,6 +108,7 @@ def say(
             current=False,
         )
     )
+    finish_labeling(session, labeling_id)
     settle_labels(session, [sae.id])
 
 

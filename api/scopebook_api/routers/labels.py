@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from scopebook.errors import ConflictError
 from scopebook.job_reports import JobReport, read_job
 from scopebook.label_reports import label_coverage
-from scopebook.labeling_requests import label_once
+from scopebook.labeling_requests import LanguageModel, label_once
 from scopebook_api.deps import DbSession
 from scopebook_api.job_schemas import JobRead
 from scopebook_api.label_schemas import CoverageRead, LabelRequest
@@ -22,11 +22,14 @@ def coverage(session: DbSession, release: str | None = None) -> dict[str, object
 
 @router.post("", response_model=JobRead, status_code=202)
 def label(session: DbSession, wanted: LabelRequest) -> JobReport:
-    """Word the features' shown examples by keywords, as a job; earlier labels stay in the history.
+    """Word the features' shown examples by keywords, then by a language model, as a job.
+
+    Earlier labels stay in the history.
 
     If the same method has worded them, the answer is the job that did so.
     """
-    job_id, _ = label_once(session, wanted.release, wanted.layers, anew=wanted.anew)
+    llm = LanguageModel(**wanted.llm.model_dump()) if wanted.llm else None
+    job_id, _ = label_once(session, wanted.release, wanted.layers, anew=wanted.anew, llm=llm)
     if job_id is None:
         raise ConflictError(
             f"The examples that are shown for {wanted.release} are labelled; ask with `anew` to "

@@ -1,14 +1,37 @@
-"""`scopebook label`: word features by what their examples share."""
+"""`scopebook label`: word features by what their examples share, and by a language model."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from scopebook.console import dictionary, err, leaving, print_json, read_whole_job, watch_job
 from scopebook.db.sessions import unit_of_work
 from scopebook.job_reports import JobReport
-from scopebook.labeling_requests import label_once
+from scopebook.labeling_requests import LanguageModel, label_once
 from scopebook.release_names import chosen_layers
+from scopebook.settings import settings
+
+Endpoint = Annotated[
+    str | None,
+    typer.Option(help="An OpenAI-compatible server's base URL (.../v1), or a model's folder."),
+]
+Limit = Annotated[
+    int | None, typer.Option(min=1, help="Ask about the first so many features of a layer.")
+]
+Parallel = Annotated[int | None, typer.Option(min=1, max=1024, help="The most requests at once.")]
+BudgetTokens = Annotated[
+    int | None, typer.Option(min=1, help="Stop before so many tokens are spent.")
+]
+BudgetUsd = Annotated[
+    float | None, typer.Option(min=0, help="Stop before so many US dollars are spent.")
+]
+PriceIn = Annotated[float | None, typer.Option(min=0, help="US dollars for a million tokens read.")]
+PriceCached = Annotated[
+    float | None, typer.Option(min=0, help="The same, for tokens read from the cache.")
+]
+PriceOut = Annotated[
+    float | None, typer.Option(min=0, help="US dollars for a million tokens written.")
+]
 
 
 def label(
@@ -17,16 +40,49 @@ def label(
     anew: Annotated[
         bool, typer.Option("--anew", help="Word the examples though the same method has.")
     ] = False,
+    endpoint: Endpoint = None,
+    llm: Annotated[str | None, typer.Option(help="The model's name there.")] = None,
+    limit: Limit = None,
+    parallel: Parallel = None,
+    budget_tokens: BudgetTokens = None,
+    budget_usd: BudgetUsd = None,
+    price_in: PriceIn = None,
+    price_cached: PriceCached = None,
+    price_out: PriceOut = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Sort the examples of each feature into senses, and word both by keywords.
 
-    What was said before stays in the history.
+    With --endpoint and --llm, a language model then words the senses. What was said before stays
+    in the history. A key is read from SCOPEBOOK_LLM_API_KEY of the instance, and sent only to the
+    server that SCOPEBOOK_LLM_ENDPOINT names.
     """
+    asked = _language_model(
+        endpoint,
+        llm,
+        limit=limit,
+        parallel=parallel,
+        budget_tokens=budget_tokens,
+        budget_usd=budget_usd,
+        price_in=price_in,
+        price_cached=price_cached,
+        price_out=price_out,
+    )
+    _label(release, chosen_layers(layers), anew=anew, llm=asked, as_json=as_json)
+
+
+def _label(
+    release: str,
+    layers: list[int] | None,
+    *,
+    anew: bool,
+    llm: LanguageModel | None,
+    as_json: bool,
+) -> None:
     report: JobReport | None = None
     with dictionary(work=True) as factory:
         with unit_of_work(factory) as session:
-            job_id, is_new = label_once(session, release, chosen_layers(layers), anew=anew)
+            job_id, is_new = label_once(session, release, layers, anew=anew, llm=llm)
         if job_id is not None and is_new:
             with leaving(job_id):
                 report = watch_job(factory, job_id)
@@ -44,3 +100,18 @@ def label(
             markup=False,
             highlight=False,
         )
+
+
+def _language_model(
+    endpoint: str | None, model: str | None, **allowed: Any
+) -> LanguageModel | None:
+    """Return the model that is asked, completed by the settings; None for keywords alone."""
+    chosen = settings()
+    endpoint, model = endpoint or chosen.llm_endpoint, model or chosen.llm_model
+    if endpoint is None and model is None:
+        return None
+    prices = {
+        name: getattr(chosen, f"llm_{name}") for name in ("price_in", "price_cached", "price_out")
+    }
+    known = {name: value for name, value in allowed.items() if value is not None}
+    return LanguageModel(endpoint=endpoint or "", model=model or "", **(prices | known))

@@ -135,7 +135,9 @@ export interface paths {
         put?: never;
         /**
          * Label
-         * @description Word the features' shown examples by keywords, as a job; earlier labels stay in the history.
+         * @description Word the features' shown examples by keywords, then by a language model, as a job.
+         *
+         *     Earlier labels stay in the history.
          *
          *     If the same method has worded them, the answer is the job that did so.
          */
@@ -864,6 +866,8 @@ export interface components {
              * @default false
              */
             anew: boolean;
+            /** @description Null: keywords alone. */
+            llm?: components["schemas"]["LanguageModelRequest"] | null;
         };
         /**
          * LabelingRead
@@ -907,6 +911,39 @@ export interface components {
             outcomes: {
                 [key: string]: number;
             };
+        };
+        /**
+         * LanguageModelRequest
+         * @description Which language model words the features, and what that may take.
+         */
+        LanguageModelRequest: {
+            /**
+             * Endpoint
+             * @description Base URL of an OpenAI-compatible server; without a key, which is a setting.
+             */
+            endpoint: string;
+            /** Model */
+            model: string;
+            /** Parallel */
+            parallel?: number | null;
+            /**
+             * Limit
+             * @description Features of each layer.
+             */
+            limit?: number | null;
+            /** Budget Tokens */
+            budget_tokens?: number | null;
+            /** Budget Usd */
+            budget_usd?: number | null;
+            /**
+             * Price In
+             * @description US dollars a million tokens.
+             */
+            price_in?: number | null;
+            /** Price Cached */
+            price_cached?: number | null;
+            /** Price Out */
+            price_out?: number | null;
         };
         /**
          * NeighbourRead

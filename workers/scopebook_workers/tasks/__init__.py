@@ -17,5 +17,7 @@ MODULE_OF: Final[dict[str, str]] = {
     jobs.TIDY_RUN: "scopebook_workers.tasks.tidy",
     jobs.COMPUTE_PANEL: "scopebook_workers.tasks.panel",
     jobs.LABEL_SAE: "scopebook_workers.tasks.label",
+    jobs.WORD_SAE: "scopebook_workers.tasks.word",
+    jobs.CHECK_LABELS: "scopebook_workers.tasks.check",
     jobs.EMBED_LABELS: "scopebook_workers.tasks.embed",
 }

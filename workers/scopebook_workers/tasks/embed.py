@@ -106,7 +106,7 @@ def embed_labels(claim: Claim, progress: Progress) -> Finish:
     """
     sae_ids: list[int] = claim.parameters["sae_ids"]
     embedder_id, total = _ready(sae_ids)
-    embed = _embed_function()
+    embed = embed_function()
     done = 0
     while True:
         progress(done, total, "labels")
@@ -143,7 +143,8 @@ def _is_there(artifact: str | None) -> bool:
     return bool(files.exists(f"{path}/manifest.json"))
 
 
-def _embed_function() -> Callable[[Sequence[str]], list[list[float]]]:
+def embed_function() -> Callable[[Sequence[str]], list[list[float]]]:
+    """Return what gives texts their unit vectors, by the settings' embedder."""
     if settings().embeddings_url is not None:
         return _server().embed
     embedder = _embedder(settings().embedder)

@@ -92,6 +92,11 @@ class EvidenceReader:
             for row, example_set, pairs in zip(rows, examples, tokens, strict=True)
         ]
 
+    def pieces(self, session: Session, token_ids: Collection[int]) -> dict[int, bytes]:
+        """Return the bytes of tokens; of one that the vocabulary lacks, none."""
+        self._fetch_pieces(session, token_ids)
+        return {token: self._pieces.get(token, b"") for token in token_ids}
+
     def _fetch_pieces(self, session: Session, token_ids: Collection[int]) -> None:
         if self._tokenizer_id is None:
             self._tokenizer_id = _tokenizer_id(session, self._sae_id)

@@ -1,0 +1,410 @@
+"""Labelings by a language model: what is still to be asked, and what came of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import exists, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from scopebook.db.label_tables import (
+    Label,
+    Labeling,
+    LabelOrigin,
+    LabelOutcome,
+    LabelScore,
+    Sense,
+)
+from scopebook.db.tables import Evidence
+from scopebook.labelings import begin_labeling, finish_labeling, settle_labels, sha256_of
+
+#: A feature that fires on more than this share of all tokens seldom has one meaning.
+DENSE: Final = 0.1
+DENSE_REASON: Final = "It fires on more than a tenth of all tokens, so it is not asked about."
+
+
+@dataclass(frozen=True, kw_only=True)
+class SenseWording:
+    """The wording of some senses, by ordinal; the first is the largest."""
+
+    senses: Sequence[int]
+    text: str
+    description: str | None
+    kind: str
+    confidence: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureOutcome:
+    """What came of asking about one feature."""
+
+    feature_id: int
+    status: str
+    reason: str | None
+    wordings: Sequence[SenseWording]
+    #: Columns of `LabelOrigin`, but for its key; None where nothing was asked.
+    origin: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """Tokens that a job's requests have taken."""
+
+    tokens_in: int
+    tokens_cached: int
+    tokens_out: int
+
+
+def continue_labeling(
+    session: Session,
+    *,
+    job_id: int,
+    sae_id: int,
+    run_id: int,
+    model: str,
+    parameters: dict[str, Any],
+) -> int:
+    """Return the unfinished labeling of this SAE with these parameters, or begin one.
+
+    A job goes on where an earlier one ended, whose budget was spent or whose server was gone. It
+    words the senses of the run's newest labeling by keywords.
+    """
+    sha256 = sha256_of(model, parameters)
+    known = _adopt_unfinished(session, job_id, sae_id, run_id, sha256)
+    if known is not None:
+        return known
+    return begin_labeling(
+        session,
+        job_id=job_id,
+        sae_id=sae_id,
+        run_id=run_id,
+        source="llm",
+        method=model,
+        parameters=parameters,
+        sha256=sha256,
+        base_id=_newest_base(session, sae_id, run_id),
+    )
+
+
+def _adopt_unfinished(
+    session: Session, job_id: int, sae_id: int, run_id: int, sha256: str
+) -> int | None:
+    known: int | None = session.scalar(
+        update(Labeling)
+        .where(
+            Labeling.sae_id == sae_id,
+            Labeling.run_id == run_id,
+            Labeling.source == "llm",
+            Labeling.sha256 == sha256,
+            Labeling.finished_at.is_(None),
+        )
+        .values(job_id=job_id)
+        .returning(Labeling.id)
+    )
+    return known
+
+
+def _newest_base(session: Session, sae_id: int, run_id: int) -> int:
+    return session.scalars(
+        select(Labeling.id)
+        .where(
+            Labeling.sae_id == sae_id,
+            Labeling.run_id == run_id,
+            Labeling.source == "keywords",
+            Labeling.finished_at.is_not(None),
+        )
+        .order_by(Labeling.id.desc())
+        .limit(1)
+    ).one()
+
+
+def note_parameters(session: Session, labeling_id: int, found: Mapping[str, Any]) -> None:
+    """Add what was found out on the way to a labeling's parameters."""
+    labeling = session.get_one(Labeling, labeling_id)
+    labeling.parameters = labeling.parameters | dict(found)
+
+
+def features_to_ask(session: Session, labeling_id: int, *, limit: int | None) -> list[int]:
+    """Return the row ids of features that were not asked about yet, the densest last.
+
+    Of those that the base found eligible; `limit` counts features that were asked about, too.
+    """
+    labeling = session.get_one(Labeling, labeling_id)
+    asked = exists().where(
+        LabelOrigin.labeling_id == labeling_id,
+        LabelOrigin.feature_id == LabelOutcome.feature_id,
+    )
+    rows = session.execute(
+        select(LabelOutcome.feature_id, asked.label("asked"))
+        .join(
+            Evidence,
+            (Evidence.feature_id == LabelOutcome.feature_id) & (Evidence.run_id == labeling.run_id),
+        )
+        .where(
+            LabelOutcome.labeling_id == labeling.base_id,
+            LabelOutcome.status == "ok",
+            Evidence.density <= DENSE,
+        )
+        .order_by(LabelOutcome.feature_id)
+    ).all()
+    wanted = rows if limit is None else rows[:limit]
+    return [row.feature_id for row in wanted if not row.asked]
+
+
+def spent_by(session: Session, job_id: int) -> Spent:
+    """Return what a job's requests have taken so far."""
+    row = session.execute(
+        select(
+            func.coalesce(func.sum(LabelOrigin.tokens_in), 0),
+            func.coalesce(func.sum(LabelOrigin.tokens_cached), 0),
+            func.coalesce(func.sum(LabelOrigin.tokens_out), 0),
+        )
+        .join(Labeling, Labeling.id == LabelOrigin.labeling_id)
+        .where(Labeling.job_id == job_id)
+    ).one()
+    return Spent(tokens_in=int(row[0]), tokens_cached=int(row[1]), tokens_out=int(row[2]))
+
+
+def publish_outcomes(
+    session: Session, labeling_id: int, outcomes: Sequence[FeatureOutcome]
+) -> None:
+    """Add what came of asking about some features; no label is in force before it is checked."""
+    if not outcomes:
+        return
+    labeling = session.get_one(Labeling, labeling_id)
+    sets = {
+        row.feature_id: row
+        for row in session.scalars(
+            select(LabelOutcome).where(
+                LabelOutcome.labeling_id == labeling.base_id,
+                LabelOutcome.feature_id.in_([one.feature_id for one in outcomes]),
+            )
+        )
+    }
+    session.execute(
+        insert(LabelOutcome),
+        [
+            {
+                "labeling_id": labeling_id,
+                "feature_id": one.feature_id,
+                "status": one.status,
+                "reason": one.reason,
+                "kind": sets[one.feature_id].kind,
+                "unassigned": sets[one.feature_id].unassigned,
+                "example_set": sets[one.feature_id].example_set,
+                "held_out": sets[one.feature_id].held_out,
+            }
+            for one in outcomes
+        ],
+    )
+    origins = [
+        {"labeling_id": labeling_id, "feature_id": one.feature_id, **one.origin}
+        for one in outcomes
+        if one.origin is not None
+    ]
+    if origins:
+        session.execute(insert(LabelOrigin), origins)
+    labels = _label_rows(session, labeling, outcomes)
+    if labels:
+        session.execute(insert(Label), labels)
+
+
+def _label_rows(
+    session: Session, labeling: Labeling, outcomes: Sequence[FeatureOutcome]
+) -> list[dict[str, Any]]:
+    senses: dict[tuple[int, int], Sense] = {
+        (sense.feature_id, sense.ordinal): sense
+        for sense in session.scalars(
+            select(Sense).where(
+                Sense.labeling_id == labeling.base_id,
+                Sense.feature_id.in_([one.feature_id for one in outcomes]),
+            )
+        )
+    }
+    rows: list[dict[str, Any]] = []
+    for one in outcomes:
+        for wording in one.wordings:
+            covered = [senses[one.feature_id, ordinal] for ordinal in wording.senses]
+            whole = len(one.wordings) == 1
+            rows.append(
+                {
+                    "feature_id": one.feature_id,
+                    "sae_id": labeling.sae_id,
+                    "labeling_id": labeling.id,
+                    "sense_id": None if whole else covered[0].id,
+                    "also": [] if whole else list(wording.senses[1:]),
+                    "text": wording.text,
+                    "description": wording.description,
+                    "kind": wording.kind,
+                    "confidence": wording.confidence,
+                    "source": "llm",
+                    "method": labeling.method,
+                    "n_examples": sum(len(sense.members) for sense in covered),
+                    "share": sum(sense.share for sense in covered),
+                    "provenance": {},
+                    "supersedes_id": None,
+                    "current": False,
+                }
+            )
+    _supersede(session, rows)
+    return rows
+
+
+def _supersede(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    """Note the model's label that each label of a whole feature comes after."""
+    before = session.execute(
+        select(Label.feature_id, func.max(Label.id).label("last"))
+        .where(
+            Label.feature_id.in_([row["feature_id"] for row in rows]),
+            Label.source == "llm",
+            Label.sense_id.is_(None),
+        )
+        .group_by(Label.feature_id)
+    )
+    last = {row.feature_id: row.last for row in before}
+    for row in rows:
+        if row["sense_id"] is None:
+            row["supersedes_id"] = last.get(row["feature_id"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelToCheck:
+    """A label that no check has seen, and its examples that nobody who worded it saw."""
+
+    label_id: int
+    feature_id: int
+    text: str
+    description: str | None
+    held_out: list[int]
+
+
+def labels_to_check(session: Session, labeling_id: int, *, limit: int) -> list[LabelToCheck]:
+    """Return some labels of a labeling that have no support score yet, in feature order."""
+    labeling = session.get_one(Labeling, labeling_id)
+    checked = exists().where(LabelScore.label_id == Label.id, LabelScore.scorer == "support")
+    rows = session.execute(
+        select(Label, Sense.ordinal, LabelOutcome.held_out)
+        .join(
+            LabelOutcome,
+            (LabelOutcome.labeling_id == Label.labeling_id)
+            & (LabelOutcome.feature_id == Label.feature_id),
+        )
+        .outerjoin(Sense, Sense.id == Label.sense_id)
+        .where(Label.labeling_id == labeling_id, ~checked)
+        .order_by(Label.feature_id, Label.id)
+        .limit(limit)
+    ).all()
+    by_sense = _held_out_by_sense(session, labeling, [row.Label.feature_id for row in rows])
+    return [
+        LabelToCheck(
+            label_id=row.Label.id,
+            feature_id=row.Label.feature_id,
+            text=row.Label.text,
+            description=row.Label.description,
+            held_out=list(row.held_out)
+            if row.ordinal is None
+            else [
+                place
+                for ordinal in (row.ordinal, *row.Label.also)
+                for place in by_sense.get((row.Label.feature_id, ordinal), [])
+            ],
+        )
+        for row in rows
+    ]
+
+
+def _held_out_by_sense(
+    session: Session, labeling: Labeling, feature_ids: Sequence[int]
+) -> dict[tuple[int, int], list[int]]:
+    rows = session.execute(
+        select(Sense.feature_id, Sense.ordinal, Sense.held_out).where(
+            Sense.labeling_id == labeling.base_id, Sense.feature_id.in_(feature_ids)
+        )
+    )
+    return {(row.feature_id, row.ordinal): list(row.held_out) for row in rows}
+
+
+def note_support(
+    session: Session, scores: Sequence[Mapping[str, Any]], suspects: Sequence[int]
+) -> None:
+    """Add support scores (columns of `LabelScore`), and mark labels that are not supported."""
+    if scores:
+        session.execute(insert(LabelScore), list(scores))
+    if suspects:
+        session.execute(update(Label).where(Label.id.in_(suspects)).values(status="suspect"))
+
+
+SUSPECT_REASON: Final = (
+    "It fits the feature's unseen examples no better than those of other features."
+)
+
+
+def conclude_labeling(session: Session, labeling_id: int) -> None:
+    """End a labeling whose labels are checked: word mixed features, and settle what is in force."""
+    labeling = session.get_one(Labeling, labeling_id)
+    if labeling.finished_at is None:
+        _mark_suspects(session, labeling_id)
+        _word_mixed(session, labeling)
+        finish_labeling(session, labeling_id)
+    settle_labels(session, [labeling.sae_id])
+
+
+def _mark_suspects(session: Session, labeling_id: int) -> None:
+    """Let a feature's outcome be suspect where none of its labels is supported."""
+    supported = exists().where(
+        Label.labeling_id == labeling_id,
+        Label.feature_id == LabelOutcome.feature_id,
+        Label.status == "ok",
+    )
+    session.execute(
+        update(LabelOutcome)
+        .where(LabelOutcome.labeling_id == labeling_id, LabelOutcome.status == "ok", ~supported)
+        .values(status="suspect", reason=SUSPECT_REASON)
+    )
+
+
+#: Of a feature of several senses the wordings of so many are joined.
+_JOINED: Final = 3
+_LONGEST: Final = 120
+
+
+def _word_mixed(session: Session, labeling: Labeling) -> None:
+    """Give features of several senses a label of their own: those of their senses, joined."""
+    rows = session.scalars(
+        select(Label)
+        .join(Sense, Sense.id == Label.sense_id)
+        .where(Label.labeling_id == labeling.id, Label.status == "ok")
+        .order_by(Label.feature_id, Sense.ordinal)
+    ).all()
+    of_feature: dict[int, list[Label]] = {}
+    for label in rows:
+        of_feature.setdefault(label.feature_id, []).append(label)
+    new = [_joined(labeling, labels) for labels in of_feature.values()]
+    _supersede(session, new)
+    if new:
+        session.execute(insert(Label), new)
+
+
+def _joined(labeling: Labeling, labels: Sequence[Label]) -> dict[str, Any]:
+    texts: list[str] = []
+    for label in labels[:_JOINED]:
+        if not texts or len(" / ".join([*texts, label.text])) <= _LONGEST:
+            texts.append(label.text)
+    confidences = [label.confidence for label in labels if label.confidence is not None]
+    return {
+        "feature_id": labels[0].feature_id,
+        "sae_id": labeling.sae_id,
+        "labeling_id": labeling.id,
+        "sense_id": None,
+        "text": " / ".join(texts),
+        "description": None,
+        "kind": "mixed" if len(labels) > 1 else labels[0].kind,
+        "confidence": min(confidences, default=None),
+        "source": "llm",
+        "method": labeling.method,
+        "n_examples": sum(label.n_examples or 0 for label in labels),
+        "share": sum(label.share or 0.0 for label in labels),
+        "supersedes_id": None,
+        "provenance": {},
+        "current": False,
+    }

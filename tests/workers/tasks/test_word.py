@@ -1,0 +1,332 @@
+"""Labels by a language model, end to end: a real server, real rows."""
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import func, select
+from tests.chat_server import MODEL, Chats, by_keywords, serve_chats
+from tests.embeddings_server import Embeddings, serve_embeddings
+from tests.makers import feature_id
+from tests.workers.tasks.test_label import make_dictionary
+
+from scopebook.db.jobs import Job, Step
+from scopebook.db.label_tables import (
+    Label,
+    Labeling,
+    LabelOrigin,
+    LabelOutcome,
+    LabelScore,
+    Sense,
+)
+from scopebook.db.sessions import Sessions, unit_of_work
+from scopebook.db.tables import Release, Run, Sae
+from scopebook.errors import InvalidInputError
+from scopebook.jobs import CHECK_LABELS, LABEL_SAE, WORD_SAE
+from scopebook.label_reports import outcomes_of
+from scopebook.labeling_requests import LanguageModel, label_once
+from scopebook.labels import current_labels, senses_of
+from scopebook.settings import settings, use_settings
+from scopebook.steps import retry_job
+from scopebook_workers.claims import work_off
+from scopebook_workers.tasks import embed as embed_task
+
+Dictionary = tuple[Sae, Run]
+
+
+@pytest.fixture
+def dictionary(worker: Sessions) -> Dictionary:
+    with unit_of_work(worker) as session:
+        return make_dictionary(session)
+
+
+def ask(sessions: Sessions, sae: Sae, chats: Chats, **wanted: Any) -> int:
+    """Ask for labels by the server's model; return the job's id."""
+    with unit_of_work(sessions) as session:
+        release = session.get_one(Release, sae.release_id).name
+        llm = LanguageModel(endpoint=chats.url, model="stub", **wanted)
+        job_id, is_new = label_once(session, release, llm=llm)
+        assert is_new
+        assert job_id is not None
+        return job_id
+
+
+def do_all(embeddings: Embeddings | None = None) -> None:
+    """Do the job's steps; labels are checked with vectors of a local server."""
+    work_off(LABEL_SAE)
+    work_off(WORD_SAE)
+    embed_task._server.cache_clear()  # the one before is gone
+    with serve_embeddings(embeddings) as server:
+        before = settings()
+        use_settings(before.model_copy(update={"embeddings_url": server.url}))
+        try:
+            work_off(CHECK_LABELS)
+        finally:
+            use_settings(before)
+
+
+def test_a_models_labels_come_into_force_with_all_that_they_rest_on(
+    worker: Sessions, dictionary: Dictionary
+) -> None:
+    sae, run = dictionary
+    with serve_chats() as chats:
+        job_id = ask(worker, sae, chats)
+        do_all()
+
+    wanted = [feature_id(sae, index) for index in range(5)]
+    with worker() as session:
+        labels = current_labels(session, wanted)
+        labeling = session.scalars(select(Labeling).where(Labeling.source == "llm")).one()
+        origins = {row.feature_id: row for row in session.scalars(select(LabelOrigin))}
+        senses = senses_of(session, feature_id(sae, 4), run.id)
+    assert set(labels) == set(wanted) == set(origins)
+    assert {label.source for label in labels.values()} == {"llm"}
+    assert labels[wanted[0]].text.startswith("Texts with ")
+    assert labels[wanted[4]].text.count("Texts with ") == 2
+    assert [sense.label.senses for sense in senses if sense.label] == [[0], [1]]
+    origin = origins[wanted[0]]
+    assert (origin.model_reported, origin.finish_reason, origin.error_class) == (
+        MODEL,
+        "stop",
+        None,
+    )
+    assert len(origin.shown) == 8
+    assert (labeling.job_id, labeling.method) == (job_id, "stub")
+    assert labeling.finished_at is not None
+    assert {"endpoint", "prompt", "temperature", "estimate"} <= set(labeling.parameters)
+
+
+def test_the_cost_is_told_before_the_first_call_and_is_what_is_then_counted(
+    worker: Sessions, dictionary: Dictionary
+) -> None:
+    sae, _ = dictionary
+    told = []
+    chats = Chats()
+
+    def answer(user: str) -> str:
+        with worker() as session:
+            titles = session.scalars(select(Step.title).where(Step.kind == WORD_SAE))
+            told.append(next(iter(titles)))
+        return by_keywords(user)
+
+    chats.answer = answer
+    with serve_chats(chats):
+        ask(worker, sae, chats, price_in=1.0, price_out=2.0)
+        do_all()
+
+    assert "about 5 calls" in told[0]
+    assert "$0.0" in told[0]
+    with worker() as session:
+        cost = session.scalars(select(Labeling.parameters).where(Labeling.source == "llm")).one()[
+            "estimate"
+        ]
+        spent = session.execute(
+            select(func.sum(LabelOrigin.tokens_in), func.sum(LabelOrigin.tokens_out))
+        ).one()
+    assert sum(spent) == chats.tokens
+    assert cost["calls"] == 5
+
+
+def test_what_a_model_does_not_say_is_shown_as_that_with_keywords_beside_it(
+    worker: Sessions, dictionary: Dictionary
+) -> None:
+    sae, _ = dictionary
+    answers = iter(
+        [
+            json.dumps({"senses": [], "abstain": True}),
+            "I'm sorry, but I cannot help with that.",
+            "no JSON",
+            "still no JSON",
+        ]
+    )
+    with serve_chats(Chats(answer=lambda user: next(answers))) as chats:
+        ask(worker, sae, chats, limit=3, parallel=1)
+        do_all()
+
+    wanted = [feature_id(sae, index) for index in range(3)]
+    with worker() as session:
+        outcomes = outcomes_of(session, wanted)
+        labels = current_labels(session, wanted)
+    assert [outcomes[key].status for key in wanted] == ["abstained", "refused", "failed"]
+    assert outcomes[wanted[2]].reason == "The answer holds no JSON object."
+    assert {label.source for label in labels.values()} == {"keywords"}
+    assert len(labels) == 3
+
+
+def test_a_label_that_fits_its_unseen_examples_no_better_is_suspect_and_not_in_force(
+    worker: Sessions, dictionary: Dictionary
+) -> None:
+    sae, _ = dictionary
+
+    class Contrary(Embeddings):
+        """Puts the label beside the windows of all features but the first's."""
+
+        def vector(self, text: str) -> list[float]:
+            return [0.0, 1.0] if "汉" in text or "中" in text else [1.0, 0.0]
+
+    with unit_of_work(worker) as session:
+        release = session.get_one(Release, sae.release_id).name
+        label_once(session, release)
+    work_off(LABEL_SAE)
+    with unit_of_work(worker) as session:
+        session.query(Job).update({"state": "done"})
+        for outcome in session.scalars(select(LabelOutcome)):
+            outcome.held_out = [8, 9, 10, 11, 6, 7]
+    with serve_chats(Chats(answer=lambda user: SOMETHING)) as chats:
+        ask(worker, sae, chats, limit=1)
+        do_all(Contrary())
+
+    key = feature_id(sae, 0)
+    with worker() as session:
+        score = session.scalars(select(LabelScore)).one()
+        label = session.scalars(select(Label).where(Label.source == "llm")).one()
+        outcome = outcomes_of(session, [key])[key]
+        current = current_labels(session, [key])[key]
+    assert (score.scorer, score.n_pos, score.null_value) == ("support", 6, 0.5)
+    assert score.value < 0.6
+    assert score.ci_low is not None
+    assert (label.status, label.current, outcome.status) == ("suspect", False, "suspect")
+    assert current.source == "keywords"
+
+
+SOMETHING = json.dumps(
+    {
+        "senses": [
+            {
+                "clusters": [0],
+                "evidence": "",
+                "label": "Deliberate nonsense",
+                "description": "",
+                "kind": "topic",
+                "confidence": 1.0,
+            }
+        ],
+        "abstain": False,
+    }
+)
+
+
+def test_a_wrong_key_stops_everything_names_the_server_and_not_the_key(
+    worker: Sessions, dictionary: Dictionary
+) -> None:
+    sae, _ = dictionary
+    with serve_chats(Chats(status_of=lambda number: 401)) as chats:
+        use_settings(
+            settings().model_copy(
+                update={"llm_endpoint": chats.url, "llm_api_key": SecretStr("sk-geheim-1234")}
+            )
+        )
+        job_id = ask(worker, sae, chats, parallel=1)
+        do_all()
+
+    with worker() as session:
+        error = session.get_one(Job, job_id).error or ""
+    # One more may be under way when the first answer comes.
+    assert len(chats.asked) <= 2
+    assert set(chats.keys) == {"Bearer sk-geheim-1234"}
+    assert chats.url in error
+    assert "401" in error
+    assert "geheim" not in error
+
+
+def test_the_key_goes_to_no_other_server(worker: Sessions, dictionary: Dictionary) -> None:
+    sae, _ = dictionary
+    use_settings(
+        settings().model_copy(
+            update={"llm_endpoint": "http://ours/v1", "llm_api_key": SecretStr("sk-geheim-1234")}
+        )
+    )
+    with serve_chats() as chats:
+        ask(worker, sae, chats)
+        do_all()
+
+    assert set(chats.keys) == {None}
+
+
+def test_a_stopped_job_keeps_what_was_answered_and_a_retry_asks_for_the_rest(
+    worker: Sessions, dictionary: Dictionary
+) -> None:
+    sae, _ = dictionary
+    chats = Chats(status_of=lambda number: 403 if number == 3 else 200)
+    with serve_chats(chats):
+        job_id = ask(worker, sae, chats, parallel=1)
+        work_off(LABEL_SAE)
+        work_off(WORD_SAE)
+        with worker() as session:
+            state = session.get_one(Job, job_id).state
+            kept = session.scalar(select(func.count()).select_from(LabelOrigin))
+        with unit_of_work(worker) as session:
+            retry_job(session, job_id)
+        do_all()
+
+    with worker() as session:
+        labels = current_labels(session, [feature_id(sae, index) for index in range(5)])
+        asked = session.scalar(select(func.count()).select_from(LabelOrigin))
+    assert (state, kept) == ("failed", 2)
+    assert asked == 5
+    # The refused one, one more that may have been under way, and five with an answer.
+    assert 6 <= len(chats.asked) <= 7
+    assert {label.source for label in labels.values()} == {"llm"}
+
+
+def test_a_spent_budget_ends_the_job_and_a_larger_one_goes_on(
+    worker: Sessions, dictionary: Dictionary
+) -> None:
+    sae, _ = dictionary
+    with serve_chats() as chats:
+        first = ask(worker, sae, chats, parallel=1, budget_tokens=6_000)
+        do_all()
+        before = len(chats.asked)
+        second = ask(worker, sae, chats, parallel=1)
+        do_all()
+
+    with worker() as session:
+        error = session.get_one(Job, first).error or ""
+        labelings = session.scalars(select(Labeling).where(Labeling.source == "llm")).all()
+    assert "--budget-tokens" in error
+    assert 0 < before < 5
+    assert len(chats.asked) == 5
+    assert [labeling.job_id for labeling in labelings] == [second]
+
+
+def test_merged_groups_are_one_label_over_several_senses(
+    worker: Sessions, dictionary: Dictionary
+) -> None:
+    sae, run = dictionary
+
+    def merged(user: str) -> str:
+        answer = json.loads(by_keywords(user))
+        first, *others = answer["senses"]
+        first["clusters"] += [number for other in others for number in other["clusters"]]
+        return json.dumps({"senses": [first], "abstain": False})
+
+    with serve_chats(Chats(answer=merged)) as chats:
+        ask(worker, sae, chats)
+        do_all()
+
+    with worker() as session:
+        [sense] = senses_of(session, feature_id(sae, 4), run.id)
+        found = session.scalar(select(func.count()).where(Sense.feature_id == feature_id(sae, 4)))
+    assert found == 2
+    assert sense.label is not None
+    assert sense.label.source == "llm"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"endpoint": "http://me:secret@host/v1"}, "no password"),
+        ({"endpoint": "http://host/v1?key=secret"}, "no password"),
+        ({"endpoint": ""}, "give --endpoint"),
+        ({"model": " "}, "give --endpoint"),
+        ({"budget_usd": 3.0}, "--price-in"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_without_repeating_a_secret(
+    changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=said) as refusal:
+        LanguageModel(**({"endpoint": "http://host/v1", "model": "m"} | changes))
+
+    assert "secret" not in str(refusal.value)

@@ -1,0 +1,208 @@
+"""Let a language model word the features of an SAE, and check what it has said."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from scopebook.db.label_tables import Labeling
+from scopebook.db.sessions import sessions, unit_of_work
+from scopebook.jobs import WORD_SAE
+from scopebook.llm_labelings import (
+    FeatureOutcome,
+    SenseWording,
+    continue_labeling,
+    features_to_ask,
+    note_parameters,
+    publish_outcomes,
+    spent_by,
+)
+from scopebook.settings import settings
+from scopebook.steps import Claim, retitle_step
+from scopebook_workers.claims import Finish, Progress, step_task
+from scopebook_workers.labeling.llm_labels import Wording, word
+from scopebook_workers.labeling.material import Material
+from scopebook_workers.labeling.prompts import PROMPT_VERSION, request_for
+from scopebook_workers.labeling.scoring.asking import together
+from scopebook_workers.llm.budget import Budget, Estimate, Prices, Usage, estimate
+from scopebook_workers.llm.chat import Chat
+from scopebook_workers.llm.opening import open_chat
+from scopebook_workers.prefetch import ahead
+from scopebook_workers.tasks.materials import MaterialReader
+
+#: Features whose answers are written together; a worker that is killed loses no more.
+BATCH: Final = 128
+#: Features from whose requests the cost of all is estimated.
+_SAMPLE: Final = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking:
+    """What is asked of whom, as the step's parameters say."""
+
+    sae_id: int
+    run_id: int
+    endpoint: str
+    model: str
+    parallel: int | None = None
+    limit: int | None = None
+    budget_tokens: int | None = None
+    budget_usd: float | None = None
+    price_in: float | None = None
+    price_cached: float | None = None
+    price_out: float | None = None
+
+    def prices(self) -> Prices | None:
+        """Return what tokens cost, where it is known."""
+        if self.price_in is None or self.price_out is None:
+            return None
+        return Prices(read=self.price_in, written=self.price_out, cached=self.price_cached)
+
+    def said(self) -> dict[str, Any]:
+        """Return what decides the wordings; addresses hold no keys."""
+        return {
+            "endpoint": self.endpoint,
+            "model": self.model,
+            "prompt": PROMPT_VERSION,
+            "temperature": 0.0,
+            "seed": 0,
+        }
+
+
+@step_task(WORD_SAE)
+def word_sae(claim: Claim, progress: Progress) -> Finish:
+    """Ask about every eligible feature that was not asked about yet, batch by batch.
+
+    Every batch stands in a transaction of its own, so that a lost worker's successor goes on.
+    """
+    asking = Asking(**claim.parameters)
+    with unit_of_work(sessions()) as session:
+        progress.hold(session)
+        labeling_id = continue_labeling(
+            session,
+            job_id=claim.job_id,
+            sae_id=asking.sae_id,
+            run_id=asking.run_id,
+            model=asking.model,
+            parameters=asking.said(),
+        )
+    with sessions()() as session:
+        labeling = session.get_one(Labeling, labeling_id)
+        reader = MaterialReader(session.get_one(Labeling, labeling.base_id))
+        wanted = features_to_ask(session, labeling_id, limit=asking.limit)
+        spent = spent_by(session, claim.job_id)
+    budget = Budget(
+        tokens=asking.budget_tokens,
+        usd=asking.budget_usd,
+        prices=asking.prices(),
+        spent=Usage(
+            tokens_in=spent.tokens_in,
+            tokens_cached=spent.tokens_cached,
+            tokens_out=spent.tokens_out,
+        ),
+    )
+    _tell_cost(claim, progress, labeling_id, _estimated(reader, wanted, asking))
+    work = _Work(claim, progress, labeling_id, len(wanted))
+    asyncio.run(work.all(ahead(_batches(reader, wanted)), asking, budget))
+    return lambda session: None
+
+
+def _estimated(reader: MaterialReader, wanted: Sequence[int], asking: Asking) -> Estimate:
+    every = max(1, len(wanted) // _SAMPLE)
+    with sessions()() as session:
+        sample = reader.read(session, wanted[::every][:_SAMPLE])
+    requests = [request_for(str(key), material) for key, material in sample.items()]
+    return estimate(requests, calls=len(wanted), prices=asking.prices())
+
+
+def _tell_cost(claim: Claim, progress: Progress, labeling_id: int, cost: Estimate) -> None:
+    """Say before the first call what all will take: with the labeling, and in the step's title."""
+    with unit_of_work(sessions()) as session:
+        progress.hold(session)
+        note_parameters(session, labeling_id, {"estimate": vars(cost)})
+        retitle_step(session, claim, f"{claim.title.split(':')[0]}: {cost}")
+
+
+def _batches(reader: MaterialReader, wanted: Sequence[int]) -> Iterator[dict[int, Material]]:
+    for start in range(0, len(wanted), BATCH):
+        with sessions()() as session:
+            materials = reader.read(session, wanted[start : start + BATCH])
+        yield materials
+
+
+class _Work:
+    """Asks about batches of features and writes what comes of it."""
+
+    def __init__(self, claim: Claim, progress: Progress, labeling_id: int, total: int) -> None:
+        self._claim, self._progress = claim, progress
+        self._labeling_id, self._total = labeling_id, total
+        self._done = 0
+
+    async def all(
+        self, batches: Iterator[dict[int, Material]], asking: Asking, budget: Budget
+    ) -> None:
+        """Ask about all batches, one after the other."""
+        chosen = settings()
+        async with open_chat(
+            endpoint=asking.endpoint,
+            model=asking.model,
+            # Only the server that the key is meant for ever sees it.
+            api_key=chosen.llm_api_key if asking.endpoint == chosen.llm_endpoint else None,
+            parallel=asking.parallel or chosen.llm_parallel,
+            timeout_s=chosen.llm_timeout_s,
+            budget=budget,
+            device=chosen.device,
+        ) as chat:
+            for materials in batches:
+                await self._batch(chat, materials)
+
+    async def _batch(self, chat: Chat, materials: dict[int, Material]) -> None:
+        """Ask about a batch; what was answered before an error ends it is kept."""
+        worded: dict[int, Wording] = {}
+
+        async def one(feature_id: int, material: Material) -> None:
+            worded[feature_id] = await word(chat, str(feature_id), material)
+            self._done += 1
+            # The place where a cancelled step stops.
+            self._progress(self._done, self._total, "features")
+
+        try:
+            await together(one(*pair) for pair in materials.items())
+        finally:
+            outcomes = [outcome_of(key, wording) for key, wording in sorted(worded.items())]
+            with unit_of_work(sessions()) as session:
+                self._progress.hold(session)
+                publish_outcomes(session, self._labeling_id, outcomes)
+
+
+def outcome_of(feature_id: int, wording: Wording) -> FeatureOutcome:
+    """Return what the dictionary keeps of a wording."""
+    return FeatureOutcome(
+        feature_id=feature_id,
+        status=wording.status,
+        reason=wording.reason,
+        wordings=[
+            SenseWording(
+                senses=sense.clusters,
+                text=sense.label,
+                description=sense.description or None,
+                kind=sense.kind,
+                confidence=sense.confidence,
+            )
+            for sense in wording.senses
+        ],
+        origin={
+            "shown": list(wording.shown),
+            "prompt_sha256": wording.prompt_sha256,
+            "model_reported": wording.model_reported,
+            "system_fingerprint": wording.system_fingerprint,
+            "finish_reason": wording.finish_reason,
+            "attempts": wording.attempts,
+            "latency_ms": wording.latency_ms,
+            "tokens_in": wording.tokens_in,
+            "tokens_cached": wording.tokens_cached,
+            "tokens_out": wording.tokens_out,
+            "error_class": wording.error_class,
+            "raw_response": wording.raw.replace("\x00", ""),
+        },
+    )
