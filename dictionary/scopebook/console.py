@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from scopebook.db.sessions import Sessions, sessions_for, unit_of_work
 from scopebook.embedded.connection import connect
@@ -83,14 +84,21 @@ def dictionary(*, work: bool = False) -> Iterator[Sessions]:
         yield sessions_for(instance.database_url)
 
 
-def watch_job(factory: Sessions, job_id: int) -> JobReport:
-    """Show a job's progress until it ends; raise its error if it failed."""
+def watch_job(
+    factory: Sessions, job_id: int, *, news: Callable[[Session], list[str]] | None = None
+) -> JobReport:
+    """Show a job's progress until it ends; raise its error if it failed.
+
+    `news` returns lines that are worth keeping; each is printed once.
+    """
+    told: set[str] = set()
     with showing(err) as show:
         heard = time.monotonic()
         while True:
             try:
                 with unit_of_work(factory) as session:
                     report = read_job(session, job_id, others=0)
+                    fresh = [text for text in (news(session) if news else []) if text not in told]
             except OperationalError:
                 # The database restarts; the job goes on, and so does the watch.
                 if time.monotonic() - heard > _PATIENCE_S:
@@ -98,6 +106,9 @@ def watch_job(factory: Sessions, job_id: int) -> JobReport:
                 time.sleep(_LOOK_INTERVAL_S)
                 continue
             heard = time.monotonic()
+            for text in fresh:
+                err.print(text, markup=False, highlight=False, soft_wrap=True)
+            told.update(fresh)
             show(report)
             if report.state in OVER:
                 break

@@ -10,7 +10,9 @@ from sqlalchemy.orm import Session
 from scopebook.db.jobs import Step
 from scopebook.jobs import (
     ADD_RELEASE,
+    CHECK_LABELS,
     COLLECT_SHARD,
+    COMPUTE_PANEL,
     EMBED_LABELS,
     EXPORT_EMBEDDER,
     LABEL_SAE,
@@ -18,6 +20,7 @@ from scopebook.jobs import (
     PLAN_RUN,
     TIDY_RUN,
     TOKENISE_CORPUS,
+    WORD_SAE,
 )
 
 #: What a stage does, by the kind of its steps.
@@ -30,6 +33,9 @@ _WORDS: Final = {
     MERGE_SAE: "Merge the layers",
     TIDY_RUN: "Remove what was merged",
     LABEL_SAE: "Label the features",
+    WORD_SAE: "Ask the language model",
+    CHECK_LABELS: "Check its labels",
+    COMPUTE_PANEL: "Compute the panel",
     EMBED_LABELS: "Embed the labels",
 }
 

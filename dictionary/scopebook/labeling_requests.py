@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from scopebook.db.jobs import Job
+from scopebook.db.jobs import Job, Step
 from scopebook.db.label_tables import Labeling
 from scopebook.db.tables import Sae
 from scopebook.errors import ConflictError, InvalidInputError
@@ -211,4 +211,15 @@ def _same(session: Session, sae: Sae, llm: LanguageModel | None) -> Labeling | N
         )
     return find_labeling(
         session, sae_id=sae.id, run_id=sae.current_run_id, sha256=sha256_of(KEYWORDS, {})
+    )
+
+
+def told_costs(session: Session, job_id: int) -> list[str]:
+    """Return the titles of a job's asking steps that say what they are expected to take."""
+    return list(
+        session.scalars(
+            select(Step.title)
+            .where(Step.job_id == job_id, Step.kind == WORD_SAE, Step.title.contains(": about"))
+            .order_by(Step.stage, Step.id)
+        )
     )

@@ -1,8 +1,11 @@
 """The page of labels: how far they reach, and labelling again."""
 
+import json
 import re
 
 from playwright.sync_api import Page, expect
+
+from chat_server import Chats, by_keywords, serve_chats
 
 
 def test_the_labels_page_says_how_far_labels_reach(page: Page) -> None:
@@ -28,3 +31,42 @@ def test_labelling_again_keeps_the_earlier_labels(page: Page, feature_id: str) -
     assert after["label"]["text"] == before["label"]["text"]
     assert after["label"]["id"] > before["label"]["id"]
     assert len(after["labels"]) == 2 * len(before["labels"])
+
+
+def test_what_a_language_model_has_said_and_not_said_is_told_apart(page: Page) -> None:
+    [layer] = [
+        item
+        for item in page.request.get("/api/labels/coverage").json()["items"]
+        if item["layer"] == 2
+    ]
+    listed = page.request.get("/api/features?layer=2&limit=12").json()["items"]
+    answers = {0: json.dumps({"senses": [], "abstain": True}), 1: "no JSON", 2: "still none"}
+    chats = Chats()
+    chats.answer = lambda user: answers.get(len(chats.asked) - 1) or by_keywords(user)
+    with serve_chats(chats):
+        llm = {"endpoint": chats.url, "model": "stub", "parallel": 1, "limit": 12}
+        asked = {"release": layer["release"], "layers": [2], "llm": llm}
+        job = page.request.post("/api/labels", data=asked).json()
+        page.goto(f"/jobs/{job['id']}")
+        expect(page.get_by_text(re.compile(r"about 12 calls, [\d,]+ tokens in"))).to_be_visible(
+            timeout=60_000
+        )
+        expect(page.locator("main")).to_contain_text("Check its labels")
+        expect(page.get_by_text("100 %", exact=True).first).to_be_visible(timeout=120_000)
+
+    ended = {
+        item["id"]: (item["unlabelled"] or {}).get("status")
+        for item in page.request.get("/api/features?layer=2&limit=12").json()["items"]
+    }
+    assert set(ended) == {item["id"] for item in listed}
+    for status in ("abstained", "failed"):
+        [one] = [name for name, said in ended.items() if said == status]
+        page.goto(f"/features/{one}")
+        expect(page.get_by_text(f"unlabelled ({status})")).to_be_visible()
+        expect(page.get_by_text("keywords", exact=True).first).to_be_visible()
+    worded = next(name for name, said in ended.items() if said is None)
+    page.goto(f"/features/{worded}")
+    expect(page.locator("h1")).to_contain_text("Texts with")
+    expect(page.get_by_text("LLM", exact=True).first).to_be_visible()
+    page.goto("/labels")
+    expect(page.get_by_role("table")).to_contain_text("1 abstained")

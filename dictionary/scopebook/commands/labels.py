@@ -1,13 +1,15 @@
 """`scopebook label`: word features by what their examples share, and by a language model."""
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
+from sqlalchemy.orm import Session
 
 from scopebook.console import dictionary, err, leaving, print_json, read_whole_job, watch_job
 from scopebook.db.sessions import unit_of_work
 from scopebook.job_reports import JobReport
-from scopebook.labeling_requests import LanguageModel, label_once
+from scopebook.labeling_requests import LanguageModel, label_once, told_costs
 from scopebook.release_names import chosen_layers
 from scopebook.settings import settings
 
@@ -85,7 +87,7 @@ def _label(
             job_id, is_new = label_once(session, release, layers, anew=anew, llm=llm)
         if job_id is not None and is_new:
             with leaving(job_id):
-                report = watch_job(factory, job_id)
+                report = watch_job(factory, job_id, news=partial(_costs, job_id=job_id))
         elif job_id is not None:
             report = read_whole_job(factory, job_id)
     if as_json:
@@ -100,6 +102,11 @@ def _label(
             markup=False,
             highlight=False,
         )
+
+
+def _costs(session: Session, *, job_id: int) -> list[str]:
+    """Return what asking is expected to take, which is known before the first request."""
+    return [f"{title}." for title in told_costs(session, job_id)]
 
 
 def _language_model(

@@ -13,7 +13,7 @@ from scopebook.db.label_tables import Labeling, LabelOutcome
 from scopebook.db.sessions import sessions, unit_of_work
 from scopebook.embedders import embedder_name
 from scopebook.jobs import CHECK_LABELS
-from scopebook.llm_labelings import (
+from scopebook.label_checks import (
     LabelToCheck,
     conclude_labeling,
     labels_to_check,

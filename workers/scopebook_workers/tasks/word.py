@@ -120,7 +120,7 @@ def _tell_cost(claim: Claim, progress: Progress, labeling_id: int, cost: Estimat
     with unit_of_work(sessions()) as session:
         progress.hold(session)
         note_parameters(session, labeling_id, {"estimate": vars(cost)})
-        retitle_step(session, claim, f"{claim.title.split(':')[0]}: {cost}")
+        retitle_step(session, claim, f"{claim.title.split(': about ')[0]}: {cost}")
 
 
 def _batches(reader: MaterialReader, wanted: Sequence[int]) -> Iterator[dict[int, Material]]:
