@@ -168,6 +168,8 @@ class Budget:
 
         Raises BudgetSpentError when it could exceed the budget.
         """
+        if not self._limited:
+            return Usage()
         async with self._settled:
             while not self._fits(most := self._most(request)):
                 if not self._reserved:
@@ -178,13 +180,20 @@ class Budget:
 
     async def settle(self, reserved: Usage, request: ChatRequest, used: Usage | None) -> None:
         """Count what a call took; None where nothing was read."""
+        if used is not None:
+            self.spent += used
+            self.calls += 1
+        if not self._limited:
+            return
         async with self._settled:
             self._reserved.remove(reserved)
             if used is not None:
-                self.spent += used
-                self.calls += 1
                 self._ratio = max(self._ratio, used.tokens_in / estimate_request(request))
             self._settled.notify_all()
+
+    @property
+    def _limited(self) -> bool:
+        return self._tokens is not None or self._usd is not None
 
     @property
     def spent_usd(self) -> float | None:

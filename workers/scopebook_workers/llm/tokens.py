@@ -14,7 +14,7 @@ _PARTS: Final = re.compile(
 )
 #: Tokens of a word of up to four letters, and of each letter beyond; fitted on text of eleven
 #: languages and of code against two vocabularies of 130,000 and 150,000 entries.
-_WORD: Final = {"Latin": (1.03, 0.13), "accented": (2.7, 0.2), "Cyrillic": (1.05, 0.43)}
+_WORD: Final = {"Latin": (1.05, 0.15), "accented": (2.7, 0.2), "Cyrillic": (1.05, 0.43)}
 #: Tokens of one character of a script that is written without spaces.
 _CHARACTER: Final = {"Han": 0.92, "Kana": 0.69, "Hangul": 0.9}
 _OTHER_CHARACTER: Final = 1.1
