@@ -1,6 +1,6 @@
 # Everything a person or CI does with Scopebook. `make` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test drill check fix bench bench-collect openapi demo-bundle clean
+.PHONY: help run test drill check fix bench bench-collect bench-labels openapi demo-bundle clean
 BIN := .venv/bin
 FRONTEND := $(shell find frontend -type f -not -path '*/node_modules/*' -not -path '*/.svelte-kit/*' 2>/dev/null)
 STATIC := api/scopebook_api/static/index.html
@@ -57,6 +57,9 @@ openapi: .venv/.dev ## Write what is generated: the API's schema, the web app's 
 bench-collect: .venv/.dev ## Time a collection against its bare pipeline, and what storing it takes.
 	$(BIN)/python benchmarks/collect.py $(ARGS)
 	$(BIN)/python benchmarks/storage.py
+
+bench-labels: .venv/.dev ## Measure labelling on planted truth; prints a table, fails when a gate does.
+	PYTHONPATH=. $(BIN)/python -m benchmarks.labels $(ARGS)
 
 bench: .venv/.dev ## Time the parts of a first run; prints a table.
 	$(BIN)/python benchmarks/first_run.py
