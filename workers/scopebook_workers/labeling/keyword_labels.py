@@ -13,6 +13,7 @@ from scopebook_workers.labeling.clusters import WindowVectors
 from scopebook_workers.labeling.evidence import WINDOW_TOKENS, FeatureEvidence
 from scopebook_workers.labeling.keywords import Background, keywords_of
 from scopebook_workers.labeling.reading import Reader, Window
+from scopebook_workers.labeling.sampling import STRONG, strong_examples
 from scopebook_workers.labeling.wording import MIN_SHARE, Findings, find, word, word_mixed
 
 #: See `scopebook.labeling_methods`.
@@ -21,11 +22,6 @@ METHOD: Final = KEYWORDS
 SAMPLE_FEATURES = 300
 SAMPLE_WINDOWS = 6_000
 SEED: Final = 0
-#: A label speaks of the examples above this share of the feature's largest activation, or of so
-#: many of the strongest. What fires a sparse feature weakly comes from anywhere: with it, a
-#: feature whose strongest hundred contexts are Bible verses was worded as English text.
-STRONG: Final = 0.4
-MIN_STRONG: Final = 12
 
 
 @dataclass(frozen=True)
@@ -47,15 +43,6 @@ class FeatureWords:
 
     text: str
     senses: list[SenseWords]
-
-
-def strong_examples(evidence: FeatureEvidence) -> list[int]:
-    """Return which examples a label speaks of, in their order."""
-    peaks = np.asarray([firing.activations.max(initial=0.0) for firing in evidence.firings])
-    if not len(peaks):
-        return []
-    least = min(STRONG * peaks.max(), np.sort(peaks)[-min(MIN_STRONG, len(peaks))])
-    return [int(i) for i in np.flatnonzero(peaks >= least)]
 
 
 class KeywordLabeler:
