@@ -47,8 +47,8 @@ def test_a_collection_goes_from_tokens_to_embedded_labels(session: Session) -> N
         (3, MERGE_SAE, both[0]),
         (3, MERGE_SAE, both[1]),
         (4, TIDY_RUN, {"run_id": run.id}),
-        (4, LABEL_SAE, both[0]),
-        (4, LABEL_SAE, both[1]),
+        (4, LABEL_SAE, both[0] | {"anew": False}),
+        (4, LABEL_SAE, both[1] | {"anew": False}),
         (5, EMBED_LABELS, {"sae_ids": [sae.id for sae in saes]}),
     ]
     assert run.layers == [1, 2]
