@@ -31,8 +31,8 @@ TOKEN: Final = re.compile(r"\s*(?:\w+|[^\w\s])")
 WORD: Final = re.compile(r"[a-z]{4,}")
 _COMMENT: Final = re.compile(r"(?:^[ \t]*#[^\n]*\n)+", re.MULTILINE)
 _LEFT_OUT: Final = frozenset(
-    "site-packages dist-packages test tests lib2to3 pydoc_data turtledemo encodings ensurepip"
-    " idle_test __phello__".split()
+    {"site-packages", "dist-packages", "test", "tests", "lib2to3", "pydoc_data", "turtledemo"}
+    | {"encodings", "ensurepip", "idle_test", "__phello__"}
 )
 _COMMON_MODULES: Final = 30
 
@@ -256,9 +256,7 @@ def _feature(key: str, group: list[Concept], rng: np.random.Generator) -> Plante
     return PlantedMaterial(key, _material(firings, clusters, rng), group)
 
 
-def _material(
-    firings: list[Firing], clusters: list[Cluster], rng: np.random.Generator
-) -> Material:
+def _material(firings: list[Firing], clusters: list[Cluster], rng: np.random.Generator) -> Material:
     other = library()[str(rng.choice(sorted(library())))]
     spans = other.spans[0]
     quiet = Quiet(

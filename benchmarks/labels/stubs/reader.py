@@ -13,7 +13,9 @@ from typing import Any, Final
 import numpy as np
 from benchmarks.labels.prompt_material import Concept
 
-_BLOCK: Final = re.compile(r"^<(\w+) group (\d+)>\n(.*?)\n</\1 group \2>$", re.DOTALL | re.MULTILINE)
+_BLOCK: Final = re.compile(
+    r"^<(\w+) group (\d+)>\n(.*?)\n</\1 group \2>$", re.DOTALL | re.MULTILINE
+)
 _EXAMPLE: Final = re.compile(r"^\d+\. \[\d+\] (.*)$", re.MULTILINE)
 _MARKED: Final = re.compile(r"⟦(.*?)⟧")
 _WORD: Final = re.compile(r"[a-z]{3,}")

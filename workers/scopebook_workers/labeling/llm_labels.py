@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
+from scopebook_workers.labeling.addressing import copied_from
 from scopebook_workers.labeling.answers import (
     ReadAnswer,
     WordedSense,
@@ -11,7 +12,13 @@ from scopebook_workers.labeling.answers import (
     read_answer,
 )
 from scopebook_workers.labeling.material import Material
-from scopebook_workers.labeling.prompts import prompt_sha256, request_for, shown_examples
+from scopebook_workers.labeling.prompts import (
+    prompt_sha256,
+    request_for,
+    shown_contrasts,
+    shown_examples,
+    shown_texts,
+)
 from scopebook_workers.llm.chat import Chat, ChatAnswer, ChatFailedError, ChatRequest, Message
 
 Status = Literal["ok", "abstained", "refused", "failed"]
@@ -136,7 +143,14 @@ def _begun(request: ChatRequest, material: Material) -> _Asked:
 def _read(text: str, request: ChatRequest, material: Material) -> ReadAnswer:
     user = request.messages[-1].content
     delimiter = user.split("<", 1)[-1].split(" ", 1)[0]
-    return read_answer(text, len(material.clusters), delimiter=delimiter)
+    read = read_answer(text, len(material.clusters), delimiter=delimiter)
+    shown, contrasts = shown_texts(material), shown_contrasts(material)
+    for sense in read.senses:
+        own = [one for number in sense.clusters for one in shown[number]]
+        copied = copied_from(sense.label, sense.description, own, contrasts)
+        if copied is not None:
+            return ReadAnswer(status="invalid", reason=copied)
+    return read
 
 
 def _once_more(request: ChatRequest, answer: str, reason: str) -> ChatRequest:

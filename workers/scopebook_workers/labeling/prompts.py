@@ -9,13 +9,14 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any, Final
 
+from scopebook_workers.labeling.addressing import speaks_to_a_model
 from scopebook_workers.labeling.evidence import Firing, Passage
 from scopebook_workers.labeling.hostile_text import CLOSE, OPEN, delimiter_of, fenced, harmless
 from scopebook_workers.labeling.material import Cluster, Material
 from scopebook_workers.llm.chat import ChatRequest, Message
 
 #: Changes whenever the same material may be put in other words.
-PROMPT_VERSION: Final = "wording-1"
+PROMPT_VERSION: Final = "wording-2"
 #: Tokens of an example that are shown, and how many of them stand before the peak.
 SHOWN_TOKENS: Final = 48
 SHOWN_LEFT: Final = 32
@@ -26,6 +27,10 @@ _LISTED: Final = 4
 _KEYWORDS: Final = 8
 _CONTRASTS: Final = 3
 _PROMOTED: Final = 8
+#: Examples that speak to a model are left out while they are less than this share of a group.
+_MINORITY: Final = 0.5
+#: Characters of a stretch without marks, and of a marked one; the middle of a longer one is cut.
+_STRETCH: Final = 480
 ANSWER_TOKENS: Final = 500
 
 KINDS: Final = ("token", "lexeme", "topic", "syntax", "format", "position", "output", "mixed")
@@ -177,7 +182,24 @@ def prompt_sha256(request: ChatRequest) -> bytes:
 
 def shown_examples(material: Material) -> list[int]:
     """Return the positions of the examples that the model sees."""
-    return [place for cluster in material.clusters for place in cluster.representatives]
+    return [place for cluster in material.clusters for place in _shown_of(material, cluster)]
+
+
+def shown_texts(material: Material) -> list[list[str]]:
+    """Return the texts of each group that the model sees, marks included."""
+    return [
+        [marked_text(material.firings[place]) for place in _shown_of(material, cluster)]
+        for cluster in material.clusters
+    ]
+
+
+def _shown_of(material: Material, cluster: Cluster) -> list[int]:
+    """Leave out examples that speak to a model, unless that is what the group is about."""
+    places = list(cluster.representatives)
+    calm = [
+        place for place in places if not speaks_to_a_model(marked_text(material.firings[place]))
+    ]
+    return calm if len(places) - len(calm) < _MINORITY * len(places) else places
 
 
 def _groups(material: Material) -> list[tuple[str, str]]:
@@ -194,7 +216,7 @@ def _group(material: Material, cluster: Cluster) -> str:
     lines = []
     if cluster.keywords:
         lines.append("words: " + ", ".join(map(harmless, cluster.keywords[:_KEYWORDS])))
-    for number, place in enumerate(cluster.representatives, 1):
+    for number, place in enumerate(_shown_of(material, cluster), 1):
         firing = material.firings[place]
         strength = float(firing.activations.max(initial=0.0)) / max(strongest, 1e-12)
         lines.append(f"{number}. [{_out_of_ten(strength)}] {marked_text(firing)}")
@@ -204,9 +226,14 @@ def _group(material: Material, cluster: Cluster) -> str:
 
 def _contrasts(material: Material) -> list[tuple[str, str]]:
     return [
-        (f"contrast {number}", shown_text(quiet.passage, quiet.center))
-        for number, quiet in enumerate(material.contrasts[:_CONTRASTS], 1)
+        (f"contrast {number}", text) for number, text in enumerate(shown_contrasts(material), 1)
     ]
+
+
+def shown_contrasts(material: Material) -> list[str]:
+    """Return the quiet texts that the model sees."""
+    texts = [shown_text(quiet.passage, quiet.center) for quiet in material.contrasts[:_CONTRASTS]]
+    return [text for text in texts if not speaks_to_a_model(text)]
 
 
 def shown_tokens(n_tokens: int, center: int) -> tuple[int, int]:
@@ -280,4 +307,5 @@ def _quoted(piece: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return harmless(text).replace("\n", "\\n").replace("\t", " ")
+    line = harmless(text).replace("\n", "\\n").replace("\t", " ")
+    return line if len(line) <= _STRETCH else f"{line[: _STRETCH // 2]}…{line[-_STRETCH // 2 :]}"
