@@ -10,12 +10,12 @@ import pytest
 from benchmarks.labels.stubs.faults import StubServer
 from benchmarks.labels.stubs.plan import Faults
 from pydantic import SecretStr
+from tests.workers.llm.asking import QUICK, answered, ask, failed, failing, request, say
 
 from scopebook.errors import UnavailableError
 from scopebook_workers.llm.chat import ChatAnswer
 from scopebook_workers.llm.retries import Retries, retry_after
 from scopebook_workers.llm.server import ServerChat
-from workers.llm.asking import QUICK, answered, ask, failed, failing, request, say
 
 KEY = "sk-a-secret/that+nobody-may-see"
 

@@ -5,10 +5,10 @@ import socket
 import pytest
 from benchmarks.labels.stubs.faults import StubServer
 from pydantic import SecretStr
+from tests.workers.llm.asking import ask, failed, failing, request, say
 
 from scopebook.errors import InvalidInputError, ScopebookError, UnavailableError
 from scopebook_workers.llm.server import ServerChat
-from workers.llm.asking import ask, failed, failing, request, say
 
 KEY = "sk-a-secret/that+nobody-may-see"
 
