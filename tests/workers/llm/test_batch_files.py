@@ -150,7 +150,10 @@ def test_what_is_wrong_is_reported_with_its_place(tmp_path: Path) -> None:
         (bad("a", 400), "protocol"),
         (bad("a", 400, "content_filter"), "refused"),
         (good("a", " "), "empty"),
-        (json.dumps({"custom_id": "a", "response": None, "error": {"code": "batch_expired"}}), "timeout"),
+        (
+            json.dumps({"custom_id": "a", "response": None, "error": {"code": "batch_expired"}}),
+            "timeout",
+        ),
         (json.dumps({"custom_id": "a", "response": {"status_code": 200, "body": "?"}}), "protocol"),
     ],
 )  # fmt: skip
