@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Row, cast, func, select
+from sqlalchemy import Row, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, aliased
 
 from scopebook.db.label_tables import Label, Labeling, LabelOutcome
-from scopebook.db.tables import FEATURE_BITS, Evidence, Model, Release, Sae
-from scopebook.releases import find_release
+from scopebook.db.tables import Model, Release, Sae
+from scopebook.releases import find_release, fired_features
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,19 +91,14 @@ def outcomes_of(session: Session, feature_ids: Sequence[int]) -> dict[int, Outco
 
 def label_coverage(session: Session, release: str | None = None) -> list[LabelCoverage]:
     """Return the layers of a release, or of all, with how far their labels reach."""
-    first_id = cast(Sae.id, BigInteger) * 2**FEATURE_BITS
-    fired = (
-        select(func.count())
-        .where(
-            Evidence.run_id == Sae.current_run_id,
-            Evidence.count > 0,
-            Evidence.feature_id.between(first_id, first_id + (2**FEATURE_BITS - 1)),
-        )
-        .correlate(Sae)
-        .scalar_subquery()
-    )
     statement = (
-        select(Sae, Release.name, Release.set_name, Model.name.label("model"), fired.label("fired"))
+        select(
+            Sae,
+            Release.name,
+            Release.set_name,
+            Model.name.label("model"),
+            fired_features().label("fired"),
+        )
         .join(Release, Release.id == Sae.release_id)
         .join(Model, Model.id == Release.model_id)
         .order_by(Release.name, Sae.layer)

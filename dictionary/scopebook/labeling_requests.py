@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from sqlalchemy import func, select
@@ -147,7 +147,11 @@ def _wording_steps(
             kind=WORD_SAE,
             stage=first_stage + place,
             title=f"Word layer {sae.layer} by {llm.model}",
-            parameters=_asked_of(llm, sae, run_id),
+            parameters={
+                "sae_id": sae.id,
+                "run_id": run_id or sae.current_run_id,
+                "llm": asdict(llm),
+            },
         )
         for place, sae in enumerate(saes)
     ]
@@ -158,10 +162,6 @@ def _wording_steps(
         parameters={"sae_ids": [sae.id for sae in saes]},
     )
     return [*words, check]
-
-
-def _asked_of(llm: LanguageModel, sae: Sae, run_id: int | None) -> dict[str, Any]:
-    return {"sae_id": sae.id, "run_id": run_id or sae.current_run_id, **asdict(llm)}
 
 
 def _check_evidence(release: str, saes: Sequence[Sae]) -> None:

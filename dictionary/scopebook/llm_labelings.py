@@ -124,7 +124,7 @@ def note_parameters(session: Session, labeling_id: int, found: Mapping[str, Any]
 
 
 def features_to_ask(session: Session, labeling_id: int, *, limit: int | None) -> list[int]:
-    """Return the row ids of features that were not asked about yet, the densest last.
+    """Return the row ids of features that were not asked about yet, in order.
 
     Of those that the base found eligible; `limit` counts features that were asked about, too.
     """

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, cast, func, select
+from sqlalchemy import BigInteger, ScalarSelect, cast, func, select
 from sqlalchemy.orm import Session
 
 from scopebook.db.label_tables import Label
@@ -72,9 +72,10 @@ def list_releases(session: Session) -> list[ReleaseReport]:
 _Layer = tuple[Sae, int | None, int, str | None, int | None]
 
 
-def _layers(session: Session) -> dict[int, list[_Layer]]:
+def fired_features() -> ScalarSelect[int]:
+    """Return, for a query over SAEs, how many features of each fire in the run that it shows."""
     first_id = cast(Sae.id, BigInteger) * 2**FEATURE_BITS
-    alive = (
+    return (
         select(func.count(Evidence.feature_id))
         .where(
             Evidence.run_id == Sae.current_run_id,
@@ -84,6 +85,10 @@ def _layers(session: Session) -> dict[int, list[_Layer]]:
         .correlate(Sae)
         .scalar_subquery()
     )
+
+
+def _layers(session: Session) -> dict[int, list[_Layer]]:
+    alive = fired_features()
     labelled = (
         select(func.count())
         .where(Label.sae_id == Sae.id, Label.current, Label.sense_id.is_(None))

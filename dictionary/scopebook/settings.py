@@ -67,11 +67,6 @@ class Settings(BaseSettings):
     )
     llm_model: str | None = Field(None, description="The model name sent to the `llm` server.")
     llm_api_key: SecretStr | None = Field(None, description="Bearer token of the `llm` server.")
-    judge_endpoint: str | None = Field(
-        None, description="The language model that scores labels; like `llm_endpoint`."
-    )
-    judge_model: str | None = Field(None, description="The model name sent to the `judge` server.")
-    judge_api_key: SecretStr | None = Field(None, description="Bearer token of the `judge` server.")
     llm_parallel: int = Field(
         64, ge=1, description="The most requests to a language model at once; fewer if it chokes."
     )
@@ -89,18 +84,6 @@ class Settings(BaseSettings):
     )
     llm_price_out: float | None = Field(
         None, ge=0, description="US dollars for a million tokens that the `llm` model writes."
-    )
-    judge_price_in: float | None = Field(
-        None, ge=0, description="US dollars for a million tokens that the `judge` model reads."
-    )
-    judge_price_cached: float | None = Field(
-        None,
-        ge=0,
-        description="US dollars for a million tokens that the `judge` model reads from its cache; "
-        "empty takes the full price.",
-    )
-    judge_price_out: float | None = Field(
-        None, ge=0, description="US dollars for a million tokens that the `judge` model writes."
     )
     lease_s: float = Field(
         60.0, gt=0, description="Seconds a worker holds a step without a sign of life."

@@ -29,7 +29,7 @@ from scopebook_workers.sae.collect import Fired, Layer, fire
 from scopebook_workers.sae.firings import Batch, Contexts, firings_of, group_firings, make_batch
 from scopebook_workers.sae.state import FeatureState
 from scopebook_workers.tasks.loaded import load_pair
-from scopebook_workers.tasks.shards import describe_contexts
+from scopebook_workers.tasks.shards import describe_contexts, select_contexts
 
 #: Contexts of a panel: enough that a feature which fires in one of ten of them still has silent
 #: neighbours, and few enough to cost little beside a collection.
@@ -106,19 +106,7 @@ def _read_plan(session: Session, run_id: int, n: int) -> PanelPlan:
     saes = session.scalars(
         select(Sae).where(Sae.release_id == release.id, Sae.layer.in_(run.layers))
     )
-    rows = session.execute(
-        select(
-            Context.id,
-            func.coalesce(Context.near_id, Context.id).label("near_id"),
-            Context.ordinal,
-            Context.tokens,
-            Document.sha256,
-            Document.tag,
-        )
-        .join(Document, Document.id == Context.document_id)
-        .where(Context.id.in_(_drawn(session, run, n)))
-        .order_by(Context.id)
-    ).all()
+    rows = session.execute(select_contexts().where(Context.id.in_(_drawn(session, run, n)))).all()
     if not rows:
         raise InvalidInputError(f"Run {run_id} has read no context; collect again.")
     token_ids = [unpack_ints(row.tokens) for row in rows]

@@ -8,7 +8,7 @@ from typing import BinaryIO
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, Select, func, select
 from sqlalchemy.orm import Session
 
 from scopebook.artifacts import write_artifact
@@ -153,15 +153,7 @@ def _read_blocks(plan: ShardPlan) -> Iterator[Block]:
 
 def _read_block(session: Session, plan: ShardPlan, block: range) -> Block:
     rows = session.execute(
-        select(
-            Context.id,
-            func.coalesce(Context.near_id, Context.id).label("near_id"),
-            Context.ordinal,
-            Context.tokens,
-            Document.sha256,
-            Document.tag,
-        )
-        .join(Document, Document.id == Context.document_id)
+        select_contexts()
         .where(
             Context.tokenisation_id == plan.tokenisation_id,
             Context.id.between(
@@ -172,6 +164,22 @@ def _read_block(session: Session, plan: ShardPlan, block: range) -> Block:
     ).all()
     token_ids = [unpack_ints(row.tokens) for row in rows]
     return Block(describe_contexts(rows, token_ids, plan.parameters.tags), token_ids)
+
+
+def select_contexts() -> Select[int, int, int, bytes, bytes, str | None]:
+    """Return the query for what `describe_contexts` takes, in ascending order of the row ids."""
+    return (
+        select(
+            Context.id,
+            func.coalesce(Context.near_id, Context.id).label("near_id"),
+            Context.ordinal,
+            Context.tokens,
+            Document.sha256,
+            Document.tag,
+        )
+        .join(Document, Document.id == Context.document_id)
+        .order_by(Context.id)
+    )
 
 
 def describe_contexts(

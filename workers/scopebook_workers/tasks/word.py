@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from scopebook.db.label_tables import Labeling
 from scopebook.db.sessions import sessions, unit_of_work
 from scopebook.jobs import WORD_SAE
+from scopebook.labeling_requests import LanguageModel
 from scopebook.llm_labelings import (
     FeatureOutcome,
     SenseWording,
@@ -36,37 +36,22 @@ BATCH: Final = 128
 _SAMPLE: Final = 64
 
 
-@dataclass(frozen=True, kw_only=True)
-class Asking:
-    """What is asked of whom, as the step's parameters say."""
+def _prices(llm: LanguageModel) -> Prices | None:
+    """Return what tokens cost, where it is known."""
+    if llm.price_in is None or llm.price_out is None:
+        return None
+    return Prices(read=llm.price_in, written=llm.price_out, cached=llm.price_cached)
 
-    sae_id: int
-    run_id: int
-    endpoint: str
-    model: str
-    parallel: int | None = None
-    limit: int | None = None
-    budget_tokens: int | None = None
-    budget_usd: float | None = None
-    price_in: float | None = None
-    price_cached: float | None = None
-    price_out: float | None = None
 
-    def prices(self) -> Prices | None:
-        """Return what tokens cost, where it is known."""
-        if self.price_in is None or self.price_out is None:
-            return None
-        return Prices(read=self.price_in, written=self.price_out, cached=self.price_cached)
-
-    def said(self) -> dict[str, Any]:
-        """Return what decides the wordings; addresses hold no keys."""
-        return {
-            "endpoint": self.endpoint,
-            "model": self.model,
-            "prompt": PROMPT_VERSION,
-            "temperature": 0.0,
-            "seed": 0,
-        }
+def _said(llm: LanguageModel) -> dict[str, Any]:
+    """Return what decides the wordings; addresses hold no keys."""
+    return {
+        "endpoint": llm.endpoint,
+        "model": llm.model,
+        "prompt": PROMPT_VERSION,
+        "temperature": 0.0,
+        "seed": 0,
+    }
 
 
 @step_task(WORD_SAE)
@@ -75,44 +60,44 @@ def word_sae(claim: Claim, progress: Progress) -> Finish:
 
     Every batch stands in a transaction of its own, so that a lost worker's successor goes on.
     """
-    asking = Asking(**claim.parameters)
+    llm = LanguageModel(**claim.parameters["llm"])
     with unit_of_work(sessions()) as session:
         progress.hold(session)
         labeling_id = continue_labeling(
             session,
             job_id=claim.job_id,
-            sae_id=asking.sae_id,
-            run_id=asking.run_id,
-            model=asking.model,
-            parameters=asking.said(),
+            sae_id=claim.parameters["sae_id"],
+            run_id=claim.parameters["run_id"],
+            model=llm.model,
+            parameters=_said(llm),
         )
     with sessions()() as session:
         labeling = session.get_one(Labeling, labeling_id)
         reader = MaterialReader(session.get_one(Labeling, labeling.base_id))
-        wanted = features_to_ask(session, labeling_id, limit=asking.limit)
+        wanted = features_to_ask(session, labeling_id, limit=llm.limit)
         spent = spent_by(session, claim.job_id)
     budget = Budget(
-        tokens=asking.budget_tokens,
-        usd=asking.budget_usd,
-        prices=asking.prices(),
+        tokens=llm.budget_tokens,
+        usd=llm.budget_usd,
+        prices=_prices(llm),
         spent=Usage(
             tokens_in=spent.tokens_in,
             tokens_cached=spent.tokens_cached,
             tokens_out=spent.tokens_out,
         ),
     )
-    _tell_cost(claim, progress, labeling_id, _estimated(reader, wanted, asking))
+    _tell_cost(claim, progress, labeling_id, _estimated(reader, wanted, llm))
     work = _Work(claim, progress, labeling_id, len(wanted))
-    asyncio.run(work.all(ahead(_batches(reader, wanted)), asking, budget))
+    asyncio.run(work.all(ahead(_batches(reader, wanted)), llm, budget))
     return lambda session: None
 
 
-def _estimated(reader: MaterialReader, wanted: Sequence[int], asking: Asking) -> Estimate:
+def _estimated(reader: MaterialReader, wanted: Sequence[int], llm: LanguageModel) -> Estimate:
     every = max(1, len(wanted) // _SAMPLE)
     with sessions()() as session:
         sample = reader.read(session, wanted[::every][:_SAMPLE])
     requests = [request_for(str(key), material) for key, material in sample.items()]
-    return estimate(requests, calls=len(wanted), prices=asking.prices())
+    return estimate(requests, calls=len(wanted), prices=_prices(llm))
 
 
 def _tell_cost(claim: Claim, progress: Progress, labeling_id: int, cost: Estimate) -> None:
@@ -139,16 +124,16 @@ class _Work:
         self._done = 0
 
     async def all(
-        self, batches: Iterator[dict[int, Material]], asking: Asking, budget: Budget
+        self, batches: Iterator[dict[int, Material]], llm: LanguageModel, budget: Budget
     ) -> None:
         """Ask about all batches, one after the other."""
         chosen = settings()
         async with open_chat(
-            endpoint=asking.endpoint,
-            model=asking.model,
+            endpoint=llm.endpoint,
+            model=llm.model,
             # Only the server that the key is meant for ever sees it.
-            api_key=chosen.llm_api_key if asking.endpoint == chosen.llm_endpoint else None,
-            parallel=asking.parallel or chosen.llm_parallel,
+            api_key=chosen.llm_api_key if llm.endpoint == chosen.llm_endpoint else None,
+            parallel=llm.parallel or chosen.llm_parallel,
             timeout_s=chosen.llm_timeout_s,
             budget=budget,
             device=chosen.device,

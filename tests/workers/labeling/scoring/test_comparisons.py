@@ -4,7 +4,7 @@ from tests.workers.labeling.scoring.judging import make_passage
 
 from scopebook.errors import InvalidInputError
 from scopebook_workers.labeling.scoring.cases import Case, JudgedLabel
-from scopebook_workers.labeling.scoring.cost import cost_of, estimate_scoring, rough_tokens
+from scopebook_workers.labeling.scoring.cost import cost_of, estimate_scoring
 from scopebook_workers.labeling.scoring.detection import detection_requests
 from scopebook_workers.labeling.scoring.drift import drift_of
 from scopebook_workers.labeling.scoring.embedding import score_embedding
@@ -133,12 +133,6 @@ def test_an_estimate_grows_with_the_labels_and_names_the_cached_part() -> None:
     assert ten.tokens_in == 10 * one.tokens_in
     assert 0.6 < one.tokens_cached / one.tokens_in < 0.9
     assert one.requests == 8_000
-
-
-def test_rough_tokens_tell_scripts_apart() -> None:
-    assert rough_tokens("the cat sat") == 3
-    assert rough_tokens("设置窗口的文件") == 5
-    assert rough_tokens("12,5") == 4
 
 
 def make_features(n: int, spread: float) -> list[np.ndarray]:

@@ -8,12 +8,12 @@ import pytest
 from tests.workers.labeling.scoring.judging import Told, fire, make_passage, passages_of
 
 from scopebook.errors import InvalidInputError, UnavailableError
+from scopebook_workers.labeling.prompts import shown_tokens
 from scopebook_workers.labeling.scoring.asking import read_booleans
 from scopebook_workers.labeling.scoring.cases import (
     Case,
     JudgedLabel,
     held_out_sha256,
-    shown_tokens,
 )
 from scopebook_workers.labeling.scoring.detection import detection_requests, score_detection
 from scopebook_workers.labeling.scoring.fuzzing import fuzzing_cases, runs_of, score_fuzzing

@@ -10,10 +10,8 @@ import numpy as np
 from scopebook_workers.labeling.evidence import Firing, Passage
 from scopebook_workers.labeling.hostile_text import CLOSE, OPEN, harmless
 from scopebook_workers.labeling.material import Quiet
+from scopebook_workers.labeling.prompts import shown_tokens
 
-#: Tokens of a window as a judge sees it, and how many of them stand before its centre.
-SHOWN_TOKENS: Final = 48
-SHOWN_LEFT: Final = 32
 #: Cases of one label.
 POSITIVES: Final = 20
 RANDOM: Final = 10
@@ -63,12 +61,6 @@ class Case:
             pieces += [harmless(passage.text[begin:stop]), CLOSE]
             at = stop
         return "".join([*pieces, harmless(passage.text[at:end])])
-
-
-def shown_tokens(n_tokens: int, center: int) -> Run:
-    """Return the shown window, shifted to stay inside the passage."""
-    start = max(0, min(center - SHOWN_LEFT, n_tokens - SHOWN_TOKENS))
-    return start, min(n_tokens, start + SHOWN_TOKENS)
 
 
 def seed_of(*parts: object) -> int:

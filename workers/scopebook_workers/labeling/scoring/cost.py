@@ -1,16 +1,17 @@
 """What scoring will take, before the first request."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from scopebook_workers.labeling.prompts import SHOWN_TOKENS
 from scopebook_workers.labeling.scoring.asking import TOGETHER
-from scopebook_workers.labeling.scoring.cases import HARD, POSITIVES, RANDOM, SHOWN_TOKENS
+from scopebook_workers.labeling.scoring.cases import HARD, POSITIVES, RANDOM
 from scopebook_workers.labeling.scoring.intruder import DRAWS, OWN
 from scopebook_workers.labeling.scoring.null import LABELS
 from scopebook_workers.labeling.scoring.prompts import DETECTION, FUZZING, INTRUDER
 from scopebook_workers.llm.chat import ChatRequest
+from scopebook_workers.llm.tokens import estimate_tokens
 
 #: Labels scored by fuzzing in one run.
 FUZZED: Final = 500
@@ -22,7 +23,6 @@ _FENCE_TOKENS: Final = 28
 _JUDGE_TOKENS: Final = 1.15
 _LABEL_TOKENS: Final = 45
 _ANSWER_BASE, _ANSWER_EACH = 7, 2
-_PIECES: Final = re.compile(r"[^\W\d_]+|\d|[^\w\s]+|_+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,23 +52,9 @@ class Cost:
         )
 
 
-def rough_tokens(text: str) -> int:
-    """Return about how many tokens a text has, where the judge's tokenizer is not at hand.
-
-    A run of letters is one token for every six letters of a Latin script, and for every one and a
-    half of another; each digit and each run of signs is one.
-    """
-    return sum(_rough(piece) for piece in _PIECES.findall(text))
-
-
-def _rough(piece: str) -> int:
-    if not piece[0].isalpha():
-        return 1
-    wide = sum(char > "\u024f" for char in piece)
-    return max(1, round((len(piece) - wide) / 6 + wide / 1.5))
-
-
-def cost_of(requests: Sequence[ChatRequest], *, count: Callable[[str], int] = rough_tokens) -> Cost:
+def cost_of(
+    requests: Sequence[ChatRequest], *, count: Callable[[str], int] = estimate_tokens
+) -> Cost:
     """Return what these requests take; `count` tells a text's tokens."""
     prefixes = {request.messages[0].content: 0 for request in requests}
     prefixes = {text: count(text) for text in prefixes}
@@ -97,7 +83,7 @@ def estimate_scoring(
     intruded: int = 0,
     null: int = LABELS,
     sample: Sequence[Sequence[ChatRequest]] = (),
-    count: Callable[[str], int] = rough_tokens,
+    count: Callable[[str], int] = estimate_tokens,
 ) -> Cost:
     """Return about what scoring `n_labels` takes: detection of all, fuzzing and intruder of some.
 

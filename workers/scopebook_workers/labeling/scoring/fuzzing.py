@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from scopebook_workers.labeling.evidence import Firing
+from scopebook_workers.labeling.prompts import shown_tokens
 from scopebook_workers.labeling.scoring.asking import case_requests, predict
 from scopebook_workers.labeling.scoring.cases import (
     POSITIVES,
@@ -13,7 +14,6 @@ from scopebook_workers.labeling.scoring.cases import (
     JudgedLabel,
     Run,
     seed_of,
-    shown_tokens,
 )
 from scopebook_workers.labeling.scoring.prompts import FUZZING
 from scopebook_workers.labeling.scoring.score import Score, require_both_kinds, score_of
