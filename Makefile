@@ -63,6 +63,7 @@ bench-labels: .venv/.dev ## Measure labelling on planted truth; prints a table, 
 
 bench: .venv/.dev ## Time the parts of a first run; prints a table.
 	$(BIN)/python benchmarks/first_run.py
+	PYTHONPATH=. $(BIN)/python -m benchmarks.labels.speed
 
 demo-bundle: .venv/.dev ## Build the demo bundle anew: corpus, tokenizer, model, SAEs, evaluation.
 	$(BIN)/python -m scopebook_demo.build --work build/demo --out demo/scopebook_demo/bundle $(ARGS)

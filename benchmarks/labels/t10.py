@@ -7,11 +7,11 @@ from typing import Final
 from benchmarks.labels.real_features import demo_features
 from benchmarks.labels.result import Gate, TierResult
 
-from scopebook_workers.labeling import clusters
-from scopebook_workers.labeling.clusters import Vectors, WindowVectors
+from scopebook_workers.labeling.calibration import DEFAULT_THRESHOLD, calibrate
 from scopebook_workers.labeling.evidence import FeatureEvidence
 from scopebook_workers.labeling.reading import Reader
 from scopebook_workers.labeling.scoring.resolution import SenseResolution, sense_resolution
+from scopebook_workers.labeling.window_vectors import TermVectors, Vectors
 
 TOKENS: Final = 160_000
 
@@ -19,16 +19,14 @@ TOKENS: Final = 160_000
 def embed(features: Sequence[FeatureEvidence]) -> list[Vectors]:
     """Return each feature's windows as vectors, by the embedder that needs no weights."""
     reader = Reader()
-    read = [[reader.window(firing).ids for firing in feature.firings] for feature in features]
-    folds = reader.vocabulary.folds()
-    folded = [[folds[ids] for ids in windows] for windows in read]
-    vectors = WindowVectors([ids for windows in folded for ids in windows])
-    return [vectors.embed(windows) for windows in folded]
+    read = [[reader.window(firing) for firing in feature.firings] for feature in features]
+    vectors = TermVectors([window for windows in read for window in windows], reader.vocabulary)
+    return [vectors.embed(windows) for windows in read]
 
 
 def resolve(features: Sequence[Vectors]) -> tuple[SenseResolution, float]:
     """Choose the threshold by every second feature, and try it on the others; return both."""
-    threshold = clusters.calibrate(features[::2]) or clusters.DEFAULT_THRESHOLD
+    threshold = calibrate(features[::2]) or DEFAULT_THRESHOLD
     return sense_resolution(features[1::2], threshold), threshold
 
 

@@ -25,7 +25,6 @@ from benchmarks.labels.result import Gate, TierResult
 from benchmarks.labels.stubs.judge import Judge, serving
 from numpy.typing import NDArray
 
-from scopebook_workers.labeling.clusters import WindowVectors
 from scopebook_workers.labeling.evidence import Firing, window_of
 from scopebook_workers.labeling.scoring.asking import together
 from scopebook_workers.labeling.scoring.cases import Case, JudgedLabel, detection_cases
@@ -36,6 +35,7 @@ from scopebook_workers.labeling.scoring.negatives import Negatives, Search, choo
 from scopebook_workers.labeling.scoring.null import null_scores, null_value
 from scopebook_workers.labeling.scoring.panel import as_firing
 from scopebook_workers.labeling.scoring.score import Score
+from scopebook_workers.labeling.window_vectors import WindowVectors
 from scopebook_workers.llm.chat import Chat
 
 FEATURES: Final = 200

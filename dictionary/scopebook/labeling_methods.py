@@ -3,4 +3,4 @@
 from typing import Final
 
 #: Changes whenever the same examples may get another wording by keywords.
-KEYWORDS: Final = "keywords-1"
+KEYWORDS: Final = "keywords-2"

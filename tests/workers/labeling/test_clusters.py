@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from scopebook_workers.labeling.calibration import calibrate
 from scopebook_workers.labeling.clusters import (
     Vectors,
-    WindowVectors,
     agreement,
-    calibrate,
     cut,
     joining_distances,
+    silhouettes,
+    smoothed,
 )
 
 N = 40
@@ -41,7 +42,7 @@ def share_right(within: float, common: float, threshold: float) -> float:
 
 
 #: Cosine within a sense and between senses: a corpus of many subjects, and one of a single style.
-CORPORA = [(0.3, 0.02), (0.8, 0.45)]
+CORPORA = [(0.3, 0.02), (0.95, 0.8)]
 
 
 def test_a_calibrated_threshold_beats_any_fixed_one_across_corpora() -> None:
@@ -120,10 +121,63 @@ def test_agreement_is_one_for_equal_partitions_and_about_zero_by_chance() -> Non
     assert abs(agreement(by_chance, truth)) < 0.05
 
 
-def test_windows_without_known_terms_have_no_direction() -> None:
-    windows = [np.asarray([1, 2, 3, 4 + i % 2], dtype=np.int32) for i in range(20)]
-    vectors = WindowVectors(windows)
+def test_where_two_features_look_alike_nothing_is_split() -> None:
+    rng = np.random.default_rng(0)
+    features = [make_sense(rng, within=0.2, common=0.2) for _ in range(16)]
 
-    embedded = vectors.embed([np.asarray([900], dtype=np.int32), np.empty(0, np.int32)])
+    threshold = calibrate(features)
 
-    assert not embedded.any()
+    assert threshold is not None
+    assert [int(cut(joining_distances(vectors), threshold).max()) for vectors in features] == [
+        0
+    ] * len(features)
+
+
+def test_the_same_features_calibrate_the_same_threshold() -> None:
+    rng = np.random.default_rng(0)
+    features = [make_sense(rng, within=0.5, common=0.1) for _ in range(12)]
+
+    assert calibrate(features) == calibrate(features)
+
+
+def test_smoothing_brings_windows_of_a_sense_together_and_keeps_senses_apart() -> None:
+    rng = np.random.default_rng(4)
+    parts = [make_sense(rng, within=0.3, common=0.1, n=20) for _ in range(2)]
+    vectors = np.concatenate(parts)
+
+    before, after = vectors @ vectors.T, smoothed(vectors) @ smoothed(vectors).T
+
+    assert after[:20, :20].mean() > before[:20, :20].mean() + 0.2
+    within = after[:20, :20].mean() - after[:20, 20:].mean()
+    assert within > before[:20, :20].mean() - before[:20, 20:].mean() + 0.1
+
+
+def test_few_windows_are_left_as_they_are() -> None:
+    vectors = make_sense(np.random.default_rng(5), within=0.3, common=0.1, n=7)
+
+    assert smoothed(vectors) is vectors
+
+
+def test_silhouettes_agree_with_a_look_at_each_window() -> None:
+    rng = np.random.default_rng(6)
+    vectors = make_sense(rng, within=0.3, common=0.1, n=24)
+    placed = np.repeat([0, 1, 2, -1], [10, 6, 5, 3])
+    distances = 1 - vectors @ vectors.T
+
+    def of(i: int) -> float:
+        means = [
+            np.mean([distances[i, j] for j in range(24) if placed[j] == sense and j != i])
+            for sense in range(3)
+        ]
+        own = means.pop(placed[i])
+        return float((min(means) - own) / max(own, min(means)))
+
+    by_hand = [np.mean([of(i) for i in range(24) if placed[i] == sense]) for sense in range(3)]
+
+    assert silhouettes(vectors, placed) == pytest.approx(by_hand, abs=1e-5)
+
+
+def test_an_only_sense_has_no_silhouette() -> None:
+    vectors = make_sense(np.random.default_rng(7), within=0.3, common=0.1, n=9)
+
+    assert silhouettes(vectors, np.zeros(9, np.int64)) == [None]

@@ -161,7 +161,10 @@ def test_a_union_of_topics_splits_and_single_topics_stay_whole(share: float) -> 
     assert split is not None
     assert len(split.senses) == 2
     members = [set(sense.members) for sense in split.senses]
-    assert sorted(len(part & set(range(20))) for part in members) in ([0, 20], [0, 19], [1, 19])
+    assert [min(len(part & set(range(20))), len(part - set(range(20)))) for part in members] == [
+        0
+    ] * 2
+    assert sum(map(len, members)) >= 24  # of the 27 or so that explain; a few may be strangers
 
 
 def test_keywords_of_a_sense_are_its_planted_words() -> None:

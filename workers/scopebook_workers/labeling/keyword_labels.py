@@ -5,22 +5,37 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scopebook.labeling_methods import KEYWORDS
-from scopebook_workers.labeling import clusters
-from scopebook_workers.labeling.clusters import WindowVectors
+from scopebook_workers.labeling import calibration, clusters
 from scopebook_workers.labeling.evidence import WINDOW_TOKENS, FeatureEvidence
 from scopebook_workers.labeling.keywords import Background, keywords_of
+from scopebook_workers.labeling.kinds import kind_of
+from scopebook_workers.labeling.material import Cluster, Material
 from scopebook_workers.labeling.reading import Reader, Window
-from scopebook_workers.labeling.sampling import STRONG, strong_examples
+from scopebook_workers.labeling.representatives import (
+    budget,
+    medoid,
+    nearest_sense,
+    representatives,
+)
+from scopebook_workers.labeling.sampling import (
+    SAMPLE_VERSION,
+    STRONG,
+    Ineligible,
+    Sample,
+    peaks_of,
+    sample,
+    strong_examples,
+)
+from scopebook_workers.labeling.window_vectors import TermVectors, Vectors, WindowEmbedder
 from scopebook_workers.labeling.wording import MIN_SHARE, Findings, find, word, word_mixed
 
 #: See `scopebook.labeling_methods`.
 METHOD: Final = KEYWORDS
 #: Features, and at most so many of their windows, from which the background is learnt.
-SAMPLE_FEATURES = 300
-SAMPLE_WINDOWS = 6_000
+SAMPLE_FEATURES: Final = 600
+SAMPLE_WINDOWS: Final = 6_000
 SEED: Final = 0
 
 
@@ -45,80 +60,174 @@ class FeatureWords:
     senses: list[SenseWords]
 
 
-class KeywordLabeler:
-    """Words the features of one SAE; made from a sample of them."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Study:
+    """What was found of a feature: its keyword wording, and what another may word it by."""
 
-    def __init__(self, sample: Iterable[FeatureEvidence], *, seed: int = SEED) -> None:
+    #: None for a feature without examples.
+    words: FeatureWords | None
+    material: Material | Ineligible
+
+
+@dataclass(frozen=True, eq=False)
+class _Clustered:
+    """A feature's windows to word it by, in order of `positions`, and the senses among them."""
+
+    positions: list[int]
+    windows: list[Window]
+    vectors: Vectors
+    groups: list[list[int]]
+    silhouettes: list[float | None]
+
+
+class KeywordLabeler:
+    """Words the features of one SAE by keywords, and chooses what others may word them by.
+
+    Made from a sample of the features, from which it learns what is common in the corpus and how
+    far apart two senses lie. Eligible features are worded by their explaining examples alone;
+    the others, for which nothing is held out, by all their strong ones.
+    """
+
+    def __init__(
+        self,
+        features: Iterable[FeatureEvidence],
+        *,
+        embedder: WindowEmbedder | None = None,
+        seed: int = SEED,
+    ) -> None:
         self._reader = Reader()
-        features = [
-            [self._reader.window(evidence.firings[i]) for i in strong_examples(evidence)]
-            for evidence in sample
-        ]
-        windows = [window for feature in features for window in feature]
-        self._vectors = WindowVectors(self._folded(_some(windows, seed)), seed=seed)
-        self._background = Background(self._vectors.shares, self._vectors.n_windows)
+        read = [self._windows(evidence, _to_explain(evidence)) for evidence in features]
+        windows = _some([window for feature in read for window in feature], seed)
+        vocabulary = self._reader.vocabulary
+        self._embedder = embedder or TermVectors(windows, vocabulary, seed=seed)
+        self._background = Background.learn(windows, vocabulary)
         self._base = self._reader.origin_shares()
-        calibrated = clusters.calibrate(
-            [self._embed(feature) for feature in features if len(feature) >= clusters.MIN_EXAMPLES],
+        calibrated = calibration.calibrate(
+            [
+                self._embedder.embed(feature)
+                for feature in read
+                if len(feature) >= clusters.MIN_EXAMPLES
+            ],
             seed=seed,
         )
         self.calibrated = calibrated is not None
-        self.threshold = clusters.DEFAULT_THRESHOLD if calibrated is None else calibrated
+        self.threshold = calibration.DEFAULT_THRESHOLD if calibrated is None else calibrated
 
     def provenance(self) -> dict[str, Any]:
         """Return what the wordings depend on besides the examples."""
         return {
-            "embedder": f"tf-idf+svd-{clusters.DIMENSIONS}",
+            "embedder": self._embedder.id,
+            "sample": SAMPLE_VERSION,
             "window_tokens": WINDOW_TOKENS,
             "strong": STRONG,
             "threshold": round(self.threshold, 4),
             "calibrated": self.calibrated,
-            "sample_windows": self._vectors.n_windows,
+            "sample_windows": self._background.n_windows,
         }
-
-    def _folded(self, windows: Sequence[Window]) -> list[NDArray[np.int32]]:
-        folds = self._reader.vocabulary.folds()
-        return [folds[window.ids] for window in windows]
-
-    def _embed(self, windows: Sequence[Window]) -> clusters.Vectors:
-        return self._vectors.embed(self._folded(windows))
 
     def word(self, evidence: FeatureEvidence) -> FeatureWords | None:
         """Return the feature's wording and senses; None without examples."""
-        strong = strong_examples(evidence)
-        windows = [self._reader.window(evidence.firings[i]) for i in strong]
-        if not windows:
-            return None
-        groups = self._senses(windows)
-        whole = self._find(windows, evidence.top_tokens)
-        if len(groups) == 1:
-            sense = SenseWords(1.0, strong, list(whole.keywords), None)
+        return self.study(evidence).words
+
+    def material(self, evidence: FeatureEvidence) -> Material | Ineligible:
+        """Return what the feature may be worded by, or why only keywords may word it."""
+        return self.study(evidence).material
+
+    def study(self, evidence: FeatureEvidence) -> Study:
+        """Return both `word` and `material` for the work of one."""
+        if not evidence.firings:
+            return Study(words=None, material="silent")
+        chosen = sample(evidence)
+        positions = strong_examples(evidence) if isinstance(chosen, str) else list(chosen.explain)
+        clustered = self._cluster(evidence, positions)
+        parts = [self._find([clustered.windows[i] for i in own]) for own in clustered.groups]
+        words = self._words(evidence, clustered, parts)
+        if isinstance(chosen, str):
+            return Study(words=words, material=chosen)
+        return Study(words=words, material=self._material(evidence, chosen, clustered, parts))
+
+    def _windows(self, evidence: FeatureEvidence, positions: Sequence[int]) -> list[Window]:
+        return [self._reader.window(evidence.firings[i]) for i in positions]
+
+    def _cluster(self, evidence: FeatureEvidence, positions: list[int]) -> _Clustered:
+        windows = self._windows(evidence, positions)
+        vectors = self._embedder.embed(windows)
+        placed = np.zeros(len(windows), dtype=np.int64)
+        if len(windows) >= 2 * clusters.MIN_WINDOWS:
+            placed = clusters.cut(clusters.joining_distances(vectors), self.threshold)
+        groups = [np.flatnonzero(placed == sense).tolist() for sense in range(placed.max() + 1)]
+        return _Clustered(
+            positions, windows, vectors, groups, clusters.silhouettes(vectors, placed)
+        )
+
+    def _words(
+        self, evidence: FeatureEvidence, clustered: _Clustered, parts: Sequence[Findings]
+    ) -> FeatureWords:
+        windows, positions = clustered.windows, clustered.positions
+        keywords = parts[0].keywords if len(parts) == 1 else self._keywords(windows)
+        whole = find(windows, keywords, base=self._base, top_tokens=evidence.top_tokens)
+        if len(parts) == 1:
+            sense = SenseWords(1.0, sorted(positions), list(whole.keywords), None)
             return FeatureWords(word(whole), [sense])
-        parts = [self._find([windows[i] for i in group]) for group in groups]
         senses = [
             SenseWords(
                 len(group) / len(windows),
-                [strong[i] for i in group],
+                sorted(positions[i] for i in group),
                 list(part.keywords),
                 word(part),
             )
-            for group, part in zip(groups, parts, strict=True)
+            for group, part in zip(clustered.groups, parts, strict=True)
         ]
         covered = sum(sense.share for sense in senses[:3])
         text = _word_whole(whole, parts) if covered >= MIN_SHARE else word(whole)
         return FeatureWords(text, senses)
 
-    def _senses(self, windows: Sequence[Window]) -> list[list[int]]:
-        if len(windows) < 2 * clusters.MIN_WINDOWS:
-            return [list(range(len(windows)))]
-        placed = clusters.cut(clusters.joining_distances(self._embed(windows)), self.threshold)
-        return [np.flatnonzero(placed == sense).tolist() for sense in range(placed.max() + 1)]
+    def _material(
+        self,
+        evidence: FeatureEvidence,
+        chosen: Sample,
+        clustered: _Clustered,
+        parts: Sequence[Findings],
+    ) -> Material:
+        held_out = self._embedder.embed(self._windows(evidence, chosen.held_out))
+        nearest = nearest_sense(held_out, [clustered.vectors[own] for own in clustered.groups])
+        peaks = peaks_of(evidence.firings)
+        found = []
+        for sense, own in enumerate(clustered.groups):
+            vectors = clustered.vectors[own]
+            members = [clustered.positions[i] for i in own]
+            shown = representatives(vectors, peaks[members], budget(len(parts)))
+            found.append(
+                Cluster(
+                    members=members,
+                    medoid=members[medoid(vectors)],
+                    share=len(own) / len(clustered.windows),
+                    keywords=list(parts[sense].keywords),
+                    representatives=[members[i] for i in shown],
+                    held_out=[
+                        chosen.held_out[i] for i in np.flatnonzero(nearest == sense).tolist()
+                    ],
+                    silhouette=clustered.silhouettes[sense],
+                )
+            )
+        return Material(
+            kind=kind_of(evidence),
+            firings=evidence.firings,
+            clusters=found,
+            unassigned=1 - sum(map(len, clustered.groups)) / len(clustered.windows),
+            held_out=chosen.held_out,
+        )
 
-    def _find(
-        self, windows: Sequence[Window], top_tokens: Sequence[tuple[bytes, float]] = ()
-    ) -> Findings:
-        keywords = keywords_of(windows, self._reader.vocabulary, self._background)
-        return find(windows, keywords, base=self._base, top_tokens=top_tokens)
+    def _find(self, windows: Sequence[Window]) -> Findings:
+        return find(windows, self._keywords(windows), base=self._base)
+
+    def _keywords(self, windows: Sequence[Window]) -> list[str]:
+        return keywords_of(windows, self._reader.vocabulary, self._background)
+
+
+def _to_explain(evidence: FeatureEvidence) -> Sequence[int]:
+    chosen = sample(evidence)
+    return strong_examples(evidence) if isinstance(chosen, str) else chosen.explain
 
 
 def _word_whole(whole: Findings, parts: Sequence[Findings]) -> str:

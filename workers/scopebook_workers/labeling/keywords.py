@@ -27,6 +27,14 @@ class Background:
     shares: NDArray[np.float32]
     n_windows: int
 
+    @classmethod
+    def learn(cls, windows: Sequence[Window], vocabulary: Vocabulary) -> "Background":
+        """Count in how many of the windows each term occurs."""
+        folds = vocabulary.folds()
+        parts = [np.unique(folds[window.ids]) for window in windows]
+        found = np.bincount(np.concatenate([np.empty(0, np.int32), *parts]))
+        return cls((found / max(1, len(windows))).astype(np.float32), len(windows))
+
     def of(self, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the shares; a term that was never seen counts as half a window."""
         known = numbers < len(self.shares)

@@ -20,15 +20,31 @@ _BY_DISTANCE = (1 + _NEAR * np.exp(-np.arange(60) / _REACH)).astype(np.float32)
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """The terms around a peak with their weights, and what the feature fires on."""
+    """The text around a peak: its terms with their weights, and what the feature fires on."""
 
+    firing: Firing
+    #: The window's first token in the passage, and the one after its last.
+    tokens: tuple[int, int]
     ids: NDArray[np.int32]
     weights: NDArray[np.float32]
     origin: Origin
     document_id: int
     activation: float
-    firing: list[tuple[str, float]]
+    #: The firing tokens as written, each with its activation.
+    fired: list[tuple[str, float]]
     at_start: bool
+
+    @property
+    def passage(self) -> Passage:
+        """The passage that the window is cut from."""
+        return self.firing.passage
+
+    @property
+    def text(self) -> str:
+        """The window's characters."""
+        first, last = self.tokens
+        passage = self.passage
+        return passage.text[int(passage.begins[first]) : int(passage.ends[last - 1])]
 
 
 class Reader:
@@ -64,12 +80,14 @@ class Reader:
         upper = np.searchsorted(terms.begins, passage.ends[last - 1])
         part = slice(int(lower), int(upper))
         return Window(
+            firing=firing,
+            tokens=(first, last),
             ids=terms.ids[part],
             weights=_weights(terms, part, firing),
             origin=origin,
             document_id=passage.document_id,
             activation=float(firing.activations.max(initial=0.0)),
-            firing=_firing_texts(firing),
+            fired=_firing_texts(firing),
             at_start=firing.peak <= 2 and len(passage.begins) > 20,
         )
 

@@ -63,7 +63,7 @@ def token_shares(
     """
     mass: dict[str, float] = defaultdict(float)
     spellings: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    seen = [pair for window in windows for pair in window.firing]
+    seen = [pair for window in windows for pair in window.fired]
     known = [(piece.decode("utf-8", "replace"), share) for piece, share in top_tokens]
     for pairs, part in ((seen, 0.5 if known else 1.0), (known, 0.5)):
         total = sum(amount for _, amount in pairs) if pairs is seen else 1.0

@@ -1,6 +1,7 @@
 """Sort the examples of an SAE's features into senses, and word both by keywords."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -25,8 +26,11 @@ from scopebook_workers.labeling.keyword_labels import (
     SEED,
     FeatureWords,
     KeywordLabeler,
+    SenseWords,
 )
-from scopebook_workers.tasks.evidence_rows import EvidenceReader
+from scopebook_workers.labeling.material import Cluster, Material
+from scopebook_workers.labeling.sampling import MIN_DOCUMENTS, Ineligible
+from scopebook_workers.tasks.evidence_rows import EvidenceOfFeature, EvidenceReader
 
 #: Features read at once.
 BATCH = 64
@@ -50,9 +54,9 @@ def label_sae(claim: Claim, progress: Progress) -> Finish:
         with sessions()() as session:
             features = reader.read(session, fired[start : start + BATCH])
         for feature in features:
-            words = labeler.word(feature.evidence)
-            if words is not None:
-                wordings.append(_wording(feature.feature_id, feature.example_set, words))
+            study = labeler.study(feature.evidence)
+            if study.words is not None:
+                wordings.append(_wording(feature, study.words, study.material))
         progress(start + len(features), len(fired), "features")
 
     def write(session: Session) -> None:
@@ -85,17 +89,59 @@ def _read(reader: EvidenceReader, feature_ids: Sequence[int]) -> Iterator[Featur
         yield from (feature.evidence for feature in features)
 
 
-def _wording(feature_id: int, example_set: str, words: FeatureWords) -> NewWording:
-    senses = [
-        NewSense(
+#: Why a language model is not asked about a feature, in words for people.
+_REASONS: Final[dict[Ineligible, str]] = {
+    "silent": "It has no examples.",
+    "few_documents": f"Its examples are of fewer than {MIN_DOCUMENTS} documents.",
+    "near_duplicates": (
+        f"Without near-duplicates its examples are of fewer than {MIN_DOCUMENTS} documents."
+    ),
+    "unsplittable": "Its examples cannot be parted into some to explain and some to check by.",
+}
+
+
+def _wording(
+    feature: EvidenceOfFeature, words: FeatureWords, material: Material | Ineligible
+) -> NewWording:
+    head: dict[str, Any] = {
+        "feature_id": feature.feature_id,
+        "example_set": feature.example_set,
+        "text": words.text,
+    }
+    if isinstance(material, str):
+        senses = [_sense(ordinal, sense) for ordinal, sense in enumerate(words.senses)]
+        return NewWording(**head, senses=senses, ineligible=_REASONS[material])
+    return NewWording(
+        **head,
+        senses=[
+            _sense(ordinal, sense, cluster)
+            for ordinal, (sense, cluster) in enumerate(
+                zip(words.senses, material.clusters, strict=True)
+            )
+        ],
+        kind=material.kind,
+        unassigned=material.unassigned,
+        held_out=material.held_out,
+    )
+
+
+def _sense(ordinal: int, sense: SenseWords, cluster: Cluster | None = None) -> NewSense:
+    if cluster is None:
+        return NewSense(
             ordinal=ordinal,
             share=sense.share,
             keywords=sense.keywords,
             members=sense.members,
             text=sense.text,
         )
-        for ordinal, sense in enumerate(words.senses)
-    ]
-    return NewWording(
-        feature_id=feature_id, example_set=example_set, text=words.text, senses=senses
+    return NewSense(
+        ordinal=ordinal,
+        share=cluster.share,
+        keywords=sense.keywords,
+        members=cluster.members,
+        text=sense.text,
+        medoid=cluster.medoid,
+        representatives=cluster.representatives,
+        held_out=cluster.held_out,
+        silhouette=cluster.silhouette,
     )
