@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """A figure and what it must reach."""
+    """A figure and what it must reach; or ought to, where it is a target (`must` is false)."""
 
     name: str
     value: float
     bound: float
     at_least: bool = True
+    must: bool = True
 
     @property
     def holds(self) -> bool:

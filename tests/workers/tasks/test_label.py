@@ -19,6 +19,7 @@ from scopebook.db.label_tables import Label, Labeling, LabelOutcome, Sense
 from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.db.tables import Context, Document, Run, Sae
 from scopebook.jobs import LABEL_SAE
+from scopebook.labeling_methods import KEYWORDS
 from scopebook.labels import current_labels, labels_of, senses_of
 from scopebook.packing import ExampleSet
 from scopebook.steps import NewStep, create_job
@@ -31,7 +32,8 @@ TEXTS: Sequence[tuple[Sequence[str], str, str]] = (
     (RUSSIAN, " ", "Russian"),
     (ENGLISH, " ", "English"),
 )
-N = 12
+#: Documents of a language; enough that some are held out.
+N = 36
 
 
 def make_dictionary(session: Session) -> tuple[Sae, Run]:
@@ -57,7 +59,7 @@ def make_dictionary(session: Session) -> tuple[Sae, Run]:
 def examples(context_ids: Sequence[int]) -> ExampleSet:
     """Return examples that fire on a few characters in a row, at changing places."""
     n = len(context_ids)
-    peak = (20 + np.arange(n) % 7).astype(np.int32)
+    peak = (4 + np.arange(n) * 11 % 50).astype(np.int32)
     return ExampleSet(
         context_id=np.asarray(context_ids, dtype=np.int64),
         kind=(np.arange(n) % 2).astype(np.uint8),
@@ -117,7 +119,7 @@ def test_labels_say_that_they_are_keywords_and_on_what_they_rest(
 
     with worker() as session:
         [found] = labels_of(session, feature_id(sae, 0))
-    assert (found.source, found.method, found.author) == ("keywords", "keywords-1", None)
+    assert (found.source, found.method, found.author) == ("keywords", KEYWORDS, None)
     assert {"threshold", "calibrated", "embedder", "window_tokens"} <= set(found.provenance)
     with worker() as session:
         [labeling] = session.scalars(select(Labeling))
@@ -136,11 +138,57 @@ def test_a_feature_of_two_languages_has_two_senses_over_its_examples(
 
     with worker() as session:
         senses = senses_of(session, feature_id(sae, 4), run.id)
-    members = sorted(tuple(sense.members) for sense in senses)
-    # The weakest examples, below STRONG of the largest activation, are in no sense.
-    assert members == [tuple(range(N)), tuple(range(N, N + len(members[1])))]
-    assert len(members[1]) == N // 2
+    chinese, russian = sorted((sense.members for sense in senses), key=min)
+    assert set(chinese) < set(range(N))
+    assert set(russian) < set(range(N, 2 * N))
     assert all(sense.keywords and sense.label for sense in senses)
+
+
+def test_what_words_a_feature_is_of_other_documents_than_what_is_held_out(
+    worker: Sessions, dictionary: tuple[Sae, Run]
+) -> None:
+    sae, run = dictionary
+
+    label(worker, sae, run)
+
+    with worker() as session:
+        outcomes = session.scalars(select(LabelOutcome).order_by(LabelOutcome.feature_id)).all()
+        senses = session.scalars(select(Sense).where(Sense.feature_id == feature_id(sae, 0))).all()
+    assert [outcome.status for outcome in outcomes] == ["ok"] * 5
+    # They fire among the first letters of longer texts.
+    assert [outcome.kind for outcome in outcomes] == ["position"] * 5
+    for outcome in outcomes:
+        assert len(outcome.held_out) >= 5
+    members = {member for sense in senses for member in sense.members}
+    assert len(members) > len(outcomes[0].held_out)
+    # Each example is of a document of its own here.
+    assert members.isdisjoint(outcomes[0].held_out)
+    for sense in senses:
+        assert set(sense.representatives) <= set(sense.members)
+        assert sense.medoid in sense.members
+        assert set(sense.held_out) <= set(outcomes[0].held_out)
+
+
+def test_a_feature_of_few_documents_is_worded_but_not_for_a_model_to_ask_about(
+    worker: Sessions, dictionary: tuple[Sae, Run]
+) -> None:
+    sae, run = dictionary
+    with unit_of_work(worker) as session:
+        contexts = session.scalars(select(Context.id).order_by(Context.document_id)).all()
+        make_evidence(session, run, sae, 6, examples=examples(contexts[:12]))
+
+    label(worker, sae, run)
+
+    key = feature_id(sae, 6)
+    with worker() as session:
+        outcome = session.scalars(select(LabelOutcome).where(LabelOutcome.feature_id == key)).one()
+        text = current_labels(session, [key])[key].text
+    assert (outcome.status, outcome.reason) == (
+        "ineligible",
+        "Its examples are of fewer than 30 documents.",
+    )
+    assert outcome.held_out == []
+    assert "Chinese text" in text
 
 
 def test_a_step_that_runs_twice_leaves_one_set(
