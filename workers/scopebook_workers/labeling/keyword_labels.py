@@ -1,7 +1,7 @@
 """The keyword method: learn an SAE's background, then sort and word one feature after another."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -28,6 +28,7 @@ from scopebook_workers.labeling.sampling import (
     sample,
     strong_examples,
 )
+from scopebook_workers.labeling.scoring.resolution import crossed_resolution
 from scopebook_workers.labeling.window_vectors import TermVectors, Vectors, WindowEmbedder
 from scopebook_workers.labeling.wording import MIN_SHARE, Findings, find, word, word_mixed
 
@@ -102,16 +103,16 @@ class KeywordLabeler:
         self._embedder = embedder or TermVectors(windows, vocabulary, seed=seed)
         self._background = Background.learn(windows, vocabulary)
         self._base = self._reader.origin_shares()
-        calibrated = calibration.calibrate(
-            [
-                self._embedder.embed(feature)
-                for feature in read
-                if len(feature) >= clusters.MIN_EXAMPLES
-            ],
-            seed=seed,
-        )
+        known = [
+            self._embedder.embed(feature)
+            for feature in read
+            if len(feature) >= clusters.MIN_EXAMPLES
+        ]
+        calibrated = calibration.calibrate(known, seed=seed)
         self.calibrated = calibrated is not None
         self.threshold = calibration.DEFAULT_THRESHOLD if calibrated is None else calibrated
+        #: None where there are too few features to tell.
+        self.resolution = crossed_resolution(known, seed=seed)
 
     def provenance(self) -> dict[str, Any]:
         """Return what the wordings depend on besides the examples."""
@@ -123,6 +124,7 @@ class KeywordLabeler:
             "threshold": round(self.threshold, 4),
             "calibrated": self.calibrated,
             "sample_windows": self._background.n_windows,
+            "resolution": asdict(self.resolution) if self.resolution else None,
         }
 
     def word(self, evidence: FeatureEvidence) -> FeatureWords | None:

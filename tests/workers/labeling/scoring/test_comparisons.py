@@ -10,7 +10,7 @@ from scopebook_workers.labeling.scoring.drift import drift_of
 from scopebook_workers.labeling.scoring.embedding import score_embedding
 from scopebook_workers.labeling.scoring.judges import require_other_judge, same_judge
 from scopebook_workers.labeling.scoring.null import null_warning, permuted
-from scopebook_workers.labeling.scoring.resolution import sense_resolution
+from scopebook_workers.labeling.scoring.resolution import crossed_resolution, sense_resolution
 from scopebook_workers.labeling.scoring.score import Predictions
 
 
@@ -157,3 +157,13 @@ def test_features_far_apart_are_resolved_and_a_threshold_of_nothing_splits_them_
 def test_one_feature_has_no_resolution() -> None:
     with pytest.raises(InvalidInputError, match="two features with 8 examples"):
         sense_resolution(make_features(1, 0.3), 0.5)
+
+
+def test_resolution_is_crossed_only_where_halves_can_tell() -> None:
+    clear = crossed_resolution(make_features(40, 0.3))
+    assert clear is not None
+    assert clear.n_single == 20
+    assert clear.split_rate <= 0.1
+    assert clear.conflated_ari > 0.9
+
+    assert crossed_resolution(make_features(19, 0.3)) is None

@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 
 from scopebook.errors import InvalidInputError
 from scopebook_workers.labeling import clusters
+from scopebook_workers.labeling.calibration import calibrate
 from scopebook_workers.labeling.clusters import Vectors
 
 #: Pairs of features that are mixed, and single ones that are tried.
 TRIALS: Final = 200
+#: With fewer features, half of them say nothing about the other half.
+FEWEST: Final = 20
 
 Joined = Callable[[Vectors], NDArray[np.float32]]
 Cut = Callable[[NDArray[np.float32], float], NDArray[np.int64]]
@@ -74,6 +77,21 @@ def sense_resolution(
         n_single=len(singles),
         n_pairs=len(agreed),
     )
+
+
+def crossed_resolution(features: Sequence[Vectors], *, seed: int = 0) -> SenseResolution | None:
+    """Return what calibrating on every second of the features is worth on the others.
+
+    So it speaks of the way in which a threshold is found, and of one found on half as many
+    features as are at hand. None for fewer than `FEWEST` features.
+    """
+    usable = [vectors for vectors in features if len(vectors) >= clusters.MIN_EXAMPLES]
+    if len(usable) < FEWEST:
+        return None
+    threshold = calibrate(usable[::2], seed=seed)
+    if threshold is None:
+        return None
+    return sense_resolution(usable[1::2], threshold, seed=seed)
 
 
 def _mixed(
