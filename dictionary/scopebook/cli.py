@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DataError, OperationalError
 
 from scopebook.commands import (
+    batches,
     corpora,
     demo,
     doctor,
@@ -51,6 +52,7 @@ corpus = typer.Typer(help="Bodies of text that features are collected over.", no
 corpus.command("add")(corpora.add)
 corpus.command("list")(corpora.browse)
 app.add_typer(corpus, name="corpus")
+app.add_typer(batches.batches, name="batch")
 app.add_typer(jobs.jobs, name="jobs")
 app.add_typer(runs.runs, name="runs")
 

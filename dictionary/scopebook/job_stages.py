@@ -18,9 +18,11 @@ from scopebook.jobs import (
     LABEL_SAE,
     MERGE_SAE,
     PLAN_RUN,
+    READ_BATCH,
     TIDY_RUN,
     TOKENISE_CORPUS,
     WORD_SAE,
+    WRITE_BATCH,
 )
 
 #: What a stage does, by the kind of its steps.
@@ -34,6 +36,8 @@ _WORDS: Final = {
     TIDY_RUN: "Remove what was merged",
     LABEL_SAE: "Label the features",
     WORD_SAE: "Ask the language model",
+    WRITE_BATCH: "Write the requests",
+    READ_BATCH: "Read the answers",
     CHECK_LABELS: "Check its labels",
     COMPUTE_PANEL: "Compute the panel",
     EMBED_LABELS: "Embed the labels",

@@ -15,6 +15,8 @@ TIDY_RUN: Final = "run.tidy"
 COMPUTE_PANEL: Final = "run.panel"
 LABEL_SAE: Final = "sae.label"
 WORD_SAE: Final = "sae.word"
+WRITE_BATCH: Final = "batch.write"
+READ_BATCH: Final = "batch.read"
 CHECK_LABELS: Final = "labels.check"
 EMBED_LABELS: Final = "labels.embed"
 
@@ -36,6 +38,8 @@ QUEUE_OF: Final[dict[str, str]] = {
     COMPUTE_PANEL: GPU,
     LABEL_SAE: CPU,
     WORD_SAE: LLM,
+    WRITE_BATCH: CPU,
+    READ_BATCH: CPU,
     CHECK_LABELS: GPU,
     EMBED_LABELS: GPU,
 }

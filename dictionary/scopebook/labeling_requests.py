@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from scopebook.db.jobs import Job, Step
 from scopebook.db.label_tables import Labeling
-from scopebook.db.tables import Sae
+from scopebook.db.tables import Release, Sae
 from scopebook.errors import ConflictError, InvalidInputError
 from scopebook.jobs import CHECK_LABELS, EMBED_LABELS, LABEL_SAE, WORD_SAE
 from scopebook.labeling_methods import KEYWORDS
@@ -75,12 +75,8 @@ def label_once(
 
     Raises InvalidInputError for layers without evidence, and ConflictError while they are worded.
     """
-    release = find_release(session, release_name)
-    saes = find_saes(session, release=release.name, layers=layers)
-    _check_evidence(release.name, saes)
-    # Two who ask at the same time wait for each other until the end of the transaction.
-    session.execute(select(func.pg_advisory_xact_lock(_ASKING, release.id)))
-    _check_idle(session, release.name)
+    release, saes = labelable_saes(session, release_name, layers)
+    begin_asking(session, release)
     known = [_same(session, sae, llm) for sae in saes]
     wanted = [sae for sae, same in zip(saes, known, strict=True) if anew or same is None]
     if not wanted:
@@ -100,6 +96,25 @@ def label_once(
         parameters=asked,
     )
     return job.id, True
+
+
+def labelable_saes(
+    session: Session, release_name: str, layers: Sequence[int] | None
+) -> tuple[Release, list[Sae]]:
+    """Return the release and those of its SAEs; raises InvalidInputError without examples."""
+    release = find_release(session, release_name)
+    saes = find_saes(session, release=release.name, layers=layers)
+    _check_evidence(release.name, saes)
+    return release, list(saes)
+
+
+def begin_asking(session: Session, release: Release) -> None:
+    """Let nobody else ask for its labels until the end of the transaction.
+
+    Raises ConflictError while a job labels it.
+    """
+    session.execute(select(func.pg_advisory_xact_lock(_ASKING, release.id)))
+    _check_idle(session, release.name)
 
 
 def labeling_steps(

@@ -66,6 +66,11 @@ def do_all(embeddings: Embeddings | None = None) -> None:
     """Do the job's steps; labels are checked with vectors of a local server."""
     work_off(LABEL_SAE)
     work_off(WORD_SAE)
+    check_labels(embeddings)
+
+
+def check_labels(embeddings: Embeddings | None = None) -> None:
+    """Do the step that checks labels, with vectors of a local server."""
     embed_task._server.cache_clear()  # the one before is gone
     with serve_embeddings(embeddings or Scripts()) as server:
         before = settings()

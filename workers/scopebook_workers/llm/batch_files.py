@@ -54,6 +54,22 @@ def write_batches(
         return [file.replace(folder / file.name) for file in parts.files]
 
 
+def requested(folder: Path) -> frozenset[str]:
+    """Return the keys of the requests that `write_batches` has written to a folder."""
+    keys = set()
+    for file in sorted(folder.glob("batch-*.jsonl")):
+        with file.open("rb") as opened:
+            for number, line in enumerate(opened, start=1):
+                try:
+                    keys.add(str(json.loads(line)["custom_id"]))
+                except (ValueError, KeyError, TypeError) as error:
+                    raise InvalidInputError(
+                        f"{file}:{number} is no request; write the requests again to another "
+                        "folder, and put the answers there."
+                    ) from error
+    return frozenset(keys)
+
+
 class _Parts:
     """Files that are being written, each up to its limits."""
 

@@ -18,6 +18,8 @@ MODULE_OF: Final[dict[str, str]] = {
     jobs.COMPUTE_PANEL: "scopebook_workers.tasks.panel",
     jobs.LABEL_SAE: "scopebook_workers.tasks.label",
     jobs.WORD_SAE: "scopebook_workers.tasks.word",
+    jobs.WRITE_BATCH: "scopebook_workers.tasks.batch",
+    jobs.READ_BATCH: "scopebook_workers.tasks.batch",
     jobs.CHECK_LABELS: "scopebook_workers.tasks.check",
     jobs.EMBED_LABELS: "scopebook_workers.tasks.embed",
 }

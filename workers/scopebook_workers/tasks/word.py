@@ -43,11 +43,11 @@ def _prices(llm: LanguageModel) -> Prices | None:
     return Prices(read=llm.price_in, written=llm.price_out, cached=llm.price_cached)
 
 
-def _said(llm: LanguageModel) -> dict[str, Any]:
+def said(endpoint: str, model: str) -> dict[str, Any]:
     """Return what decides the wordings; addresses hold no keys."""
     return {
-        "endpoint": llm.endpoint,
-        "model": llm.model,
+        "endpoint": endpoint,
+        "model": model,
         "prompt": PROMPT_VERSION,
         "temperature": 0.0,
         "seed": 0,
@@ -69,7 +69,7 @@ def word_sae(claim: Claim, progress: Progress) -> Finish:
             sae_id=claim.parameters["sae_id"],
             run_id=claim.parameters["run_id"],
             model=llm.model,
-            parameters=_said(llm),
+            parameters=said(llm.endpoint, llm.model),
         )
     with sessions()() as session:
         labeling = session.get_one(Labeling, labeling_id)
