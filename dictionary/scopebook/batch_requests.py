@@ -68,22 +68,7 @@ def read_batch(
     release, saes = labelable_saes(session, release_name, layers)
     _check(session, model, folder, saes)
     begin_asking(session, release)
-    written = set(
-        session.scalars(
-            select(Labeling.sae_id).where(
-                Labeling.sae_id.in_([sae.id for sae in saes]),
-                Labeling.method == model,
-                Labeling.parameters["endpoint"].astext == BATCH_ENDPOINT,
-                Labeling.finished_at.is_(None),
-            )
-        )
-    )
-    chosen = [sae for sae in saes if sae.id in written]
-    if not chosen:
-        raise InvalidInputError(
-            f"No requests to {model} wait for answers in {release.name}; write some with "
-            "`scopebook batch write` first."
-        )
+    chosen = _waiting(session, release.name, saes, model)
     steps = [
         NewStep(
             kind=READ_BATCH,
@@ -104,6 +89,27 @@ def read_batch(
         NewStep(kind=EMBED_LABELS, stage=2, title="Embed the labels", parameters=every),
     ]
     return _create(session, f"Read {model}'s answers for {release.name}", release.name, steps)
+
+
+def _waiting(session: Session, release: str, saes: Sequence[Sae], model: str) -> list[Sae]:
+    """Return the SAEs whose requests to this model wait for answers."""
+    written = set(
+        session.scalars(
+            select(Labeling.sae_id).where(
+                Labeling.sae_id.in_([sae.id for sae in saes]),
+                Labeling.method == model,
+                Labeling.parameters["endpoint"].astext == BATCH_ENDPOINT,
+                Labeling.finished_at.is_(None),
+            )
+        )
+    )
+    chosen = [sae for sae in saes if sae.id in written]
+    if not chosen:
+        raise InvalidInputError(
+            f"No requests to {model} wait for answers in {release}; write some with "
+            "`scopebook batch write` first."
+        )
+    return chosen
 
 
 def told_results(session: Session, job_id: int) -> list[str]:
