@@ -14,7 +14,17 @@ from scopebook.db.sessions import Sessions, sessions
 from scopebook.embedding import query_embedder
 from scopebook.search import EmbedQuery
 from scopebook_api.errors import add_error_answers
-from scopebook_api.routers import corpora, features, health, jobs, labels, releases, runs, search
+from scopebook_api.routers import (
+    corpora,
+    drift,
+    features,
+    health,
+    jobs,
+    labels,
+    releases,
+    runs,
+    search,
+)
 
 STATIC = Path(__file__).parent / "static"
 
@@ -66,6 +76,6 @@ def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None)
 def add_routes(app: FastAPI) -> None:
     """Put every noun's routes under /api."""
     api = APIRouter(prefix="/api")
-    for routes in (health, search, features, labels, releases, corpora, jobs, runs):
+    for routes in (health, search, features, drift, labels, releases, corpora, jobs, runs):
         api.include_router(routes.router)
     app.include_router(api)

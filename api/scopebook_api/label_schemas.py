@@ -61,3 +61,32 @@ class LabelRequest(Schema):
         default=False, description="Word the examples though the same method has done so."
     )
     llm: LanguageModelRequest | None = Field(default=None, description="Null: keywords alone.")
+
+
+class FeatureDriftRead(Schema):
+    """A feature that two labelings word."""
+
+    id: str
+    cosine: float = Field(description="Of the labels' vectors, senses matched: 1 is the same.")
+    first: str
+    second: str
+
+
+class DriftRead(Schema):
+    """Two labelings of one layer, compared."""
+
+    first_id: int
+    second_id: int
+    first_method: str
+    second_method: str
+    outcomes: dict[str, int] = Field(
+        description="Features by how both ended for them, e.g. `ok, abstained`."
+    )
+    compared: int = Field(description="Features both of whose labels have vectors.")
+    same: int = Field(description="Of these, those whose labels mean the same: cosine 0.9 or more.")
+    median_cosine: float | None
+    score_changes: dict[str, tuple[float, int]] = Field(
+        description="By scorer: mean change on the same windows, and over how many labels."
+    )
+    items: list[FeatureDriftRead] = Field(description="Farthest drifted first.")
+    next: str | None

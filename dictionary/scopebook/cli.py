@@ -16,6 +16,7 @@ from scopebook.commands import (
     corpora,
     demo,
     doctor,
+    drift,
     features,
     fingerprint,
     jobs,
@@ -44,6 +45,7 @@ app.command()(runs.collect)
 app.command()(labels.label)
 app.command()(features.search)
 app.command()(features.feature)
+app.command()(drift.drift)
 app.command()(fingerprint.fingerprint)
 app.command()(doctor.doctor)
 app.command(hidden=True)(jobs.sweep)

@@ -104,6 +104,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/labels/drift": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Compare
+         * @description Compare two labelings by their ids, which the coverage lists; farthest drifted first.
+         */
+        get: operations["compare_api_labels_drift_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/labels/coverage": {
         parameters: {
             query?: never;
@@ -525,6 +545,56 @@ export interface components {
             licence: string | null;
         };
         /**
+         * DriftRead
+         * @description Two labelings of one layer, compared.
+         */
+        DriftRead: {
+            /** First Id */
+            first_id: number;
+            /** Second Id */
+            second_id: number;
+            /** First Method */
+            first_method: string;
+            /** Second Method */
+            second_method: string;
+            /**
+             * Outcomes
+             * @description Features by how both ended for them, e.g. `ok, abstained`.
+             */
+            outcomes: {
+                [key: string]: number;
+            };
+            /**
+             * Compared
+             * @description Features both of whose labels have vectors.
+             */
+            compared: number;
+            /**
+             * Same
+             * @description Of these, those whose labels mean the same: cosine 0.9 or more.
+             */
+            same: number;
+            /** Median Cosine */
+            median_cosine: number | null;
+            /**
+             * Score Changes
+             * @description By scorer: mean change on the same windows, and over how many labels.
+             */
+            score_changes: {
+                [key: string]: [
+                    number,
+                    number
+                ];
+            };
+            /**
+             * Items
+             * @description Farthest drifted first.
+             */
+            items: components["schemas"]["FeatureDriftRead"][];
+            /** Next */
+            next: string | null;
+        };
+        /**
          * ExampleRead
          * @description A context that fires the feature.
          */
@@ -563,6 +633,23 @@ export interface components {
             /** Cut Right */
             cut_right: boolean;
             document: components["schemas"]["DocumentRead"];
+        };
+        /**
+         * FeatureDriftRead
+         * @description A feature that two labelings word.
+         */
+        FeatureDriftRead: {
+            /** Id */
+            id: string;
+            /**
+             * Cosine
+             * @description Of the labels' vectors, senses matched: 1 is the same.
+             */
+            cosine: number;
+            /** First */
+            first: string;
+            /** Second */
+            second: string;
         };
         /**
          * FeatureRead
@@ -1618,6 +1705,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FeatureRead"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    compare_api_labels_drift_get: {
+        parameters: {
+            query: {
+                first: number;
+                second: number;
+                /** @description Items on a page. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DriftRead"];
                 };
             };
             /** @description Validation Error */
