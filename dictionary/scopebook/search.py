@@ -5,12 +5,12 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from pgvector.sqlalchemy import HALFVEC
-from sqlalchemy import Float, Integer, Text, cast, func, or_, select
+from sqlalchemy import Float, Integer, Text, case, cast, func, or_, select
 from sqlalchemy.dialects.postgresql import TSQUERY
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from scopebook.db.label_tables import Label, LabelEmbedding
 from scopebook.db.tables import FEATURE_BITS, Model, Release, Sae
@@ -33,6 +33,29 @@ RRF_K = 60
 #: Below this cosine a label is not called near: of unrelated pairs of short English texts almost
 #: all lie below with all-MiniLM-L6-v2.
 MIN_SIMILARITY = 0.3
+
+
+#: How much of its strength a match loses that speaks of next to none of a feature's examples.
+_PARTIAL: Final = 0.5
+#: A sense's label counts by the share of the examples that it speaks of: features that are of the
+#: concept as a whole come first, and those with many senses do not win by having many labels.
+_WEIGHT: Final = case(
+    (Label.sense_id.is_(None), 1.0),
+    else_=1.0 - _PARTIAL * (1.0 - func.coalesce(Label.share, 1.0)),
+)
+_sense_label = aliased(Label)
+#: The label of a whole feature whose senses have labels of their own puts theirs together.
+_SAID_BY_SENSES: Final = (
+    select(1)
+    .where(
+        Label.sense_id.is_(None),
+        _sense_label.feature_id == Label.feature_id,
+        _sense_label.labeling_id == Label.labeling_id,
+        _sense_label.current,
+        _sense_label.sense_id.is_not(None),
+    )
+    .exists()
+)
 
 
 @dataclass(frozen=True)
@@ -87,7 +110,10 @@ def search_features(
     _fuse(candidates, "id", [(i, 1.0) for i in _by_id(session, words, sae_ids)])
     _fuse(candidates, "words", _by_words(session, words, sae_ids))
     if vector is not None:
-        _fuse(candidates, "meaning", _by_meaning(session, vector, sae_ids))
+        near = _by_meaning(session, vector, sae_ids)
+        _fuse(candidates, "meaning", [(feature_id, strength) for feature_id, strength, _ in near])
+        for feature_id, _, similarity in near:
+            candidates[feature_id].similarity = similarity
     ranked = sorted(candidates.items(), key=lambda item: (-item[1].score, item[0]))
     if cursor is not None:
         score, last = decode_cursor(cursor, [float, int])
@@ -142,8 +168,6 @@ def _fuse(
         candidate = candidates.setdefault(feature_id, _Candidate(0.0, []))
         candidate.score += 1.0 if match == "id" else 1 / (RRF_K + rank)
         candidate.matched.append(match)
-        if match == "meaning":
-            candidate.similarity = strength
 
 
 def _by_id(session: Session, words: str, sae_ids: Sequence[int]) -> list[int]:
@@ -185,13 +209,17 @@ def _by_words(session: Session, words: str, sae_ids: Sequence[int]) -> list[tupl
     some = cast(func.replace(cast(every, Text), "&", "|"), TSQUERY)
     inside = Label.text.icontains(words, autoescape=True)
     rank = func.max(
-        func.ts_rank(Label.words, some)
-        + func.coalesce(cast(Label.words.op("@@")(every), Integer), 0)
-        + cast(inside, Integer)
+        (
+            func.ts_rank(Label.words, some)
+            + func.coalesce(cast(Label.words.op("@@")(every), Integer), 0)
+            + cast(inside, Integer)
+        )
+        * _WEIGHT
     )
     rows = session.execute(
         select(Label.feature_id, rank)
         .where(Label.current, Label.sae_id.in_(sae_ids), or_(Label.words.op("@@")(some), inside))
+        .where(~_SAID_BY_SENSES)
         .group_by(Label.feature_id)
         .order_by(rank.desc(), Label.feature_id)
         .limit(CANDIDATES)
@@ -201,8 +229,10 @@ def _by_words(session: Session, words: str, sae_ids: Sequence[int]) -> list[tupl
 
 def _by_meaning(
     session: Session, query: QueryVector, sae_ids: Sequence[int]
-) -> list[tuple[int, float]]:
-    """Return features with a label near the query, nearest first, by an exact scan.
+) -> list[tuple[int, float, float]]:
+    """Return features with a label near the query by an exact scan, strongest first.
+
+    With each its strength, which is the cosine by the label's weight, and its largest cosine.
 
     `OFFSET 0` fences the filter off, so that no vector index can answer first and be filtered
     afterwards, which silently returns too few.
@@ -214,17 +244,19 @@ def _by_meaning(
         .subquery()
     )
     vector = cast(query.vector, HALFVEC(len(query.vector)))
-    distance = func.min(labels.c.embedding.op("<=>", return_type=Float())(vector))
+    nearness = 1 - labels.c.embedding.op("<=>", return_type=Float())(vector)
+    rank = func.max(nearness * _WEIGHT)
+    nearest = func.max(nearness)
     rows = session.execute(
-        select(Label.feature_id, distance)
+        select(Label.feature_id, rank, nearest)
         .join(labels, labels.c.label_id == Label.id)
-        .where(Label.current)
+        .where(Label.current, ~_SAID_BY_SENSES)
         .group_by(Label.feature_id)
-        .having(distance <= 1 - MIN_SIMILARITY)
-        .order_by(distance, Label.feature_id)
+        .having(nearest >= MIN_SIMILARITY)
+        .order_by(rank.desc(), Label.feature_id)
         .limit(CANDIDATES)
     )
-    return [(feature_id, 1 - float(nearest)) for feature_id, nearest in rows]
+    return [(feature_id, float(rank), float(nearest)) for feature_id, rank, nearest in rows]
 
 
 def _hits(session: Session, page: Sequence[tuple[int, _Candidate]], *, preview: bool) -> list[Hit]:

@@ -235,3 +235,37 @@ def test_no_connection_is_held_while_the_query_is_embedded(sessions: Sessions) -
         search_features(session, "river", embed=embed)
 
     assert held == [0]
+
+
+@pytest.mark.parametrize("query", ["rivers", "by meaning alone"])
+def test_features_of_a_concept_as_a_whole_come_before_those_of_which_it_is_one_sense(
+    session: Session, query: str
+) -> None:
+    sae, _ = make_release(session)
+    run = make_run(session, [sae], make_corpus(session, ["text"]))
+    labeling = make_labeling(session, sae, run.id)
+    embedder = 0
+    for index, shares in enumerate([(0.2, 0.8), (0.8, 0.2), (1.0,)]):
+        whole = make_label(session, sae, index, "kings / rivers" if index < 2 else "rivers")
+        whole.labeling_id = labeling.id
+        embedder = make_embedding(session, whole, [1.0, 0.0])
+        for ordinal, share in enumerate(shares if index < 2 else ()):
+            sense = Sense(
+                feature_id=feature_id(sae, index),
+                labeling_id=labeling.id,
+                ordinal=ordinal,
+                share=share,
+                keywords=[],
+                members=[ordinal],
+            )
+            session.add(sense)
+            session.flush()
+            label = make_label(session, sae, index, ("rivers", "kings")[ordinal], sense_id=sense.id)
+            label.labeling_id, label.share = labeling.id, share
+            make_embedding(session, label, [1.0, 0.1] if ordinal == 0 else [0.0, 1.0])
+    session.flush()
+
+    hits = find(session, query, toward(embedder, [1.0, 0.1]))
+
+    assert [hit.index for hit in hits] == [2, 1, 0]
+    assert "meaning" in hits[0].matched
