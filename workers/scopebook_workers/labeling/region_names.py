@@ -20,7 +20,19 @@ _LEAST: Final = 2
 _CANDIDATES: Final = 24
 #: Words that hold labels together and say nothing of a region.
 _EMPTY: Final = STOP_WORDS["English"] | frozenset(
-    "text texts token tokens word words passage without first common mixed".split()
+    [
+        "text",
+        "texts",
+        "token",
+        "tokens",
+        "word",
+        "words",
+        "passage",
+        "without",
+        "first",
+        "common",
+        "mixed",
+    ]
 )
 
 
