@@ -21,6 +21,7 @@ from scopebook.commands import (
     fingerprint,
     jobs,
     labels,
+    maps,
     releases,
     runs,
     up,
@@ -43,6 +44,7 @@ app.command()(demo.demo)
 app.command()(releases.add)
 app.command()(runs.collect)
 app.command()(labels.label)
+app.command("map")(maps.draw_map)
 app.command()(features.search)
 app.command()(features.feature)
 app.command()(drift.drift)

@@ -16,6 +16,7 @@ from scopebook.jobs import (
     EMBED_LABELS,
     EXPORT_EMBEDDER,
     LABEL_SAE,
+    MAP_RELEASE,
     MERGE_SAE,
     PLAN_RUN,
     READ_BATCH,
@@ -41,6 +42,7 @@ _WORDS: Final = {
     CHECK_LABELS: "Check its labels",
     COMPUTE_PANEL: "Compute the panel",
     EMBED_LABELS: "Embed the labels",
+    MAP_RELEASE: "Draw the map",
 }
 
 

@@ -19,6 +19,7 @@ WRITE_BATCH: Final = "batch.write"
 READ_BATCH: Final = "batch.read"
 CHECK_LABELS: Final = "labels.check"
 EMBED_LABELS: Final = "labels.embed"
+MAP_RELEASE: Final = "release.map"
 
 CPU: Final = "cpu"
 GPU: Final = "gpu"
@@ -42,6 +43,7 @@ QUEUE_OF: Final[dict[str, str]] = {
     READ_BATCH: CPU,
     CHECK_LABELS: GPU,
     EMBED_LABELS: GPU,
+    MAP_RELEASE: CPU,
 }
 
 QUEUES: Final = tuple(sorted(set(QUEUE_OF.values())))

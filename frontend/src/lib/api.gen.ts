@@ -168,6 +168,69 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/maps/latest": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Latest
+         * @description Return the newest map of a release with its regions, and the job that draws another.
+         */
+        get: operations["latest_api_maps_latest_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/maps/{map_id}/points": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Points
+         * @description Return a map's points: columns of little-endian numbers, one after the other.
+         *
+         *     x and y as float32, the feature's index as uint32, then as uint8 each: position of its layer,
+         *     of its label's source, bits of its flags, position of its region. Sixteen bytes a point.
+         */
+        get: operations["points_api_maps__map_id__points_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/maps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Draw
+         * @description Draw the map of a release from its labels in force, as a job.
+         */
+        post: operations["draw_api_maps_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/releases": {
         parameters: {
             query?: never;
@@ -1033,6 +1096,91 @@ export interface components {
             price_out?: number | null;
         };
         /**
+         * MapRead
+         * @description Features of a release on a plane; the points themselves are at `/maps/{id}/points`.
+         */
+        MapRead: {
+            /** Id */
+            id: number;
+            /** Model */
+            model: string;
+            /** Set Name */
+            set_name: string;
+            /**
+             * Layers
+             * @description Of the points; a point names one by its position.
+             */
+            layers: number[];
+            /**
+             * Embedder
+             * @description What says which labels are alike.
+             */
+            embedder: string;
+            /** Parameters */
+            parameters: {
+                [key: string]: unknown;
+            };
+            /** Points */
+            points: number;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Job Id */
+            job_id: number | null;
+            /**
+             * Stale
+             * @description Labels have changed since it was drawn.
+             */
+            stale: boolean;
+            /**
+             * Sources
+             * @description A point names its label's source by its position.
+             */
+            sources: string[];
+            /**
+             * Flags
+             * @description A point names its flags by bits, the first is 1.
+             */
+            flags: string[];
+            /**
+             * Regions
+             * @description The largest first.
+             */
+            regions: components["schemas"]["RegionRead"][];
+        };
+        /**
+         * MapRequest
+         * @description Which features are to be placed.
+         */
+        MapRequest: {
+            /** Release */
+            release: string;
+            /**
+             * Layers
+             * @description Null: all, also those that come later.
+             */
+            layers?: number[] | null;
+        };
+        /**
+         * MapStateRead
+         * @description What there is of a release's map.
+         */
+        MapStateRead: {
+            /** Release */
+            release: string;
+            /**
+             * Labelled
+             * @description Features with a label.
+             */
+            labelled: number;
+            /** @description The job that draws a map now. */
+            job: components["schemas"]["JobRead"] | null;
+            /** @description The newest; null: none was drawn. */
+            map: components["schemas"]["MapRead"] | null;
+        };
+        /**
          * NeighbourRead
          * @description A feature whose decoder direction is close.
          */
@@ -1127,6 +1275,26 @@ export interface components {
             items: components["schemas"]["StepRead"][];
             /** Next */
             next?: string | null;
+        };
+        /**
+         * RegionRead
+         * @description A part of a map; its name stands at (x, y).
+         */
+        RegionRead: {
+            /**
+             * Name
+             * @description Terms that set its labels apart from all others.
+             */
+            name: string;
+            /** X */
+            x: number;
+            /** Y */
+            y: number;
+            /**
+             * Size
+             * @description Features in it.
+             */
+            size: number;
         };
         /**
          * ReleaseRead
@@ -1795,6 +1963,101 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["LabelRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobRead"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    latest_api_maps_latest_get: {
+        parameters: {
+            query: {
+                release: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MapStateRead"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    points_api_maps__map_id__points_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                map_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    draw_api_maps_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MapRequest"];
             };
         };
         responses: {

@@ -7,6 +7,7 @@ differently, the map may look different and be as good.
 
 import warnings
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +16,8 @@ import umap
 from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
+#: Halves are kept as such until they are looked at: of 786,432 labels they take 600 MB.
+Stored = NDArray[np.float32] | NDArray[np.float16]
 Places = NDArray[np.float32]
 
 SEED: Final = 20_260
@@ -41,11 +44,11 @@ Told = Callable[[int, int], None]
 
 
 def place(
-    vectors: Vectors, *, seed: int = SEED, sample: int = SAMPLE, told: Told | None = None
+    vectors: Stored, *, seed: int = SEED, sample: int = SAMPLE, told: Told | None = None
 ) -> Places:
     """Return the places (n, 2) of unit vectors (n, d), in [-1, 1].
 
-    Equal vectors come out side by side and not on top of each other. `vectors` may be float16.
+    Equal vectors come out side by side and not on top of each other.
     """
     tell = told or (lambda _, __: None)
     first, of_vector = _distinct(vectors)
@@ -65,16 +68,19 @@ def place(
     return _spread(_scaled(places), of_vector)
 
 
-def _distinct(vectors: Vectors) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _distinct(vectors: Stored) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the row of each distinct vector, in order, and for each vector which one it is."""
-    if not len(vectors):
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    rows = np.ascontiguousarray(vectors).view(np.dtype((np.void, vectors.strides[0]))).ravel()
-    _, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    return first[order], rank[inverse]
+    numbers: dict[bytes, int] = {}
+    first: list[int] = []
+    of_vector = np.empty(len(vectors), dtype=np.int64)
+    for row, vector in enumerate(np.ascontiguousarray(vectors)):
+        # By a hash, since a copy of all the rows to sort them would take as much memory again.
+        key = blake2b(vector, digest_size=16).digest()
+        if key not in numbers:
+            numbers[key] = len(first)
+            first.append(row)
+        of_vector[row] = numbers[key]
+    return np.asarray(first, dtype=np.int64), of_vector
 
 
 def _fit(vectors: Vectors, seed: int) -> Places:
@@ -138,7 +144,9 @@ def _among(vectors: Vectors, fitted: Vectors, at: Places) -> Places:
     anchors = at[nearest]  # (n, k, 2)
     apart = np.linalg.norm(anchors - anchors[:, :1], axis=2)
     weight = (apart <= _SAME_PART * float(np.ptp(at, axis=0).max())) / (distances + 1e-3)
-    return np.einsum("nk,nkd->nd", weight / weight.sum(axis=1, keepdims=True), anchors)
+    weight /= weight.sum(axis=1, keepdims=True)
+    placed: Places = np.einsum("nk,nkd->nd", weight, anchors).astype(np.float32)
+    return placed
 
 
 def _scaled(places: Places) -> Places:

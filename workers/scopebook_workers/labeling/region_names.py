@@ -19,21 +19,11 @@ LONGEST: Final = 48
 _LEAST: Final = 2
 _CANDIDATES: Final = 24
 #: Words that hold labels together and say nothing of a region.
-_EMPTY: Final = STOP_WORDS["English"] | frozenset(
-    [
-        "text",
-        "texts",
-        "token",
-        "tokens",
-        "word",
-        "words",
-        "passage",
-        "without",
-        "first",
-        "common",
-        "mixed",
-    ]
-)
+_SCAFFOLD: Final = {
+    *("text", "texts", "token", "tokens", "word", "words"),
+    *("passage", "without", "first", "common", "mixed"),
+}
+_EMPTY: Final = STOP_WORDS["English"] | _SCAFFOLD
 
 
 def name_regions(texts: Sequence[str], of_text: NDArray[np.int64], regions: int) -> list[str]:

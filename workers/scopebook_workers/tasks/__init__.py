@@ -22,4 +22,5 @@ MODULE_OF: Final[dict[str, str]] = {
     jobs.READ_BATCH: "scopebook_workers.tasks.batch",
     jobs.CHECK_LABELS: "scopebook_workers.tasks.check",
     jobs.EMBED_LABELS: "scopebook_workers.tasks.embed",
+    jobs.MAP_RELEASE: "scopebook_workers.tasks.draw_map",
 }
