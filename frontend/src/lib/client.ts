@@ -29,6 +29,9 @@ export type TagShare = Schemas["TagShare"];
 export type TokenWeight = Schemas["TokenWeight"];
 export type Worker = Schemas["WorkerRead"];
 export type CollectRequest = Schemas["CollectRequest"];
+export type FeatureMap = Schemas["MapRead"];
+export type MapRegion = Schemas["RegionRead"];
+export type MapState = Schemas["MapStateRead"];
 
 export interface Page<T> {
   items: T[];
@@ -73,6 +76,10 @@ async function problem(response: Response): Promise<ApiError> {
 }
 
 async function ask<T>(path: string, init: RequestInit = {}): Promise<T> {
+  return (await (await answer(path, init)).json()) as T;
+}
+
+async function answer(path: string, init: RequestInit = {}): Promise<Response> {
   let response: Response;
   try {
     response = await fetch(path, {
@@ -85,7 +92,7 @@ async function ask<T>(path: string, init: RequestInit = {}): Promise<T> {
     throw new ApiError(0, "No answer", sentence);
   }
   if (!response.ok) throw await problem(response);
-  return (await response.json()) as T;
+  return response;
 }
 
 function get<P extends keyof paths>(path: P, query: Query = {}, signal?: AbortSignal) {
@@ -197,6 +204,29 @@ export function labelCoverage(signal?: AbortSignal): Promise<Page<Coverage>> {
 /** Word the shown examples of some layers by keywords, as a job. */
 export function startLabeling(release: string, layers: number[], anew: boolean): Promise<Job> {
   return post("/api/labels", { release, layers, anew });
+}
+
+/** As many hits as one answer holds, without their text: to be marked on a map. */
+export function searchForMap(
+  query: Place & { q: string },
+  signal?: AbortSignal,
+): Promise<Page<SearchHit>> {
+  return get("/api/search", { ...query, limit: 200 }, signal);
+}
+
+export function getMapState(release: string, signal?: AbortSignal): Promise<MapState> {
+  return get("/api/maps/latest", { release }, signal);
+}
+
+/** A map's points, as `$lib/map/points` reads them. */
+export async function getMapPoints(id: number, signal?: AbortSignal): Promise<ArrayBuffer> {
+  const init = { signal: signal ?? null, headers: { Accept: "application/octet-stream" } };
+  return (await answer(`/api/maps/${id}/points`, init)).arrayBuffer();
+}
+
+/** Draw the map of a release from its labels, as a job. */
+export function drawMap(release: string): Promise<Job> {
+  return post("/api/maps", { release });
 }
 
 export function isFinal(state: JobState): boolean {
