@@ -9,6 +9,13 @@ from scopebook_api.job_schemas import JobRead
 from scopebook_api.schemas import Schema
 
 
+class RegionFeatureRead(Schema):
+    """A feature near the middle of a region, with its label when the map was drawn."""
+
+    id: str
+    text: str
+
+
 class RegionRead(Schema):
     """A part of a map; its name stands at (x, y)."""
 
@@ -16,6 +23,9 @@ class RegionRead(Schema):
     x: float
     y: float
     size: int = Field(description="Features in it.")
+    features: list[RegionFeatureRead] = Field(
+        description="Some of them, with different labels, the most central first."
+    )
 
 
 class MapRead(Schema):

@@ -12,7 +12,7 @@ from scopebook.artifacts import list_artifacts, open_artifact
 from scopebook.db.jobs import Job
 from scopebook.db.label_tables import Embedder, Label
 from scopebook.db.map_tables import FeatureMap
-from scopebook.db.tables import Model, Release, Sae
+from scopebook.db.tables import FEATURE_BITS, Model, Release, Sae
 from scopebook.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
 from scopebook.job_reports import JobReport, read_job
 from scopebook.jobs import EMBED_LABELS, MAP_RELEASE
@@ -30,6 +30,14 @@ _ASKING: Final = 7_263_015
 
 
 @dataclass(frozen=True, kw_only=True)
+class RegionFeature:
+    """A feature near the middle of a region, with its label when the map was drawn."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Region:
     """A part of a map; its name stands at (x, y)."""
 
@@ -38,6 +46,8 @@ class Region:
     y: float
     #: Features in it.
     size: int
+    #: Some of them, with different labels, the most central first.
+    features: list[RegionFeature]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,12 +171,14 @@ def read_map_state(session: Session, release_name: str) -> MapState:
 
 
 def _report(session: Session, release: Release, drawn: FeatureMap) -> MapReport:
-    saes = session.scalars(select(Sae).where(Sae.release_id == release.id))
+    saes = list(session.scalars(select(Sae).where(Sae.release_id == release.id)))
     asked = drawn.asked_layers
     now = labels_state(session, [sae.id for sae in saes if asked is None or sae.layer in asked])
+    model = session.get_one(Model, release.model_id).name
+    heads = {sae.id: f"{model}/{sae.layer}-{release.set_name}" for sae in saes}
     return MapReport(
         id=drawn.id,
-        model=session.get_one(Model, release.model_id).name,
+        model=model,
         set_name=release.set_name,
         layers=drawn.layers,
         embedder=session.get_one(Embedder, drawn.embedder_id).name,
@@ -177,8 +189,19 @@ def _report(session: Session, release: Release, drawn: FeatureMap) -> MapReport:
         stale=now != drawn.labels_state,
         sources=list(SOURCES),
         flags=list(FLAGS),
-        regions=[Region(**region) for region in drawn.regions],
+        regions=[_region(region, heads) for region in drawn.regions],
     )
+
+
+def _region(stored: dict[str, Any], heads: dict[int, str]) -> Region:
+    features = [
+        RegionFeature(
+            id=f"{heads[feature_id >> FEATURE_BITS]}/{feature_id & (2**FEATURE_BITS - 1)}",
+            text=text,
+        )
+        for feature_id, text in stored["features"]
+    ]
+    return Region(**(stored | {"features": features}))
 
 
 def read_points(session: Session, map_id: int) -> bytes:

@@ -28,7 +28,7 @@ class FeatureMap(Base):
     labels_state: Mapped[str]
     #: Everything else that decides where points lie.
     parameters: Mapped[dict[str, Any]]
-    #: `{"name", "x", "y", "size"}`, the largest first.
+    #: `{"name", "x", "y", "size", "features": [[row id, label], ...]}`, the largest first.
     regions: Mapped[list[Any]] = mapped_column(type_=Base.type_annotation_map[dict[str, Any]])
     points: Mapped[int]
     #: See `scopebook.map_points`.

@@ -1277,6 +1277,16 @@ export interface components {
             next?: string | null;
         };
         /**
+         * RegionFeatureRead
+         * @description A feature near the middle of a region, with its label when the map was drawn.
+         */
+        RegionFeatureRead: {
+            /** Id */
+            id: string;
+            /** Text */
+            text: string;
+        };
+        /**
          * RegionRead
          * @description A part of a map; its name stands at (x, y).
          */
@@ -1295,6 +1305,11 @@ export interface components {
              * @description Features in it.
              */
             size: number;
+            /**
+             * Features
+             * @description Some of them, with different labels, the most central first.
+             */
+            features: components["schemas"]["RegionFeatureRead"][];
         };
         /**
          * ReleaseRead

@@ -32,6 +32,8 @@ from scopebook_workers.labeling.regions import Regions, part
 _ROWS: Final = 4_096
 #: What `halfvec_send` puts before the numbers: their count and a reserved field.
 _HEAD: Final = 4
+#: Features that stand for a region where it cannot be looked at.
+SHOWN: Final = 8
 PARAMETERS: Final[dict[str, Any]] = {
     "method": "umap",
     "seed": SEED,
@@ -88,7 +90,7 @@ def draw_map(claim: Claim, progress: Progress) -> Finish:
             asked_layers=asked,
             labels_state=plan.labels_state,
             parameters=PARAMETERS,
-            regions=_regions(regions, names),
+            regions=_regions(regions, names, labelled, places),
             points=len(places),
             artifact=artifact,
         )
@@ -181,8 +183,26 @@ def _points(
     return layers, points
 
 
-def _regions(regions: Regions, names: Sequence[str]) -> list[dict[str, object]]:
-    return [
-        {"name": name, "x": float(centre[0]), "y": float(centre[1]), "size": int(size)}
-        for name, centre, size in zip(names, regions.centres, regions.sizes, strict=True)
-    ]
+def _regions(
+    regions: Regions, names: Sequence[str], labelled: Labelled, places: NDArray[np.float32]
+) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = []
+    for region, (name, centre) in enumerate(zip(names, regions.centres, strict=True)):
+        members = np.flatnonzero(regions.of_point == region)
+        far = np.linalg.norm(places[members] - centre, axis=1)
+        # One for each wording: a hundred features may be called alike.
+        shown: dict[str, int] = {}
+        for row in members[np.argsort(far, kind="stable")].tolist():
+            shown.setdefault(labelled.texts[row], row)
+            if len(shown) == SHOWN:
+                break
+        found.append(
+            {
+                "name": name,
+                "x": float(centre[0]),
+                "y": float(centre[1]),
+                "size": len(members),
+                "features": [[int(labelled.feature_ids[row]), text] for text, row in shown.items()],
+            }
+        )
+    return found

@@ -40,7 +40,9 @@ export function reachOf(
     const centre = regions[place];
     if (!centre) continue;
     sums[place] =
-      (sums[place] ?? 0) + ((points.x[i] ?? 0) - centre.x) ** 2 + ((points.y[i] ?? 0) - centre.y) ** 2;
+      (sums[place] ?? 0) +
+      ((points.x[i] ?? 0) - centre.x) ** 2 +
+      ((points.y[i] ?? 0) - centre.y) ** 2;
     counts[place] = (counts[place] ?? 0) + 1;
   }
   return sums.map((sum, place) => 2 * Math.sqrt(sum / Math.max(1, counts[place] ?? 1)));

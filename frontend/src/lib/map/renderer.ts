@@ -147,7 +147,9 @@ function link(gl: WebGL2RenderingContext): WebGLProgram {
   }
   gl.linkProgram(program);
   if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost()) {
-    throw new Error(`The map cannot be drawn here: ${gl.getProgramInfoLog(program) ?? "no reason"}`);
+    throw new Error(
+      `The map cannot be drawn here: ${gl.getProgramInfoLog(program) ?? "no reason"}`,
+    );
   }
   return program;
 }
@@ -158,7 +160,9 @@ export function readPalette(within: HTMLElement): Palette {
   within.append(probe);
   const read = (name: string): Colour => {
     probe.style.color = `var(${name})`;
-    const [r = 0, g = 0, b = 0] = (getComputedStyle(probe).color.match(/[\d.]+/g) ?? []).map(Number);
+    const [r = 0, g = 0, b = 0] = (getComputedStyle(probe).color.match(/[\d.]+/g) ?? []).map(
+      Number,
+    );
     return [r / 255, g / 255, b / 255];
   };
   const palette = {
