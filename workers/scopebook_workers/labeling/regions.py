@@ -23,6 +23,9 @@ _FEW: Final = 15
 _MANY: Final = 60
 _SMALL: Final = 1_000
 _LARGE: Final = 500_000
+#: A peak stands out by more than chance: so many standard deviations of a smoothed count's root,
+#: which is 1 / (4 sqrt(pi) sigma) whatever the count.
+_CHANCE: Final = 4.0
 #: A region holds so many points at least, and this share of all.
 _LEAST: Final = 5
 _LEAST_SHARE: Final = 0.002
@@ -51,7 +54,10 @@ def part(places: Places) -> Regions:
     heights = np.sqrt(gaussian_filter(counts.reshape(_GRID, _GRID), sigma, mode="constant")).ravel()
     peak_of, above, standing = _climb(heights)
     sizes = np.bincount(peak_of[flat], minlength=len(heights)).astype(np.int64)
-    kept = _keep(above, standing, sizes, _wanted(len(places)))
+    least = _CHANCE / (4 * np.sqrt(np.pi) * sigma)
+    ranked = sorted(standing, key=lambda peak: (-standing[peak], peak))
+    high = [peak for peak in ranked if standing[peak] >= least][: _wanted(len(places))]
+    kept = _keep(above, standing, sizes, high)
     of_cell = _root(above, kept)[peak_of]
     return _by_size(of_cell[flat])
 
@@ -124,12 +130,11 @@ def _around(cell: int) -> list[int]:
 
 
 def _keep(
-    above: dict[int, int], standing: dict[int, float], sizes: NDArray[np.int64], wanted: int
+    above: dict[int, int], standing: dict[int, float], sizes: NDArray[np.int64], high: list[int]
 ) -> set[int]:
-    """Return the peaks that become regions: those that stand out most and are large enough."""
-    ranked = sorted(standing, key=lambda peak: (-standing[peak], peak))
+    """Return the peaks that become regions: of the `high` ones those that are large enough."""
     # The highest of all takes up whatever is too small.
-    kept = set(ranked[:wanted]) | {peak for peak in standing if peak not in above}
+    kept = set(high) | {peak for peak in standing if peak not in above}
     least = max(_LEAST, _LEAST_SHARE * int(sizes.sum()))
     while True:
         totals: dict[int, int] = dict.fromkeys(kept, 0)
