@@ -24,9 +24,7 @@ def drawn(sessions: Sessions, tmp_path: Path) -> Iterator[int]:
     before = settings()
     use_settings(Settings(data_dir=tmp_path))
     column = np.arange(2)
-    points = MapPoints(
-        *(column.astype(kind) for kind in ("f4", "f4", "u4", "u1", "u1", "u1", "u1"))
-    )
+    points = MapPoints(*(column.astype(kind) for _, kind in COLUMNS))
     name = write_artifact("maps/test.bin", points.write)
     with sessions.begin() as session:
         saes = make_release(session)
