@@ -21,8 +21,8 @@ Stored = NDArray[np.float32] | NDArray[np.float16]
 Places = NDArray[np.float32]
 
 SEED: Final = 20_260
-#: Vectors that UMAP itself places. Its time grows faster than the sample, and beyond this many
-#: the regions no longer change (docs/decisions, on the map).
+#: Vectors that UMAP itself places: it takes a minute for so many on one core, and its time grows
+#: faster than their number (docs/labeling/map.md).
 SAMPLE: Final = 20_000
 NEIGHBOURS: Final = 15
 MIN_DISTANCE: Final = 0.1

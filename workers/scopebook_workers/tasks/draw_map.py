@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any, Final
 
 import numpy as np
@@ -35,7 +36,7 @@ _HEAD: Final = 4
 #: Features that stand for a region where it cannot be looked at.
 SHOWN: Final = 8
 PARAMETERS: Final[dict[str, Any]] = {
-    "method": "umap",
+    "method": f"umap-learn {version('umap-learn')}",
     "seed": SEED,
     "sample": SAMPLE,
     "neighbours": NEIGHBOURS,
