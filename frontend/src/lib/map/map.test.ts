@@ -119,6 +119,11 @@ describe("names", () => {
     expect(chooseNames([name(0, -200, 100), name(1, 100, 900)], SIZE, null)).toEqual([]);
   });
 
+  it("at the border are moved inwards", () => {
+    const [only] = chooseNames([name(0, 3, 100)], SIZE, null);
+    expect(only?.left).toBeGreaterThan(widthOf("law, license") / 2);
+  });
+
   it("in Chinese are wider than in Latin letters", () => {
     expect(widthOf("文件系统")).toBeGreaterThan(widthOf("file"));
   });

@@ -28,13 +28,14 @@ export function chooseNames(names: readonly Name[], size: Size, first: number | 
   for (const name of order) {
     const half = widthOf(name.text) / 2 + GAP;
     const isInside =
-      name.left > -half && name.left < size.width + half && name.top > 0 && name.top < size.height;
+      name.left > 0 && name.left < size.width && name.top > 0 && name.top < size.height;
+    // At the border a name moves inwards, so that all of it can be read.
+    const left = Math.max(half, Math.min(size.width - half, name.left));
     const isFree = kept.every(
       (other) =>
-        Math.abs(other.left - name.left) >= other.half + half ||
-        Math.abs(other.top - name.top) >= LINE,
+        Math.abs(other.left - left) >= other.half + half || Math.abs(other.top - name.top) >= LINE,
     );
-    if (isInside && isFree) kept.push({ ...name, half });
+    if (isInside && isFree) kept.push({ ...name, left, half });
   }
   return kept.map(({ half: _, ...name }) => name);
 }
