@@ -19,6 +19,8 @@ WRITE_BATCH: Final = "batch.write"
 READ_BATCH: Final = "batch.read"
 CHECK_LABELS: Final = "labels.check"
 EMBED_LABELS: Final = "labels.embed"
+SCORE_SAE: Final = "sae.score"
+COMPARE_SAE: Final = "sae.compare"
 
 CPU: Final = "cpu"
 GPU: Final = "gpu"
@@ -42,6 +44,8 @@ QUEUE_OF: Final[dict[str, str]] = {
     READ_BATCH: CPU,
     CHECK_LABELS: GPU,
     EMBED_LABELS: GPU,
+    SCORE_SAE: LLM,
+    COMPARE_SAE: GPU,
 }
 
 QUEUES: Final = tuple(sorted(set(QUEUE_OF.values())))

@@ -22,4 +22,6 @@ MODULE_OF: Final[dict[str, str]] = {
     jobs.READ_BATCH: "scopebook_workers.tasks.batch",
     jobs.CHECK_LABELS: "scopebook_workers.tasks.check",
     jobs.EMBED_LABELS: "scopebook_workers.tasks.embed",
+    jobs.SCORE_SAE: "scopebook_workers.tasks.score",
+    jobs.COMPARE_SAE: "scopebook_workers.tasks.score",
 }
