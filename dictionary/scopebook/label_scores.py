@@ -150,7 +150,7 @@ def _to_score(row: Any, senses: Mapping[int, tuple[list[int], list[int]]]) -> La
 def labels_by_source(session: Session, sae: Sae, run_id: int, source: str | None) -> dict[str, int]:
     """Return how many labels there are to choose from, by their source."""
     rows = session.execute(
-        select(Label.source, func.count())
+        select(Label.source, func.count().label("n"))
         .outerjoin(Labeling, Labeling.id == Label.labeling_id)
         .where(
             *_chosen(sae.id, run_id, source),
@@ -158,7 +158,7 @@ def labels_by_source(session: Session, sae: Sae, run_id: int, source: str | None
         )
         .group_by(Label.source)
     )
-    return dict(rows.tuples().all())
+    return {row.source: row.n for row in rows}
 
 
 def labelers_of(session: Session, sae: Sae, run_id: int, source: str | None) -> set[str]:
