@@ -23,6 +23,7 @@ from scopebook_api.routers import (
     labels,
     releases,
     runs,
+    scores,
     search,
 )
 
@@ -76,6 +77,6 @@ def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None)
 def add_routes(app: FastAPI) -> None:
     """Put every noun's routes under /api."""
     api = APIRouter(prefix="/api")
-    for routes in (health, search, features, drift, labels, releases, corpora, jobs, runs):
+    for routes in (health, search, features, drift, labels, scores, releases, corpora, jobs, runs):
         api.include_router(routes.router)
     app.include_router(api)

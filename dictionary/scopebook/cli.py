@@ -23,6 +23,7 @@ from scopebook.commands import (
     labels,
     releases,
     runs,
+    scores,
     up,
 )
 from scopebook.console import err
@@ -43,6 +44,7 @@ app.command()(demo.demo)
 app.command()(releases.add)
 app.command()(runs.collect)
 app.command()(labels.label)
+app.command()(scores.score)
 app.command()(features.search)
 app.command()(features.feature)
 app.command()(drift.drift)

@@ -3,13 +3,14 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
 from tests.chat_server import MODEL, Chats, serve_chats
 from tests.embeddings_server import Embeddings, serve_embeddings
 from tests.makers import feature_id
@@ -22,6 +23,7 @@ from scopebook.db.label_tables import Label, LabelScore, Panel
 from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.db.tables import Context, Release, Run, Sae
 from scopebook.jobs import CHECK_LABELS, COMPARE_SAE, LABEL_SAE, SCORE_SAE, WORD_SAE
+from scopebook.label_scores import publish_scores
 from scopebook.labeling_requests import LanguageModel, label_once
 from scopebook.scoring_requests import Wanted, score_once
 from scopebook.settings import settings, use_settings
@@ -307,6 +309,41 @@ def test_a_step_that_is_cut_off_goes_on_and_asks_nobody_twice_for_what_is_stored
     # that may have been under way.
     assert set(again) == set(once)
     assert sum(again.values()) - len(once) <= 2 * 2 * 8
+
+
+def test_a_killed_worker_loses_one_batch_and_its_successor_asks_for_nothing_that_is_stored(
+    worker: Sessions, dictionary: tuple[Sae, Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sae, _ = dictionary
+    monkeypatch.setattr(score_task, "BATCH", 2)
+    writes = Counter[str]()
+
+    def die_at_sixth(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+        writes["all"] += 1
+        if writes["all"] == 6:
+            raise SystemExit("killed")
+        publish_scores(session, rows)
+
+    # Four writes of the null, one of scores; the second of scores never comes.
+    monkeypatch.setattr(score_task, "publish_scores", die_at_sixth)
+    with serve_chats(judging()) as chats:
+        job_id = ask(worker, sae, chats, wanted=Wanted(scorers=["detection"]))
+        with pytest.raises(SystemExit, match="killed"):
+            work_off(SCORE_SAE)
+        kept, before = scores_of(worker), len(chats.asked)
+        with unit_of_work(worker) as session:
+            session.query(Step).filter_by(job_id=job_id).update(
+                {"lease_until": func.now() - text("interval '1 second'")}
+            )
+        work_off(SCORE_SAE)
+
+    again = Counter(json.dumps(asked, sort_keys=True) for asked in chats.asked)
+    with worker() as session:
+        assert session.get_one(Job, job_id).state == "done"
+    assert (len(kept), len(scores_of(worker))) == (2, 7)
+    # Two labels of the lost batch, and what is left; nulls are asked about once.
+    assert sum(again.values()) - len(again) <= 2 * 8
+    assert len(chats.asked) > before
 
 
 def test_answers_that_cannot_be_read_are_counted_and_are_wrong(
