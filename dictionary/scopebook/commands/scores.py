@@ -24,27 +24,33 @@ from scopebook.scoring_requests import Wanted, score_once, told_scores
 from scopebook.settings import settings
 
 
+Scorers = Annotated[
+    str | None, typer.Option(help=f"Some of {','.join(SCORERS)}; all that can be if unset.")
+]
+Sample = Annotated[
+    int | None, typer.Option(min=1, help="Score so many features of a layer, drawn.")
+]
+Source = Annotated[
+    str | None,
+    typer.Option(
+        help="Score the newest labels by `keywords` or `llm`; if unset, those in force, of which "
+        "no judge is asked about keywords."
+    ),
+]
+SameJudge = Annotated[
+    bool, typer.Option("--same-judge", help="Let a model judge labels that it has worded.")
+]
+
+
 def score(
     release: Annotated[str, typer.Argument(help="A registered release with labels.")],
     layers: Annotated[str | None, typer.Option(help="E.g. 11,12 or 20-23; all if unset.")] = None,
     endpoint: Endpoint = None,
     llm: Annotated[str | None, typer.Option(help="The judging model's name there.")] = None,
-    scorers: Annotated[
-        str | None, typer.Option(help=f"Some of {','.join(SCORERS)}; all that can be if unset.")
-    ] = None,
-    sample: Annotated[
-        int | None, typer.Option(min=1, help="Score so many features of a layer, drawn.")
-    ] = None,
-    source: Annotated[
-        str | None,
-        typer.Option(
-            help="Score the newest labels by `keywords` or `llm`; if unset, those in force, of "
-            "which no judge is asked about keywords."
-        ),
-    ] = None,
-    same_judge: Annotated[
-        bool, typer.Option("--same-judge", help="Let a model judge labels that it has worded.")
-    ] = False,
+    scorers: Scorers = None,
+    sample: Sample = None,
+    source: Source = None,
+    same_judge: SameJudge = False,
     parallel: Parallel = None,
     budget_tokens: BudgetTokens = None,
     budget_usd: BudgetUsd = None,
