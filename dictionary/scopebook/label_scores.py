@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Double, Integer, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
@@ -206,21 +206,26 @@ def publish_scores(session: Session, scores: Sequence[Mapping[str, Any]]) -> Non
 
 def known_null(
     session: Session, sae_id: int, run_id: int, asked: Asked, *, least: int
-) -> float | None:
-    """Return the null that such scores of the run stand beside, if `least` labels made it."""
-    return session.scalar(
-        select(LabelScore.null_value)
+) -> tuple[float, int] | None:
+    """Return the null that such scores of the run stand beside, and how many labels made it.
+
+    None where they are fewer than `least`.
+    """
+    labels = LabelScore.details["null_labels"].as_integer()
+    row = session.execute(
+        select(LabelScore.null_value, labels)
         .join(Label, Label.id == LabelScore.label_id)
         .where(
             Label.sae_id == sae_id,
             _same(asked),
             LabelScore.null_value.is_not(None),
-            LabelScore.details["run"].astext.cast(Integer) == run_id,
-            LabelScore.details["null_labels"].astext.cast(Double) >= least,
+            LabelScore.details["run"].as_integer() == run_id,
+            labels >= least,
         )
         .order_by(LabelScore.id.desc())
         .limit(1)
-    )
+    ).one_or_none()
+    return None if row is None else (float(row[0]), int(row[1]))
 
 
 def note_step(session: Session, step_id: int, found: Mapping[str, Any]) -> None:

@@ -302,6 +302,6 @@ def test_a_null_of_enough_labels_of_the_run_is_known(session: Session) -> None:
     label = word_by_model(session, saes[0], run)
     publish_scores(session, [score(label)])
 
-    assert known_null(session, saes[0].id, 1, ASKED, least=12) == 0.5
+    assert known_null(session, saes[0].id, 1, ASKED, least=12) == (0.5, 12)
     assert known_null(session, saes[0].id, 1, ASKED, least=13) is None
     assert known_null(session, saes[0].id, 2, ASKED, least=1) is None

@@ -23,7 +23,6 @@ from scopebook.release_names import chosen_layers
 from scopebook.scoring_requests import Wanted, score_once, told_scores
 from scopebook.settings import settings
 
-
 Scorers = Annotated[
     str | None, typer.Option(help=f"Some of {','.join(SCORERS)}; all that can be if unset.")
 ]

@@ -36,21 +36,21 @@ TEXTS: Sequence[tuple[Sequence[str], str, str]] = (
 N = 36
 
 
-def make_dictionary(session: Session, n: int = N) -> tuple[Sae, Run]:
+def make_dictionary(session: Session) -> tuple[Sae, Run]:
     """Add an SAE whose feature i fires in the texts of language i, and one that fires in two."""
     [sae] = make_release(session, layers=[1])
     rng = np.random.default_rng(0)
-    texts = [joint.join(rng.choice(words, 40)) for words, joint, _ in TEXTS for _ in range(n)]
+    texts = [joint.join(rng.choice(words, 40)) for words, joint, _ in TEXTS for _ in range(N)]
     documents = make_corpus(session, texts)
     for place, document in enumerate(documents):
-        document.language = TEXTS[place // n][2]
+        document.language = TEXTS[place // N][2]
     run = make_run(session, [sae], documents)
     contexts = session.scalars(select(Context.id).order_by(Context.document_id)).all()
     for index in range(len(TEXTS)):
-        firing = contexts[index * n : (index + 1) * n]
+        firing = contexts[index * N : (index + 1) * N]
         make_evidence(session, run, sae, index, examples=examples(firing))
     make_evidence(
-        session, run, sae, 4, examples=examples([*contexts[:n], *contexts[2 * n : 3 * n]])
+        session, run, sae, 4, examples=examples([*contexts[:N], *contexts[2 * N : 3 * N]])
     )
     make_evidence(session, run, sae, 5, examples=examples([])).count = 0
     return sae, run

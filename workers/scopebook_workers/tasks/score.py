@@ -172,7 +172,7 @@ class _Scoring:
                         session, self._read.sae_id, self._read.run_id, asked, least=least
                     )
                     if known is not None:
-                        self._nulls[scorer] = Null(value=known, labels=least)
+                        self._nulls[scorer] = Null(value=known[0], labels=known[1])
 
     def _lacking_nulls(self) -> list[str]:
         plan = self._read.plan

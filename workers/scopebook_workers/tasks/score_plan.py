@@ -68,15 +68,23 @@ class Plan:
         return sorted(found.values(), key=lambda pair: _lot(pair[0]))
 
     def null_pool(self, scorer: str) -> list[LabelToScore]:
-        """Return the labels that a null is drawn of; none where no score is left to be made."""
-        return self.chosen[scorer] if scorer in WITH_NULL and self.left(scorer) else []
+        """Return the labels that a null is drawn of; none where no score is left to be made.
+
+        One of each feature: those of its senses would fit its windows, too.
+        """
+        if scorer not in WITH_NULL or not self.left(scorer):
+            return []
+        found: dict[int, LabelToScore] = {}
+        for label in self.chosen[scorer]:
+            found.setdefault(label.feature_id, label)
+        return list(found.values())
 
     def cost(self, sample: Sequence[Sequence[ChatRequest]], nulls: Collection[str]) -> Cost:
         """Return about what asking will take; of the scorers in `nulls` the null is asked too."""
         each = costs_of_one(sample)
         labels = {scorer: len(self.left(scorer)) for scorer in self.chosen if scorer in each}
         for scorer in nulls:
-            labels[scorer] += min(LABELS, len(self.chosen[scorer]))
+            labels[scorer] += min(LABELS, len(self.null_pool(scorer)))
         # A union asks about one label of the whole, its senses, and as many shuffled ones.
         united = sum(
             1 + 2 * len(self.senses[label.feature_id])
