@@ -71,3 +71,10 @@ def test_a_score_that_cannot_be_made_is_refused_before_anything_starts(
     assert said in done.stderr
     assert "secret" not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_the_judge_of_the_settings_is_asked_where_no_other_is_named(tmp_path: Path) -> None:
+    done = run(tmp_path, "score", "some-release", SCOPEBOOK_JUDGE_MODEL="judge")
+
+    assert done.returncode == 2
+    assert "A language model needs an address and a name; give --endpoint URL" in done.stderr

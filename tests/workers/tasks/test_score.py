@@ -231,7 +231,7 @@ def test_the_tokens_of_all_scores_and_nulls_are_what_the_server_counted(
     assert 0.8 * len(chats.asked) < calls < 1.2 * len(chats.asked)
     spent = step.parameters["spent"]
     assert spent["tokens_in"] + spent["tokens_out"] == chats.tokens
-    assert step.title.startswith("Score layer 1 by judge: 28 new scores of 7 labels")
+    assert step.title.startswith("Score layer 1 by judge: 28 new scores, 7 labels tried")
 
 
 def test_without_a_judge_the_vectors_are_compared_and_nobody_is_asked(
@@ -268,7 +268,7 @@ def test_what_is_stored_is_not_asked_for_again(
         job = session.get_one(Job, second)
         title = session.scalars(select(Step.title).where(Step.job_id == second)).one()
     assert job.state == "done"
-    assert title.endswith(": 0 new scores of 0 labels")
+    assert title.endswith(": 0 new scores, 0 labels tried")
     assert len(chats.asked) == asked
     assert len(scores_of(worker)) == len(before)
 

@@ -75,7 +75,7 @@ class _Read:
     #: Models that worded labels among these.
     labelers: set[str]
     allow_same_judge: bool
-    cases: CaseReader | None
+    labels: Sequence[LabelToScore]
 
 
 @step_task(SCORE_SAE)
@@ -89,9 +89,12 @@ def score_sae(claim: Claim, progress: Progress) -> Finish:
         read = _read(session, claim)
         spent = spent_on_scores(session, claim.job_id)
     scoring = _Scoring(claim, progress, read)
-    if read.cases is not None:
+    if read.plan.work():
+        cases = CaseReader(
+            sae_id=read.sae_id, run_id=read.run_id, labels=read.labels, embed=embed_function()
+        )
         budget = budget_of(read.judge, spent) if read.judge else Budget()
-        asyncio.run(scoring.all(read.cases, budget))
+        asyncio.run(scoring.all(cases, budget))
     return scoring.finish
 
 
@@ -109,11 +112,6 @@ def _read(session: Session, claim: Claim) -> _Read:
         judges_keywords=said["source"] == "keywords",
         stored=stored_scores(session, sae.id, asked),
     )
-    cases = (
-        CaseReader(session, sae_id=sae.id, run_id=run_id, labels=labels, embed=embed_function())
-        if made.work()
-        else None
-    )
     return _Read(
         sae_id=sae.id,
         run_id=run_id,
@@ -123,7 +121,7 @@ def _read(session: Session, claim: Claim) -> _Read:
         asked={one.scorer: one for one in asked},
         labelers=labelers_of(session, sae, run_id, said["source"]),
         allow_same_judge=said["allow_same_judge"],
-        cases=cases,
+        labels=labels,
     )
 
 
@@ -180,9 +178,8 @@ class _Scoring:
 
     def _tell_cost(self, cases: CaseReader, judge: LanguageModel) -> None:
         """Say before the first call, in the step's title, what all will take."""
-        with sessions()() as session:
-            labels = [label for label, _ in self._work[:_SAMPLE]]
-            sample = [item for item in cases.prepare(session, labels) if item.has_both_kinds]
+        labels = [label for label, _ in self._work[:_SAMPLE]]
+        sample = [item for item in cases.prepare(labels) if item.has_both_kinds]
         requests = [detection_requests(item.key, judged(item.label), item.cases) for item in sample]
         cost = self._read.plan.cost(requests, self._lacking_nulls())
         prices = prices_of(judge)
@@ -206,8 +203,7 @@ class _Scoring:
         wanted = {f"{pool[i].id}/{pool[j].id}": (pool[i], pool[j]) for i, j in pairs}
         left = [(key, *pair) for key, pair in wanted.items() if key not in known]
         for lot in _lots(left):
-            with sessions()() as session:
-                prepared = cases.prepare(session, [own for _, own, _ in lot])
+            prepared = cases.prepare([own for _, own, _ in lot])
             await self._ask_null(chat, scorer, list(zip(lot, prepared, strict=True)), budget)
         values = [self._permuted[scorer][key] for key in wanted if key in self._known(scorer)]
         if values:
@@ -239,8 +235,7 @@ class _Scoring:
 
     def _batches(self, cases: CaseReader) -> Iterator[list[tuple[Prepared, list[str]]]]:
         for lot in _lots(self._work):
-            with sessions()() as session:
-                prepared = cases.prepare(session, [label for label, _ in lot])
+            prepared = cases.prepare([label for label, _ in lot])
             yield [(item, scorers) for item, (_, scorers) in zip(prepared, lot, strict=True)]
 
     async def _batch(
@@ -294,10 +289,10 @@ class _Scoring:
 
     def finish(self, session: Session) -> None:
         """Say in the step's title what came of it."""
-        parts = [f"{self._scores:,} new scores of {len(self._work):,} labels"]
+        parts = [f"{self._scores:,} new scores, {len(self._work):,} labels tried"]
         if self._read.plan.n_unseen:
-            few = f"{self._read.plan.n_unseen:,} labels with fewer than {MIN_POSITIVES} unseen"
-            parts.append(f"{few} examples have none")
+            few = f"fewer than {MIN_POSITIVES} unseen examples"
+            parts.append(f"{self._read.plan.n_unseen:,} had {few}")
         if self._impossible:
             parts.append(f"{self._impossible:,} scores lack windows to be made of")
         retitle_step(session, self._claim, f"{self._title}: {'; '.join([*parts, *self._warnings])}")

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from scopebook.artifacts import open_artifact
 from scopebook.db.label_tables import Panel as PanelRow
+from scopebook.db.sessions import sessions
 from scopebook.db.tables import Feature
 from scopebook.errors import NotFoundError
 from scopebook.label_scores import LabelToScore
@@ -61,16 +62,13 @@ def judged(label: LabelToScore) -> JudgedLabel:
 
 
 class CaseReader:
-    """Reads the cases of one SAE's labels, on the examples of one run."""
+    """Reads the cases of one SAE's labels, on the examples of one run.
+
+    It reads in sessions of its own, so that none is open while windows are embedded.
+    """
 
     def __init__(
-        self,
-        session: Session,
-        *,
-        sae_id: int,
-        run_id: int,
-        labels: Sequence[LabelToScore],
-        embed: Embed,
+        self, *, sae_id: int, run_id: int, labels: Sequence[LabelToScore], embed: Embed
     ) -> None:
         self._embed = embed
         self._senses: dict[int, list[LabelToScore]] = {}
@@ -78,13 +76,14 @@ class CaseReader:
             if label.senses:
                 self._senses.setdefault(label.feature_id, []).append(label)
         self._reader = EvidenceReader(sae_id=sae_id, run_id=run_id)
-        panel = _read_panel(session, self._reader, sae_id=sae_id, run_id=run_id)
+        with sessions()() as session:
+            panel = _read_panel(session, self._reader, sae_id=sae_id, run_id=run_id)
+            self._foreign = self._foreign_examples(session, labels)
         windows = panel.quiets()
         texts = [shown_text(quiet.passage, quiet.center) for quiet in windows]
         vectors = self._vectors(texts)
         self._known = dict(zip(texts, vectors, strict=True))
         self._search = Search(panel=panel, windows=windows, vectors=vectors)
-        self._foreign = self._foreign_examples(session, labels)
 
     def _vectors(self, texts: Sequence[str]) -> Vectors:
         return np.asarray(self._embed(texts), dtype=np.float32)
@@ -104,14 +103,15 @@ class CaseReader:
             for feature in self._reader.read(session, drawn)
         }
 
-    def prepare(self, session: Session, labels: Sequence[LabelToScore]) -> list[Prepared]:
+    def prepare(self, labels: Sequence[LabelToScore]) -> list[Prepared]:
         """Return the labels with their cases, in order; all their windows are embedded at once."""
         features = sorted({label.feature_id for label in labels})
-        firings = {
-            feature.feature_id: feature.evidence.firings
-            for feature in self._reader.read(session, features)
-        }
-        near = _neighbours(session, features)
+        with sessions()() as session:
+            firings = {
+                feature.feature_id: feature.evidence.firings
+                for feature in self._reader.read(session, features)
+            }
+            near = _neighbours(session, features)
         positives = {
             label.id: [firings[label.feature_id][place] for place in label.held_out]
             for label in labels
@@ -164,7 +164,8 @@ class CaseReader:
         return choose_negatives(
             self._search,
             index_of(label.feature_id),
-            key=_key(label),
+            # All labels of a feature meet the same drawn windows.
+            key=str(index_of(label.feature_id)),
             firings=firings[label.feature_id],
             held_out=label.feature_held_out,
             positive_vectors=_stacked([known[_window(firing)] for firing in positives]),
