@@ -146,5 +146,5 @@ def lot_of(feature_id: int) -> bytes:
     return hashlib.sha256(f"{_LOT}\0{index_of(feature_id)}".encode()).digest()
 
 
-def _lot(label: LabelToScore) -> tuple[bytes, Sequence[int], int]:
-    return lot_of(label.feature_id), label.senses, label.id
+def _lot(label: LabelToScore) -> tuple[bytes, tuple[int, ...], int]:
+    return lot_of(label.feature_id), tuple(label.senses), label.id
