@@ -38,6 +38,8 @@ class Chats:
     answer: Callable[[str], str] = by_keywords
     #: Answers another status than 200 to a request, by its number.
     status_of: Callable[[int], int] = lambda number: 200
+    #: The name it reports.
+    model: str = MODEL
     url: str = ""
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
@@ -62,7 +64,7 @@ class Chats:
             "finish_reason": "stop",
         }
         usage = {"prompt_tokens": tokens_in, "completion_tokens": len(text) // 4}
-        return 200, {"model": MODEL, "choices": [choice], "usage": usage}
+        return 200, {"model": self.model, "choices": [choice], "usage": usage}
 
 
 class _Server(ThreadingHTTPServer):

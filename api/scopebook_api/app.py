@@ -24,6 +24,7 @@ from scopebook_api.routers import (
     maps,
     releases,
     runs,
+    scores,
     search,
 )
 
@@ -77,6 +78,7 @@ def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None)
 def add_routes(app: FastAPI) -> None:
     """Put every noun's routes under /api."""
     api = APIRouter(prefix="/api")
-    for routes in (health, search, features, drift, labels, maps, releases, corpora, jobs, runs):
+    nouns = (health, search, features, drift, labels, scores, maps, releases, corpora, jobs, runs)
+    for routes in nouns:
         api.include_router(routes.router)
     app.include_router(api)

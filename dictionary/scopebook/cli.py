@@ -24,6 +24,7 @@ from scopebook.commands import (
     maps,
     releases,
     runs,
+    scores,
     up,
 )
 from scopebook.console import err
@@ -45,6 +46,7 @@ app.command()(releases.add)
 app.command()(runs.collect)
 app.command()(labels.label)
 app.command("map")(maps.draw_map)
+app.command()(scores.score)
 app.command()(features.search)
 app.command()(features.feature)
 app.command()(drift.drift)

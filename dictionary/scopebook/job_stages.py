@@ -12,6 +12,7 @@ from scopebook.jobs import (
     ADD_RELEASE,
     CHECK_LABELS,
     COLLECT_SHARD,
+    COMPARE_SAE,
     COMPUTE_PANEL,
     EMBED_LABELS,
     EXPORT_EMBEDDER,
@@ -20,6 +21,7 @@ from scopebook.jobs import (
     MERGE_SAE,
     PLAN_RUN,
     READ_BATCH,
+    SCORE_SAE,
     TIDY_RUN,
     TOKENISE_CORPUS,
     WORD_SAE,
@@ -43,6 +45,8 @@ _WORDS: Final = {
     COMPUTE_PANEL: "Compute the panel",
     EMBED_LABELS: "Embed the labels",
     MAP_RELEASE: "Draw the map",
+    SCORE_SAE: "Let a model judge the labels",
+    COMPARE_SAE: "Compare labels with windows",
 }
 
 

@@ -20,6 +20,8 @@ READ_BATCH: Final = "batch.read"
 CHECK_LABELS: Final = "labels.check"
 EMBED_LABELS: Final = "labels.embed"
 MAP_RELEASE: Final = "release.map"
+SCORE_SAE: Final = "sae.score"
+COMPARE_SAE: Final = "sae.compare"
 
 CPU: Final = "cpu"
 GPU: Final = "gpu"
@@ -44,6 +46,8 @@ QUEUE_OF: Final[dict[str, str]] = {
     CHECK_LABELS: GPU,
     EMBED_LABELS: GPU,
     MAP_RELEASE: CPU,
+    SCORE_SAE: LLM,
+    COMPARE_SAE: GPU,
 }
 
 QUEUES: Final = tuple(sorted(set(QUEUE_OF.values())))

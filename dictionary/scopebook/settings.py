@@ -85,6 +85,15 @@ class Settings(BaseSettings):
     llm_price_out: float | None = Field(
         None, ge=0, description="US dollars for a million tokens that the `llm` model writes."
     )
+    judge_endpoint: str | None = Field(
+        None,
+        description="The language model that scores labels: a base URL (`/v1`) or a folder; it "
+        "should be another model than the one that words them.",
+    )
+    judge_model: str | None = Field(None, description="The model name sent to the `judge` server.")
+    judge_api_key: SecretStr | None = Field(
+        None, description="Bearer token of the `judge` server; no other server gets it."
+    )
     lease_s: float = Field(
         60.0, gt=0, description="Seconds a worker holds a step without a sign of life."
     )

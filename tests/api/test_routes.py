@@ -87,6 +87,24 @@ def test_labels_are_counted_and_asked_for(client: TestClient) -> None:
 
 
 @pytest.mark.usefixtures("filled")
+def test_scores_are_asked_for_once_and_a_judge_needs_labels_to_judge(client: TestClient) -> None:
+    wanted = {"release": "SAE-Res-Tiny-Model-W1K-L0_8", "layers": [1]}
+    judge = {"endpoint": "http://127.0.0.1:1/v1", "model": "judge"}
+    keywords = client.post("/api/scores", json=wanted | {"judge": judge})
+    unknown = client.post("/api/scores", json=wanted | {"scorers": ["taste"]})
+    asked = client.post("/api/scores", json=wanted)
+    busy = client.post("/api/scores", json=wanted)
+
+    assert keywords.status_code == 422
+    assert "--source keywords" in keywords.json()["detail"]
+    assert unknown.status_code == 422
+    assert asked.status_code == 202
+    assert asked.json()["kind"] == "score"
+    assert busy.status_code == 409
+    assert "at this moment" in busy.json()["detail"]
+
+
+@pytest.mark.usefixtures("filled")
 def test_a_feature_answers_by_its_id(client: TestClient) -> None:
     answer = client.get("/api/features/Tiny-Model/1-res-w1k-l0_8/7").json()
 

@@ -49,3 +49,32 @@ def test_numbers_and_text_that_the_database_refuses_are_one_sentence(
 
     assert end.value.code == 2
     assert "a number that the dictionary cannot hold" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--scorers", "taste"), "'taste' is no scorer; name one or more of embedding, detection"),
+        (("--source", "person"), "'person' is no source whose labels can be scored"),
+        (("--llm", "judge"), "A language model needs an address and a name"),
+        (("--endpoint", "http://a:secret@host/v1", "--llm", "judge"), "must hold no password"),
+    ],
+    ids=["scorer", "source", "address", "password"],
+)
+def test_a_score_that_cannot_be_made_is_refused_before_anything_starts(
+    tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    done = run(tmp_path, "score", "some-release", *options, "--json")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert said in done.stderr
+    assert "secret" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_judge_of_the_settings_is_asked_where_no_other_is_named(tmp_path: Path) -> None:
+    done = run(tmp_path, "score", "some-release", SCOPEBOOK_JUDGE_MODEL="judge")
+
+    assert done.returncode == 2
+    assert "A language model needs an address and a name; give --endpoint URL" in done.stderr

@@ -168,6 +168,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/scores": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Score
+         * @description Measure how well labels tell where their features fire, as a job.
+         *
+         *     What is stored is not asked for again.
+         */
+        post: operations["score_api_scores_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/maps/latest": {
         parameters: {
             query?: never;
@@ -944,6 +966,34 @@ export interface components {
             layers: number[];
         };
         /**
+         * JudgeRequest
+         * @description Which language model judges the labels, and what that may take.
+         */
+        JudgeRequest: {
+            /**
+             * Endpoint
+             * @description Base URL of an OpenAI-compatible server; without a key, which is a setting.
+             */
+            endpoint: string;
+            /** Model */
+            model: string;
+            /** Parallel */
+            parallel?: number | null;
+            /** Budget Tokens */
+            budget_tokens?: number | null;
+            /** Budget Usd */
+            budget_usd?: number | null;
+            /**
+             * Price In
+             * @description US dollars a million tokens.
+             */
+            price_in?: number | null;
+            /** Price Cached */
+            price_cached?: number | null;
+            /** Price Out */
+            price_out?: number | null;
+        };
+        /**
          * LabelRead
          * @description A proposed wording of a feature or of some of its senses.
          */
@@ -1412,6 +1462,42 @@ export interface components {
             corpus: string | null;
             /** Tokens Seen */
             tokens_seen: number | null;
+        };
+        /**
+         * ScoreRequest
+         * @description Which labels are to be scored, and how.
+         */
+        ScoreRequest: {
+            /** Release */
+            release: string;
+            /**
+             * Layers
+             * @description Null: all.
+             */
+            layers?: number[] | null;
+            /** @description Null: compare vectors alone. */
+            judge?: components["schemas"]["JudgeRequest"] | null;
+            /**
+             * Scorers
+             * @description Null: all that can be, which is `embedding` without a judge.
+             */
+            scorers?: ("embedding" | "detection" | "fuzzing" | "union" | "intruder")[] | null;
+            /**
+             * Sample
+             * @description Features of each layer, drawn by their number; null: all.
+             */
+            sample?: number | null;
+            /**
+             * Source
+             * @description The newest labels of this source; null: those in force, of which no judge is asked about keywords.
+             */
+            source?: ("keywords" | "llm") | null;
+            /**
+             * Same Judge
+             * @description Let a model judge labels that it has worded.
+             * @default false
+             */
+            same_judge: boolean;
         };
         /**
          * SearchHit
@@ -1978,6 +2064,39 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["LabelRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobRead"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    score_api_scores_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScoreRequest"];
             };
         };
         responses: {

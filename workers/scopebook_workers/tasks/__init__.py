@@ -23,4 +23,6 @@ MODULE_OF: Final[dict[str, str]] = {
     jobs.CHECK_LABELS: "scopebook_workers.tasks.check",
     jobs.EMBED_LABELS: "scopebook_workers.tasks.embed",
     jobs.MAP_RELEASE: "scopebook_workers.tasks.draw_map",
+    jobs.SCORE_SAE: "scopebook_workers.tasks.score",
+    jobs.COMPARE_SAE: "scopebook_workers.tasks.score",
 }

@@ -92,6 +92,11 @@ class EvidenceReader:
             for row, example_set, pairs in zip(rows, examples, tokens, strict=True)
         ]
 
+    def passages(self, session: Session, context_ids: Sequence[int]) -> list[Passage]:
+        """Return contexts as passages, in the order of the ids."""
+        found = self._fetch_passages(session, context_ids)
+        return [found[context_id] for context_id in context_ids]
+
     def pieces(self, session: Session, token_ids: Collection[int]) -> dict[int, bytes]:
         """Return the bytes of tokens; of one that the vocabulary lacks, none."""
         self._fetch_pieces(session, token_ids)

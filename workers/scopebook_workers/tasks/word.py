@@ -17,30 +17,22 @@ from scopebook.llm_labelings import (
     publish_outcomes,
     spent_by,
 )
-from scopebook.settings import settings
 from scopebook.steps import Claim, retitle_step
 from scopebook_workers.claims import Finish, Progress, step_task
 from scopebook_workers.labeling.llm_labels import Wording, word
 from scopebook_workers.labeling.material import Material
 from scopebook_workers.labeling.prompts import PROMPT_VERSION, request_for
 from scopebook_workers.labeling.scoring.asking import together
-from scopebook_workers.llm.budget import Budget, Estimate, Prices, Usage, estimate
+from scopebook_workers.llm.budget import Budget, Estimate, estimate
 from scopebook_workers.llm.chat import Chat
-from scopebook_workers.llm.opening import open_chat
 from scopebook_workers.prefetch import ahead
+from scopebook_workers.tasks.language_models import budget_of, open_model, prices_of
 from scopebook_workers.tasks.materials import MaterialReader
 
 #: Features whose answers are written together; a worker that is killed loses no more.
 BATCH: Final = 128
 #: Features from whose requests the cost of all is estimated.
 _SAMPLE: Final = 64
-
-
-def _prices(llm: LanguageModel) -> Prices | None:
-    """Return what tokens cost, where it is known."""
-    if llm.price_in is None or llm.price_out is None:
-        return None
-    return Prices(read=llm.price_in, written=llm.price_out, cached=llm.price_cached)
 
 
 def said(endpoint: str, model: str) -> dict[str, Any]:
@@ -76,16 +68,7 @@ def word_sae(claim: Claim, progress: Progress) -> Finish:
         reader = MaterialReader(session.get_one(Labeling, labeling.base_id))
         wanted = features_to_ask(session, labeling_id, limit=llm.limit)
         spent = spent_by(session, claim.job_id)
-    budget = Budget(
-        tokens=llm.budget_tokens,
-        usd=llm.budget_usd,
-        prices=_prices(llm),
-        spent=Usage(
-            tokens_in=spent.tokens_in,
-            tokens_cached=spent.tokens_cached,
-            tokens_out=spent.tokens_out,
-        ),
-    )
+    budget = budget_of(llm, spent)
     _tell_cost(claim, progress, labeling_id, _estimated(reader, wanted, llm))
     work = _Work(claim, progress, labeling_id, len(wanted))
     asyncio.run(work.all(ahead(_batches(reader, wanted)), llm, budget))
@@ -97,7 +80,7 @@ def _estimated(reader: MaterialReader, wanted: Sequence[int], llm: LanguageModel
     with sessions()() as session:
         sample = reader.read(session, wanted[::every][:_SAMPLE])
     requests = [request_for(str(key), material) for key, material in sample.items()]
-    return estimate(requests, calls=len(wanted), prices=_prices(llm))
+    return estimate(requests, calls=len(wanted), prices=prices_of(llm))
 
 
 def _tell_cost(claim: Claim, progress: Progress, labeling_id: int, cost: Estimate) -> None:
@@ -127,17 +110,7 @@ class _Work:
         self, batches: Iterator[dict[int, Material]], llm: LanguageModel, budget: Budget
     ) -> None:
         """Ask about all batches, one after the other."""
-        chosen = settings()
-        async with open_chat(
-            endpoint=llm.endpoint,
-            model=llm.model,
-            # Only the server that the key is meant for ever sees it.
-            api_key=chosen.llm_api_key if llm.endpoint == chosen.llm_endpoint else None,
-            parallel=llm.parallel or chosen.llm_parallel,
-            timeout_s=chosen.llm_timeout_s,
-            budget=budget,
-            device=chosen.device,
-        ) as chat:
+        async with open_model(llm, budget) as chat:
             for materials in batches:
                 await self._batch(chat, materials)
 

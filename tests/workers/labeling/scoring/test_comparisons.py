@@ -3,12 +3,12 @@ import pytest
 from tests.workers.labeling.scoring.judging import make_passage
 
 from scopebook.errors import InvalidInputError
+from scopebook.judges import require_other_judge, same_judge
 from scopebook_workers.labeling.scoring.cases import Case, JudgedLabel
 from scopebook_workers.labeling.scoring.cost import cost_of, estimate_scoring
 from scopebook_workers.labeling.scoring.detection import detection_requests
 from scopebook_workers.labeling.scoring.drift import drift_of
 from scopebook_workers.labeling.scoring.embedding import score_embedding
-from scopebook_workers.labeling.scoring.judges import require_other_judge, same_judge
 from scopebook_workers.labeling.scoring.null import null_warning, permuted
 from scopebook_workers.labeling.scoring.resolution import crossed_resolution, sense_resolution
 from scopebook_workers.labeling.scoring.score import Predictions

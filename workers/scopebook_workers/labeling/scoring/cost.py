@@ -92,18 +92,28 @@ def estimate_scoring(
     """
     by_detection, by_fuzzing = n_labels + min(null, n_labels), min(fuzzed, n_labels)
     by_fuzzing += min(null, by_fuzzing)
+    each = costs_of_one(sample, count=count)
+    return (
+        each["detection"].times(by_detection)
+        + each["fuzzing"].times(by_fuzzing)
+        + each["intruder"].times(min(intruded, n_labels))
+    )
+
+
+def costs_of_one(
+    sample: Sequence[Sequence[ChatRequest]] = (), *, count: Callable[[str], int] = estimate_tokens
+) -> dict[str, Cost]:
+    """Return what one label takes by detection, fuzzing and intruder; `sample` as above."""
     if sample:
-        each = cost_of([request for requests in sample for request in requests], count=count)
-        detection = each.times(1 / len(sample))
+        every = cost_of([request for requests in sample for request in requests], count=count)
+        detection = every.times(1 / len(sample))
     else:
         detection = _assumed(count(DETECTION), (POSITIVES + RANDOM + HARD) // TOGETHER, TOGETHER)
-    fuzzing = _assumed(count(FUZZING), POSITIVES // TOGETHER, TOGETHER)
-    intruder = _assumed(count(INTRUDER), DRAWS, OWN + 1)
-    return (
-        detection.times(by_detection)
-        + fuzzing.times(by_fuzzing)
-        + intruder.times(min(intruded, n_labels))
-    )
+    return {
+        "detection": detection,
+        "fuzzing": _assumed(count(FUZZING), POSITIVES // TOGETHER, TOGETHER),
+        "intruder": _assumed(count(INTRUDER), DRAWS, OWN + 1),
+    }
 
 
 def _assumed(prefix: int, requests: int, windows: int) -> Cost:
