@@ -20,6 +20,8 @@ from scopebook.labelings import begin_labeling, sha256_of
 #: A feature that fires on more than this share of all tokens seldom has one meaning.
 DENSE: Final = 0.1
 DENSE_REASON: Final = "It fires on more than a tenth of all tokens, so it is not asked about."
+#: Answers from which on what a model counts is known.
+_ENOUGH: Final = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,14 @@ class FeatureOutcome:
     wordings: Sequence[SenseWording]
     #: Columns of `LabelOrigin`, but for its key; None where nothing was asked.
     origin: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountedByGuessed:
+    """How many times the guess a model has counted: tokens read, and tokens written."""
+
+    read: float
+    written: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +172,42 @@ def spent_by(session: Session, job_id: int) -> Spent:
         .where(Labeling.job_id == job_id)
     ).one()
     return Spent(tokens_in=int(row[0]), tokens_cached=int(row[1]), tokens_out=int(row[2]))
+
+
+def counted_by_guessed(session: Session, labeling_id: int) -> CountedByGuessed | None:
+    """Return what this model has counted, to these questions, by what was guessed for them.
+
+    By the newest labeling of any SAE with the same parameters and enough answers; None without
+    one.
+    """
+    counted = (
+        select(
+            Labeling.id,
+            Labeling.parameters["guess"].label("guess"),
+            func.avg(LabelOrigin.tokens_in).label("read"),
+            func.avg(LabelOrigin.tokens_out).label("written"),
+        )
+        .join(LabelOrigin, LabelOrigin.labeling_id == Labeling.id)
+        .where(
+            Labeling.sha256
+            == select(Labeling.sha256).where(Labeling.id == labeling_id).scalar_subquery(),
+            Labeling.source == "llm",
+            Labeling.parameters.has_key("guess"),
+            LabelOrigin.tokens_in > 0,
+        )
+        .group_by(Labeling.id)
+        .having(func.count() >= _ENOUGH)
+        .order_by(Labeling.id.desc())
+        .limit(1)
+    )
+    row = session.execute(counted).one_or_none()
+    if row is None or not row.guess["tokens_in"] or not row.guess["tokens_out"]:
+        return None
+    calls = row.guess["calls"]
+    return CountedByGuessed(
+        read=float(row.read) * calls / row.guess["tokens_in"],
+        written=float(row.written) * calls / row.guess["tokens_out"],
+    )
 
 
 def publish_outcomes(

@@ -72,8 +72,9 @@ class StubServer:
         delay_s: float = 0.0,
         faults: Faults | None = None,
         own_process: bool = False,
+        count: Callable[[str], int] = tokens_of,
     ) -> None:
-        self._desk = _Desk(answer, delay_s, faults or Faults())
+        self._desk = _Desk(answer, delay_s, faults or Faults(), count)
         self._own_process = own_process
         self._worker: Any = None
         self._pipe: Connection | None = None
@@ -138,8 +139,11 @@ async def _serve_until_told(desk: "_Desk", pipe: Connection) -> None:
 class _Desk:
     """Takes requests, keeps count, and answers or fails."""
 
-    def __init__(self, answer: Answering, delay_s: float, faults: Faults) -> None:
+    def __init__(
+        self, answer: Answering, delay_s: float, faults: Faults, count: Callable[[str], int]
+    ) -> None:
         self._answer, self._delay_s, self._faults = answer, delay_s, faults
+        self._tokens_of = count
         self._counts = Counts()
         self._now = 0
         self._seen: dict[bytes, int] = {}
@@ -225,11 +229,11 @@ class _Desk:
         first = self._prefixes.get(contents[0])
         cached = first if first is not None and first >= _CACHED_FROM else 0
         if first is None:
-            first = self._prefixes[contents[0]] = tokens_of(contents[0])
+            first = self._prefixes[contents[0]] = self._tokens_of(contents[0])
             self._counts.prefixes = len(self._prefixes)
             self._counts.shortest_prefix = min(self._prefixes.values())
-        read = first + sum(map(tokens_of, contents[1:])) + 4 * len(contents)
-        written = tokens_of(text)
+        read = first + sum(map(self._tokens_of, contents[1:])) + 4 * len(contents)
+        written = self._tokens_of(text)
         self._counts.tokens_in += read
         self._counts.tokens_cached += cached
         self._counts.tokens_out += written

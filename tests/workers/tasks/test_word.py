@@ -143,6 +143,26 @@ def test_the_cost_is_told_before_the_first_call_and_is_what_is_then_counted(
     assert cost["calls"] == 5
 
 
+def test_what_a_model_has_counted_sets_the_next_estimate_right(
+    worker: Sessions, dictionary: Dictionary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scopebook.llm_labelings._ENOUGH", 5)
+    sae, _ = dictionary
+    with serve_chats() as chats:
+        for _ in range(2):
+            ask(worker, sae, chats, price_in=1.0, price_out=2.0)
+            do_all()
+
+    with worker() as session:
+        first, second = session.scalars(
+            select(Labeling.parameters).where(Labeling.source == "llm").order_by(Labeling.id)
+        )
+    told, again = first["estimate"], second["estimate"]
+    assert told == first["guess"] == second["guess"]
+    assert again["tokens_in"] + again["tokens_out"] == pytest.approx(chats.tokens / 2, abs=2)
+    assert again["usd"] < told["usd"]
+
+
 def test_what_a_model_does_not_say_is_shown_as_that_with_keywords_beside_it(
     worker: Sessions, dictionary: Dictionary
 ) -> None:

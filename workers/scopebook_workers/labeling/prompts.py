@@ -32,6 +32,8 @@ _MINORITY: Final = 0.5
 #: Characters of a stretch without marks, and of a marked one; the middle of a longer one is cut.
 _STRETCH: Final = 480
 ANSWER_TOKENS: Final = 500
+#: Tokens of an answer as the worked cases have it: for each entry, and around them.
+_ENTRY_TOKENS, _AROUND_ENTRIES = 85, 12
 
 KINDS: Final = ("token", "lexeme", "topic", "syntax", "format", "position", "output", "mixed")
 
@@ -172,6 +174,11 @@ def request_for(key: str, material: Material) -> ChatRequest:
         schema=SCHEMA,
         max_tokens=ANSWER_TOKENS,
     )
+
+
+def likely_answer_tokens(material: Material) -> int:
+    """Return how many tokens the answer is likely to take: an entry for each group."""
+    return min(ANSWER_TOKENS, _AROUND_ENTRIES + _ENTRY_TOKENS * len(material.clusters))
 
 
 def prompt_sha256(request: ChatRequest) -> bytes:

@@ -2,12 +2,19 @@
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from scopebook.errors import ConflictError, InvalidInputError
 from scopebook_workers.llm.chat import ChatRequest
-from scopebook_workers.llm.tokens import estimate_message, estimate_request, most_tokens
+from scopebook_workers.llm.tokens import (
+    Counter,
+    estimate_message,
+    estimate_messages,
+    estimate_request,
+    estimate_tokens,
+    most_tokens,
+)
 
 _MILLION: Final = 1_000_000
 #: Hosts keep the beginning that requests share from this many tokens on.
@@ -15,6 +22,8 @@ CACHED_FROM: Final = 1_024
 #: How far a server's count may lie above our guess before the first counts have come back.
 _FIRST_MARGIN: Final = 1.3
 _MARGIN: Final = 1.05
+#: Some hosts read the schema of an answer as text, others hold to it without reading it.
+_SCHEMA_READ: Final = 0.5
 
 
 class BudgetSpentError(ConflictError):
@@ -76,6 +85,15 @@ class Estimate:
     tokens_out: int
     usd: float | None = None
 
+    def scaled(self, *, read: float, written: float, prices: Prices | None = None) -> "Estimate":
+        """Return the estimate for a server that counts so many times what was guessed."""
+        usage = Usage(
+            tokens_in=round(self.tokens_in * read),
+            tokens_cached=round(self.tokens_cached * read),
+            tokens_out=round(self.tokens_out * written),
+        )
+        return replace(self, **vars(usage), usd=prices.usd(usage) if prices else None)
+
     def __str__(self) -> str:
         cost = "" if self.usd is None else f", about ${self.usd:,.2f}"
         return (
@@ -90,33 +108,35 @@ def estimate(
     out_per_call: int = 120,
     calls: int | None = None,
     prices: Prices | None = None,
+    count: Counter = estimate_tokens,
 ) -> Estimate:
     """Return what the requests take, or, where `calls` is given, so many requests like these.
 
     Cached counts the first message where an earlier request began with the same one and it is
-    long enough for hosts to keep. Raises InvalidInputError when requests are to be scaled up
-    and there is none.
+    long enough for hosts to keep. `count` is the model's own tokenizer, where it is at hand. Raises
+    InvalidInputError when requests are to be scaled up and there is none.
     """
-    asked = shared = saved = 0
+    shared = saved = sampled = 0
+    asked = 0.0
     seen: set[str] = set()
-    count = 0
     for request in requests:
-        count += 1
-        asked += estimate_request(request)
-        first = estimate_message(request.messages[0])
+        sampled += 1
+        bare = estimate_messages(request.messages, count)
+        asked += bare + _SCHEMA_READ * (estimate_request(request, count) - bare)
+        first = estimate_message(request.messages[0], count)
         again = request.messages[0].content in seen
         seen.add(request.messages[0].content)
         shared += first if first >= CACHED_FROM else 0
         saved += first if again and first >= CACHED_FROM else 0
-    wanted = count if calls is None else calls
-    if wanted and not count:
+    wanted = sampled if calls is None else calls
+    if wanted and not sampled:
         raise InvalidInputError("an estimate needs at least one request to go by; give a sample.")
-    if wanted > count:
+    if wanted > sampled:
         # All but the first of each beginning are cached, however many follow.
-        saved = round(shared / count * wanted) - (shared - saved)
+        saved = round(shared / sampled * wanted) - (shared - saved)
     usage = Usage(
-        tokens_in=round(asked / max(count, 1) * wanted),
-        tokens_cached=saved if wanted >= count else round(saved / count * wanted),
+        tokens_in=round(asked / max(sampled, 1) * wanted),
+        tokens_cached=saved if wanted >= sampled else round(saved / sampled * wanted),
         tokens_out=out_per_call * wanted,
     )
     return Estimate(

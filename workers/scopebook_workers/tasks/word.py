@@ -12,6 +12,7 @@ from scopebook.llm_labelings import (
     FeatureOutcome,
     SenseWording,
     continue_labeling,
+    counted_by_guessed,
     features_to_ask,
     note_parameters,
     publish_outcomes,
@@ -21,10 +22,11 @@ from scopebook.steps import Claim, retitle_step
 from scopebook_workers.claims import Finish, Progress, step_task
 from scopebook_workers.labeling.llm_labels import Wording, word
 from scopebook_workers.labeling.material import Material
-from scopebook_workers.labeling.prompts import PROMPT_VERSION, request_for
+from scopebook_workers.labeling.prompts import PROMPT_VERSION, likely_answer_tokens, request_for
 from scopebook_workers.labeling.scoring.asking import together
 from scopebook_workers.llm.budget import Budget, Estimate, estimate
 from scopebook_workers.llm.chat import Chat
+from scopebook_workers.llm.counting import counter_of
 from scopebook_workers.prefetch import ahead
 from scopebook_workers.tasks.language_models import budget_of, open_model, prices_of
 from scopebook_workers.tasks.materials import MaterialReader
@@ -69,25 +71,42 @@ def word_sae(claim: Claim, progress: Progress) -> Finish:
         wanted = features_to_ask(session, labeling_id, limit=llm.limit)
         spent = spent_by(session, claim.job_id)
     budget = budget_of(llm, spent)
-    _tell_cost(claim, progress, labeling_id, _estimated(reader, wanted, llm))
-    work = _Work(claim, progress, labeling_id, len(wanted))
+    guess = _guessed(reader, wanted, llm)
+    _tell_cost(claim, progress, labeling_id, guess)
+    work = _Work(claim, progress, labeling_id, guess)
     asyncio.run(work.all(ahead(_batches(reader, wanted)), llm, budget))
     return lambda session: None
 
 
-def _estimated(reader: MaterialReader, wanted: Sequence[int], llm: LanguageModel) -> Estimate:
+def _guessed(reader: MaterialReader, wanted: Sequence[int], llm: LanguageModel) -> Estimate:
+    """Return what asking is likely to take, by the requests of some features."""
     every = max(1, len(wanted) // _SAMPLE)
     with sessions()() as session:
         sample = reader.read(session, wanted[::every][:_SAMPLE])
-    requests = [request_for(str(key), material) for key, material in sample.items()]
-    return estimate(requests, calls=len(wanted), prices=prices_of(llm))
+    answers = [likely_answer_tokens(material) for material in sample.values()]
+    return estimate(
+        [request_for(str(key), material) for key, material in sample.items()],
+        out_per_call=round(sum(answers) / max(1, len(answers))),
+        calls=len(wanted),
+        prices=prices_of(llm),
+        count=counter_of(llm.endpoint),
+    )
 
 
-def _tell_cost(claim: Claim, progress: Progress, labeling_id: int, cost: Estimate) -> None:
-    """Say before the first call what all will take: with the labeling, and in the step's title."""
+def _tell_cost(claim: Claim, progress: Progress, labeling_id: int, guess: Estimate) -> None:
+    """Say what asking about all will take: with the labeling, and in the step's title.
+
+    Said before the first call, and again after the first answers: what the model has counted so
+    far sets the guess right.
+    """
+    llm = LanguageModel(**claim.parameters["llm"])
     with unit_of_work(sessions()) as session:
         progress.hold(session)
-        note_parameters(session, labeling_id, {"estimate": vars(cost)})
+        known = counted_by_guessed(session, labeling_id)
+        cost = guess
+        if known is not None:
+            cost = guess.scaled(read=known.read, written=known.written, prices=prices_of(llm))
+        note_parameters(session, labeling_id, {"estimate": vars(cost), "guess": vars(guess)})
         retitle_step(session, claim, f"{claim.title.split(': about ')[0]}: {cost}")
 
 
@@ -101,9 +120,9 @@ def _batches(reader: MaterialReader, wanted: Sequence[int]) -> Iterator[dict[int
 class _Work:
     """Asks about batches of features and writes what comes of it."""
 
-    def __init__(self, claim: Claim, progress: Progress, labeling_id: int, total: int) -> None:
+    def __init__(self, claim: Claim, progress: Progress, labeling_id: int, guess: Estimate) -> None:
         self._claim, self._progress = claim, progress
-        self._labeling_id, self._total = labeling_id, total
+        self._labeling_id, self._guess = labeling_id, guess
         self._done = 0
 
     async def all(
@@ -111,8 +130,10 @@ class _Work:
     ) -> None:
         """Ask about all batches, one after the other."""
         async with open_model(llm, budget) as chat:
-            for materials in batches:
+            for number, materials in enumerate(batches):
                 await self._batch(chat, materials)
+                if number == 0 and self._done < self._guess.calls:
+                    _tell_cost(self._claim, self._progress, self._labeling_id, self._guess)
 
     async def _batch(self, chat: Chat, materials: dict[int, Material]) -> None:
         """Ask about a batch; what was answered before an error ends it is kept."""
@@ -122,7 +143,7 @@ class _Work:
             worded[feature_id] = await word(chat, str(feature_id), material)
             self._done += 1
             # The place where a cancelled step stops.
-            self._progress(self._done, self._total, "features")
+            self._progress(self._done, self._guess.calls, "features")
 
         try:
             await together(one(*pair) for pair in materials.items())
