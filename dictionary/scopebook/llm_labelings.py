@@ -213,7 +213,19 @@ def counted_by_guessed(session: Session, labeling_id: int) -> CountedByGuessed |
 def publish_outcomes(
     session: Session, labeling_id: int, outcomes: Sequence[FeatureOutcome]
 ) -> None:
-    """Add what came of asking about some features; no label is in force before it is checked."""
+    """Add what came of asking about some features; no label is in force before it is checked.
+
+    What stands already is left as it is: a commit whose answer was lost is made again.
+    """
+    standing = set(
+        session.scalars(
+            select(LabelOutcome.feature_id).where(
+                LabelOutcome.labeling_id == labeling_id,
+                LabelOutcome.feature_id.in_([one.feature_id for one in outcomes]),
+            )
+        )
+    )
+    outcomes = [one for one in outcomes if one.feature_id not in standing]
     if not outcomes:
         return
     labeling = session.get_one(Labeling, labeling_id)

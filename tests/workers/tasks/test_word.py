@@ -149,9 +149,14 @@ def test_what_a_model_has_counted_sets_the_next_estimate_right(
     monkeypatch.setattr("scopebook.llm_labelings._ENOUGH", 5)
     sae, _ = dictionary
     with serve_chats() as chats:
-        for _ in range(2):
+        for name in ("first", "second"):
             ask(worker, sae, chats, price_in=1.0, price_out=2.0)
             do_all()
+            with unit_of_work(worker) as session:
+                session.query(Job).update({"state": "done"})
+                if name == "first":
+                    # As if it had labelled another SAE: the same is not asked twice.
+                    session.query(Labeling).filter_by(source="llm").update({"method": "before"})
 
     with worker() as session:
         first, second = session.scalars(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 from scopebook.db.label_tables import Labeling
@@ -27,6 +28,7 @@ from scopebook_workers.labeling.scoring.asking import together
 from scopebook_workers.llm.budget import Budget, Estimate, estimate
 from scopebook_workers.llm.chat import Chat
 from scopebook_workers.llm.counting import counter_of
+from scopebook_workers.outages import patiently, read_patiently
 from scopebook_workers.prefetch import ahead
 from scopebook_workers.tasks.language_models import budget_of, open_model, prices_of
 from scopebook_workers.tasks.materials import MaterialReader
@@ -112,9 +114,7 @@ def _tell_cost(claim: Claim, progress: Progress, labeling_id: int, guess: Estima
 
 def _batches(reader: MaterialReader, wanted: Sequence[int]) -> Iterator[dict[int, Material]]:
     for start in range(0, len(wanted), BATCH):
-        with sessions()() as session:
-            materials = reader.read(session, wanted[start : start + BATCH])
-        yield materials
+        yield read_patiently(partial(reader.read, feature_ids=wanted[start : start + BATCH]))
 
 
 class _Work:
@@ -133,7 +133,7 @@ class _Work:
             for number, materials in enumerate(batches):
                 await self._batch(chat, materials)
                 if number == 0 and self._done < self._guess.calls:
-                    _tell_cost(self._claim, self._progress, self._labeling_id, self._guess)
+                    patiently(self._tell_cost_again, "the cost")
 
     async def _batch(self, chat: Chat, materials: dict[int, Material]) -> None:
         """Ask about a batch; what was answered before an error ends it is kept."""
@@ -149,9 +149,16 @@ class _Work:
             await together(one(*pair) for pair in materials.items())
         finally:
             outcomes = [outcome_of(key, wording) for key, wording in sorted(worded.items())]
-            with unit_of_work(sessions()) as session:
-                self._progress.hold(session)
-                publish_outcomes(session, self._labeling_id, outcomes)
+            # Answers are paid for: a database that comes back within a lease loses none.
+            patiently(partial(self._publish, outcomes), "a batch of answers")
+
+    def _publish(self, outcomes: Sequence[FeatureOutcome]) -> None:
+        with unit_of_work(sessions()) as session:
+            self._progress.hold(session)
+            publish_outcomes(session, self._labeling_id, outcomes)
+
+    def _tell_cost_again(self) -> None:
+        _tell_cost(self._claim, self._progress, self._labeling_id, self._guess)
 
 
 def outcome_of(feature_id: int, wording: Wording) -> FeatureOutcome:
