@@ -3,6 +3,7 @@
 import hashlib
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 #: Around the tokens on which a feature is said to fire.
@@ -33,10 +34,19 @@ _TURN: Final = re.compile(
 def harmless(text: str) -> str:
     """Return the text in its plain form: no unseen characters, no marks of ours or of chats."""
     plain = unicodedata.normalize("NFKC", text).translate(_OURS)
-    if not (plain.isascii() and plain.isprintable()):
+    if any(map(_needs_a_look, set(plain))):
         # Composed once more: what was dropped may have kept two characters apart.
         plain = unicodedata.normalize("NFKC", _seen(plain)).translate(_OURS)
     return _TURN.sub(lambda found: f"{found[0]} ", plain)
+
+
+@lru_cache(maxsize=16_384)
+def _needs_a_look(char: str) -> bool:
+    """Tell whether a character may be unseen or stacked; most texts hold none of these."""
+    if char in "\n\t":
+        return False
+    category = unicodedata.category(char)
+    return category in _UNSEEN or category in ("Mn", "Me", "Zl", "Zp") or char in _NOT_DRAWN
 
 
 def _seen(text: str) -> str:

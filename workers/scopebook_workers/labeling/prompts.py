@@ -7,6 +7,7 @@ carry a word nobody can foresee; see `scopebook_workers.labeling.hostile_text`.
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from scopebook_workers.labeling.addressing import speaks_to_a_model
@@ -255,6 +256,7 @@ def shown_text(passage: Passage, center: int) -> str:
     return _one_line(passage.text[int(passage.begins[first]) : int(passage.ends[last - 1])])
 
 
+@lru_cache(maxsize=8_192)  # by identity: a request, its answer and what is kept all ask for it
 def marked_text(firing: Firing) -> str:
     """Return the text around the peak in one line, with marks around what fires."""
     passage = firing.passage
