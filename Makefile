@@ -31,10 +31,11 @@ test: .venv/.dev $(STATIC) ## Set up and run all tests, a real browser's include
 	@scripts/frontend.sh npm test --silent
 	$(BIN)/pytest -q $(ARGS)
 
-drill: .venv/.dev ## Kill parts of one long run 60 times, at random moments; prints the seed.
+drill: .venv/.dev ## Kill parts of long runs 60 times, at random moments; prints the seed.
 	@seed=$${DRILL_SEED:-$$(od -An -N2 -tu2 /dev/urandom | tr -d ' ')}; echo "DRILL_SEED=$$seed"; \
 	DRILL_SEED=$$seed DRILL_KILLS=$${DRILL_KILLS:-60} DRILL_TEXTS=$${DRILL_TEXTS:-3600} \
-	$(BIN)/pytest -q -s tests/drills/test_kills.py $(ARGS)
+	DRILL_FEATURES=$${DRILL_FEATURES:-1500} \
+	$(BIN)/pytest -q -s tests/drills/test_kills.py tests/drills/test_words.py $(ARGS)
 
 check: .venv/.dev ## Format, lint, types, import contracts.
 	$(BIN)/ruff format --check .

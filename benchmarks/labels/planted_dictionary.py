@@ -1,13 +1,15 @@
 """A dictionary on a real PostgreSQL, with features that wait to be worded by a language model.
 
-Their examples come from the standard library's documentation, and their senses stand there as a
-labeling by keywords would leave them.
+Their examples are of the demo corpus, and their senses stand there as a labeling by keywords would
+leave them; nothing but the words of a prompt depends on what they mean.
 """
 
+import json
 import random
 import re
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -15,7 +17,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from benchmarks.labels.prompt_material import keywords_of, library
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 from tests.chat_server import by_keywords
@@ -33,17 +34,19 @@ from scopebook.db.label_tables import Labeling, LabelOrigin, LabelOutcome, Sense
 from scopebook.db.migrate import upgrade
 from scopebook.db.sessions import Sessions, sessions, unit_of_work
 from scopebook.db.tables import Context, Document, Run, Sae
+from scopebook.demo import bundle_path
 from scopebook.embedded.postgres import EmbeddedPostgres
 from scopebook.jobs import WORD_SAE
 from scopebook.packing import ExampleSet, pack_ints
 from scopebook.settings import Settings, settings, use_settings
 from scopebook.steps import NewStep, create_job
 
-_DOCUMENTS: Final = 400
+_CHARACTERS: Final = 1_200
 _EXAMPLES: Final = 40
 _SHOWN: Final = 8
 _TOKEN: Final = re.compile(r"\s*(?:\w+|[^\w\s])")
 _LEAST_TOKENS: Final = 60
+_KEYWORD: Final = re.compile(r"[^\W\d_]{4,16}")
 
 
 @contextmanager
@@ -99,9 +102,9 @@ _OUTCOME: Final[Mapping[str, Any]] = {
 
 
 def _texts() -> list[str]:
-    blocks = (block for module in library().values() for block in module.blocks)
-    long = dict.fromkeys(b for b in blocks if len(_TOKEN.findall(b)) >= _LEAST_TOKENS)
-    return random.Random(0).sample(sorted(long), _DOCUMENTS)
+    lines = (bundle_path() / "corpus/sample.jsonl").read_text().splitlines()
+    texts = dict.fromkeys(json.loads(line)["text"][:_CHARACTERS] for line in lines)
+    return [text for text in texts if len(_TOKEN.findall(text)) >= _LEAST_TOKENS]
 
 
 def _cut_by_words(
@@ -131,13 +134,18 @@ def _senses(index: int, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
         yield {
             "ordinal": ordinal,
             "share": 1 / k,
-            "keywords": keywords_of([texts[i] for i in members]),
+            "keywords": _keywords([texts[i] for i in members]),
             "members": members,
             "medoid": members[0],
             "representatives": members[:_SHOWN],
             "held_out": [30 + ordinal],
             "silhouette": None,
         }
+
+
+def _keywords(texts: Sequence[str]) -> list[str]:
+    held = Counter(word for text in texts for word in set(_KEYWORD.findall(text.lower())))
+    return [word for word, _ in sorted(held.items(), key=lambda pair: (-pair[1], pair[0]))[:8]]
 
 
 def ask_for_words(session: Session, sae: Sae, run: Run, endpoint: str, *, parallel: int) -> int:

@@ -54,6 +54,7 @@ _SPACELESS_RUN: Final = 5
 _FEW: Final = 2
 #: Letters before or after; the same in all texts where a passage was pasted into them.
 _BESIDE: Final = 6
+_NO_LETTER: Final = re.compile(r"[\W_]+")
 _SPACELESS: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 
 
@@ -111,7 +112,7 @@ def _holders(said: str, texts: Sequence[str]) -> int:
 
 def _letters(text: str) -> str:
     folded = _folded(harmless(text.translate(_MARKS)).casefold().replace("\\n", " "))
-    return "".join(char for char in folded if char.isalnum())
+    return _NO_LETTER.sub("", folded)
 
 
 def _shares_run(said: str, order: str) -> bool:
