@@ -1,6 +1,6 @@
 """T9, speed and cost: labels a second from a server that takes 50 ms, 64 at once, and the bill.
 
-Labels are made as the step makes them: examples read from PostgreSQL, prompts built, answers checked
+Labels are made as the step makes them: examples read from PostgreSQL, prompts built, answers read
 and written. How many answers the client alone gets is told beside it.
 The bill for a release is told before the first call; a server that counts with a real tokenizer
 tells what it would have been.

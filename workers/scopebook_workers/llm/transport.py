@@ -18,6 +18,8 @@ SHOWN: Final = 1_000
 #: A shorter key is a placeholder that may well stand in an answer by chance.
 _SECRET_FROM: Final = 8
 _HIDDEN: Final = b"[key]"
+#: A pool looks at all of its connections for each request, so there are several small ones.
+_POOLS: Final = 8
 
 
 class NoConnectionError(ChatFailedError):
@@ -44,7 +46,7 @@ class Reply:
 
 
 class Transport:
-    """A pool of connections to one address."""
+    """Pools of connections to one address."""
 
     def __init__(self, url: str, *, key: str | None, timeout_s: float) -> None:
         self._url, self._timeout_s = url, timeout_s
@@ -52,17 +54,24 @@ class Transport:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if key:
             headers["Authorization"] = f"Bearer {key}"
-        # The limiter decides how many run at once; redirects could carry the key elsewhere.
-        self._client = httpx2.AsyncClient(
-            headers=headers,
-            timeout=httpx2.Timeout(timeout_s),
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
-            follow_redirects=False,
-        )
+        secure = httpx2.create_ssl_context()
+        self._clients = [
+            # The limiter decides how many run at once; redirects could carry the key elsewhere.
+            httpx2.AsyncClient(
+                headers=headers,
+                verify=secure,
+                timeout=httpx2.Timeout(timeout_s),
+                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
+                follow_redirects=False,
+            )
+            for _ in range(_POOLS)
+        ]
+        self._under_way = [0] * _POOLS
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        for client in self._clients:
+            await client.aclose()
 
     async def post(self, body: Mapping[str, Any]) -> Reply:
         """Return the reply, whatever its status.
@@ -73,7 +82,7 @@ class Transport:
         content = json.dumps(body, ensure_ascii=False).encode(errors="replace")
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._exchange(content)
+                return await self._balanced(content)
         except (TimeoutError, httpx2.TimeoutException) as error:
             raise ChatFailedError(
                 "timeout", f"no answer within {self._timeout_s:g} seconds"
@@ -87,8 +96,17 @@ class Transport:
                 "connection", f"the connection broke ({type(error).__name__})"
             ) from error
 
-    async def _exchange(self, content: bytes) -> Reply:
-        async with self._client.stream("POST", self._url, content=content) as response:
+    async def _balanced(self, content: bytes) -> Reply:
+        """Use the pool with the fewest requests; one after the other use the same connection."""
+        place = self._under_way.index(min(self._under_way))
+        self._under_way[place] += 1
+        try:
+            return await self._exchange(self._clients[place], content)
+        finally:
+            self._under_way[place] -= 1
+
+    async def _exchange(self, client: httpx2.AsyncClient, content: bytes) -> Reply:
+        async with client.stream("POST", self._url, content=content) as response:
             parts: list[bytes] = []
             size = 0
             async for part in response.aiter_bytes():
