@@ -1,4 +1,7 @@
-"""T7, the way to the server: whatever a server does, every request ends, and ends once."""
+"""T7, faults: whatever a server does, every request ends once; and so does every feature.
+
+The second part words features through the database, and kills the worker in the middle.
+"""
 
 import asyncio
 import time
@@ -6,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
+from benchmarks.labels.killed import word_with_a_kill
 from benchmarks.labels.result import Gate, TierResult
 from benchmarks.labels.stubs.asking import ask_all, label_requests, say_number
 from benchmarks.labels.stubs.faults import Counts, StubServer
@@ -14,8 +18,11 @@ from benchmarks.labels.stubs.plan import MIXED, Faults
 from scopebook_workers.llm.chat import ChatAnswer, ChatFailedError
 from scopebook_workers.llm.retries import Retries
 from scopebook_workers.llm.server import ServerChat
+from scopebook_workers.tasks.word import BATCH
 
 _REQUESTS: Final = 400
+#: Features that are worded with a kill; more than two batches.
+_FEATURES: Final = 640
 #: Of the requests that fail, a quarter never gets an answer.
 _LASTING: Final = 0.25
 _QUICK: Final = Retries(base_s=0.02, longest_s=0.1)
@@ -43,6 +50,22 @@ async def _ask(url: str, requests: int) -> dict[str, ChatAnswer | ChatFailedErro
         return await ask_all(chat, label_requests(requests))
 
 
+def kill_gates(features: int) -> list[Gate]:
+    """Hold what stands after the kill against one outcome for each feature."""
+    killed = word_with_a_kill(features)
+    return [
+        Gate(name="outcomes lost by a kill", value=killed.lost, bound=0, at_least=False),
+        Gate(name="outcomes doubled by a kill", value=killed.doubled, bound=0, at_least=False),
+        Gate(name="asked twice by a kill", value=killed.asked_twice, bound=BATCH, at_least=False),
+        Gate(name="job done after a kill", value=float(killed.state == "done"), bound=1.0),
+        Gate(
+            name="features left at the kill",
+            value=features - killed.standing_at_kill,
+            bound=1.0,
+        ),
+    ]
+
+
 def run(*, size: float = 1.0) -> TierResult:
     """Return the tier's figures; `size` below 1 asks less."""
     began = time.monotonic()
@@ -55,7 +78,7 @@ def run(*, size: float = 1.0) -> TierResult:
     classes = Counter(end.error_class for end in failed)
     return TierResult(
         tier="T7",
-        title="faults of the server",
+        title="faults of the server, and a kill of the worker",
         gates=(
             Gate(name="requests that ended", value=len(asked.ended) / count, bound=1.0),
             Gate(
@@ -65,6 +88,7 @@ def run(*, size: float = 1.0) -> TierResult:
                 at_least=False,
             ),
             Gate(name="answers of another request", value=foreign, bound=0, at_least=False),
+            *kill_gates(max(2 * BATCH + 8, round(_FEATURES * size))),
         ),
         seconds=time.monotonic() - began,
         notes=(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from benchmarks.labels.killed import SHARES
 from benchmarks.labels.planted_dictionary import (
     ask_for_words,
     origins_by_feature,
@@ -36,7 +37,6 @@ from scopebook.sweep import sweep
 from scopebook_workers.tasks.word import BATCH
 
 FEATURES = int(os.environ.get("DRILL_FEATURES", "300"))
-FAULTS = Faults(shares={"bad_json": 0.10, "429": 0.05, "hang": 0.03, "refusal": 0.02})
 #: Down for longer than a batch takes, and shorter than a lease.
 AWAY_S = 1.5
 WITHIN_S = 240.0
@@ -82,11 +82,11 @@ KILLS: dict[str, Callable[[Parts], None]] = {
 def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
     """A database, a broker, a sweep and one Celery worker, with short leases."""
     monkeypatch.setenv("SCOPEBOOK_LEASE_S", "4")
-    monkeypatch.setenv("SCOPEBOOK_LLM_TIMEOUT_S", "2")
     with throwaway_database() as database:
         broker = EmbeddedValkey(tmp_path / "valkey")
         broker.start()
-        use_settings(settings().model_copy(update={"broker_url": broker.url()}))
+        chosen = {"broker_url": broker.url(), "llm_timeout_s": 2.0}
+        use_settings(settings().model_copy(update=chosen))
         notices._sender.cache_clear()
         stop = threading.Event()
         swept = threading.Thread(
@@ -119,7 +119,7 @@ def test_a_kill_loses_no_outcome_doubles_none_and_costs_one_batch_at_most(
 ) -> None:
     with unit_of_work(sessions()) as session:
         sae, run = plant_features(session, FEATURES)
-    with StubServer(say_keywords, delay_s=0.1, faults=FAULTS) as server:
+    with StubServer(say_keywords, delay_s=0.1, faults=Faults(shares=SHARES)) as server:
         with unit_of_work(sessions()) as session:
             job_id = ask_for_words(session, sae, run, server.url, parallel=16)
         hit = []
@@ -135,5 +135,5 @@ def test_a_kill_loses_no_outcome_doubles_none_and_costs_one_batch_at_most(
     assert outcomes_by_feature(sessions()) == origins_by_feature(sessions())
     assert list(outcomes_by_feature(sessions()).values()) == [1] * FEATURES
     assert counts.answered_twice <= (BATCH * len(hit) if victim == "worker" else 0)
-    assert set(counts.faults) == set(FAULTS.shares)
+    assert set(counts.faults) == set(SHARES)
     assert counts.mistakes == []

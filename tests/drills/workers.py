@@ -48,6 +48,7 @@ def _variables(more: dict[str, str]) -> dict[str, str]:
         "SCOPEBOOK_DATABASE_URL": settings().database_url or "",
         "SCOPEBOOK_BROKER_URL": settings().broker_url or "",
         "SCOPEBOOK_DATA_DIR": str(settings().data_dir),
+        "SCOPEBOOK_LLM_TIMEOUT_S": str(settings().llm_timeout_s),
         "SCOPEBOOK_TORCH_THREADS": "1",
         "OMP_NUM_THREADS": "1",
         **more,
