@@ -148,9 +148,11 @@ def _keywords(texts: Sequence[str]) -> list[str]:
     return [word for word, _ in sorted(held.items(), key=lambda pair: (-pair[1], pair[0]))[:8]]
 
 
-def ask_for_words(session: Session, sae: Sae, run: Run, endpoint: str, *, parallel: int) -> int:
+def ask_for_words(
+    session: Session, sae: Sae, run: Run, endpoint: str, *, parallel: int, model: str = "stub"
+) -> int:
     """Ask for the step that words the features by the server's model; return the job's id."""
-    llm = {"endpoint": endpoint, "model": "stub", "parallel": parallel}
+    llm = {"endpoint": endpoint, "model": model, "parallel": parallel}
     step = NewStep(
         kind=WORD_SAE,
         stage=0,
