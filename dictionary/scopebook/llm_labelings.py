@@ -217,43 +217,12 @@ def publish_outcomes(
 
     What stands already is left as it is: a commit whose answer was lost is made again.
     """
-    standing = set(
-        session.scalars(
-            select(LabelOutcome.feature_id).where(
-                LabelOutcome.labeling_id == labeling_id,
-                LabelOutcome.feature_id.in_([one.feature_id for one in outcomes]),
-            )
-        )
-    )
+    standing = _standing(session, labeling_id, outcomes)
     outcomes = [one for one in outcomes if one.feature_id not in standing]
     if not outcomes:
         return
     labeling = session.get_one(Labeling, labeling_id)
-    sets = {
-        row.feature_id: row
-        for row in session.scalars(
-            select(LabelOutcome).where(
-                LabelOutcome.labeling_id == labeling.base_id,
-                LabelOutcome.feature_id.in_([one.feature_id for one in outcomes]),
-            )
-        )
-    }
-    session.execute(
-        insert(LabelOutcome),
-        [
-            {
-                "labeling_id": labeling_id,
-                "feature_id": one.feature_id,
-                "status": one.status,
-                "reason": one.reason,
-                "kind": sets[one.feature_id].kind,
-                "unassigned": sets[one.feature_id].unassigned,
-                "example_set": sets[one.feature_id].example_set,
-                "held_out": sets[one.feature_id].held_out,
-            }
-            for one in outcomes
-        ],
-    )
+    session.execute(insert(LabelOutcome), _outcome_rows(session, labeling, outcomes))
     origins = [
         {"labeling_id": labeling_id, "feature_id": one.feature_id, **one.origin}
         for one in outcomes
@@ -264,6 +233,45 @@ def publish_outcomes(
     labels = _label_rows(session, labeling, outcomes)
     if labels:
         session.execute(insert(Label), labels)
+
+
+def _standing(session: Session, labeling_id: int, outcomes: Sequence[FeatureOutcome]) -> set[int]:
+    return set(
+        session.scalars(
+            select(LabelOutcome.feature_id).where(
+                LabelOutcome.labeling_id == labeling_id,
+                LabelOutcome.feature_id.in_([one.feature_id for one in outcomes]),
+            )
+        )
+    )
+
+
+def _outcome_rows(
+    session: Session, labeling: Labeling, outcomes: Sequence[FeatureOutcome]
+) -> list[dict[str, Any]]:
+    """Return the rows of what came of asking, with what the base says of the examples."""
+    sets = {
+        row.feature_id: row
+        for row in session.scalars(
+            select(LabelOutcome).where(
+                LabelOutcome.labeling_id == labeling.base_id,
+                LabelOutcome.feature_id.in_([one.feature_id for one in outcomes]),
+            )
+        )
+    }
+    return [
+        {
+            "labeling_id": labeling.id,
+            "feature_id": one.feature_id,
+            "status": one.status,
+            "reason": one.reason,
+            "kind": sets[one.feature_id].kind,
+            "unassigned": sets[one.feature_id].unassigned,
+            "example_set": sets[one.feature_id].example_set,
+            "held_out": sets[one.feature_id].held_out,
+        }
+        for one in outcomes
+    ]
 
 
 def _label_rows(
