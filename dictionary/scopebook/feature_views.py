@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from scopebook.examples import Activity, Example
+from scopebook.label_details import ScoreView
 from scopebook.label_reports import Outcome
 from scopebook.labels import LabelView, SenseView
 
@@ -99,6 +100,8 @@ class FeatureInFull(FeatureInList):
     statistics: Statistics | None
     senses: list[SenseView]
     labels: list[LabelView]
+    #: Every score of every label, newest first.
+    scores: list[ScoreView]
     examples: list[Example] = field(default_factory=list)
     previous: str | None
     following: str | None

@@ -30,6 +30,7 @@ from scopebook.feature_views import (
     TagShare,
     TokenWeight,
 )
+from scopebook.label_details import scores_of
 from scopebook.label_reports import outcomes_of
 from scopebook.labels import SenseView, current_labels, labels_of, senses_of
 from scopebook.packing import (
@@ -168,6 +169,15 @@ def _previews(session: Session, feature_ids: Sequence[int]) -> dict[int, Example
     return dict(zip(windows, read_examples(session, list(windows.values())), strict=True))
 
 
+def find_feature(session: Session, wanted: FeatureId) -> int:
+    """Return a feature's row id."""
+    row = _row_in_full(session, wanted) if wanted.index < 2**FEATURE_BITS else None
+    if row is None:
+        raise NotFoundError(_why_missing(session, wanted))
+    found: int = row.id
+    return found
+
+
 def read_feature(session: Session, wanted: FeatureId) -> FeatureInFull:
     """Return everything known of one feature."""
     row = _row_in_full(session, wanted) if wanted.index < 2**FEATURE_BITS else None
@@ -187,6 +197,7 @@ def read_feature(session: Session, wanted: FeatureId) -> FeatureInFull:
         statistics=_statistics(session, evidence, texts) if evidence else None,
         senses=senses,
         labels=labels_of(session, row.id),
+        scores=scores_of(session, row.id),
         examples=_examples(session, evidence, senses) if evidence and evidence.count else [],
         previous=_beside(wanted, wanted.index - 1, row.d_sae),
         following=_beside(wanted, wanted.index + 1, row.d_sae),

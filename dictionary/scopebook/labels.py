@@ -90,6 +90,12 @@ def current_labels(session: Session, feature_ids: Sequence[int]) -> dict[int, La
     return {row.Label.feature_id: _view(row) for row in rows}
 
 
+def labels_by_id(session: Session, label_ids: Sequence[int]) -> dict[int, LabelView]:
+    """Return labels by their ids."""
+    rows = session.execute(_LABELS.where(Label.id.in_(label_ids)))
+    return {row.Label.id: _view(row) for row in rows}
+
+
 def senses_of(session: Session, feature_id: int, run_id: int) -> list[SenseView]:
     """Return the senses of a run's examples, largest first; an only one has the feature's label.
 
