@@ -1,7 +1,7 @@
 """What the API says of labels' coverage, and how labels are asked for."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -121,6 +121,12 @@ class LabelRequest(Schema):
 
     release: str
     layers: list[int] | None = Field(default=None, description="Null: all with examples.")
+    features: list[Annotated[int, Field(ge=0, lt=2**31)]] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1000,
+        description="Numbers of features of the one layer that is named; null: all of them.",
+    )
     anew: bool = Field(
         default=False, description="Word the examples though the same method has done so."
     )

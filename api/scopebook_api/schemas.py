@@ -122,6 +122,10 @@ class ExampleRead(Schema):
     cut_left: bool = Field(description="More of the document stands before the window.")
     cut_right: bool
     document: DocumentRead
+    typical: int | None = Field(
+        description="Its place among the typical examples of its sense, 0 first; null: none."
+    )
+    held_out: bool = Field(description="Whether nobody who words the feature sees it.")
 
 
 class FeatureSummary(Schema):
@@ -213,6 +217,9 @@ class SenseRead(Schema):
     ordinal: int
     share: float = Field(description="Share of the clustered examples.")
     keywords: list[str]
+    silhouette: float | None = Field(
+        description="How well it stands apart from the others, -1 to 1; null: not measured."
+    )
     label: LabelRead | None
 
 
@@ -238,6 +245,10 @@ class FeatureRead(FeatureSummary):
     senses: list[SenseRead]
     labels: list[LabelRead] = Field(description="Every label ever given, newest first.")
     scores: list[ScoreRead] = Field(description="Every score of every label, newest first.")
+    kind: Literal["token", "position", "context"] | None = Field(
+        description="On what it fires: on few tokens, at one place of a text, or as the text tells."
+    )
+    unassigned: float | None = Field(description="Share of its examples that are in no sense.")
     examples: list[ExampleRead]
     previous: str | None = Field(description="Id of the feature before it in its SAE.")
     following: str | None

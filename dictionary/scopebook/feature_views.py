@@ -102,6 +102,10 @@ class FeatureInFull(FeatureInList):
     labels: list[LabelView]
     #: Every score of every label, newest first.
     scores: list[ScoreView]
+    #: On what it fires: `token`, `position` or `context`; None where it was not found out.
+    kind: str | None
+    #: Share of the examples that are in none of the senses.
+    unassigned: float | None
     examples: list[Example] = field(default_factory=list)
     previous: str | None
     following: str | None

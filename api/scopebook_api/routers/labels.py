@@ -51,10 +51,18 @@ def label(session: DbSession, wanted: LabelRequest) -> JobReport:
 
     Earlier labels stay in the history.
 
-    If the same method has worded them, the answer is the job that did so.
+    If the same method has worded them, the answer is the job that did so; features that are named
+    are worded again in any case, and nothing changes for the others.
     """
     llm = LanguageModel(**wanted.llm.model_dump()) if wanted.llm else None
-    job_id, _ = label_once(session, wanted.release, wanted.layers, anew=wanted.anew, llm=llm)
+    job_id, _ = label_once(
+        session,
+        wanted.release,
+        wanted.layers,
+        features=wanted.features,
+        anew=wanted.anew,
+        llm=llm,
+    )
     if job_id is None:
         raise ConflictError(
             f"The examples that are shown for {wanted.release} are labelled; ask with `anew` to "

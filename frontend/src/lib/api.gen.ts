@@ -199,7 +199,8 @@ export interface paths {
          *
          *     Earlier labels stay in the history.
          *
-         *     If the same method has worded them, the answer is the job that did so.
+         *     If the same method has worded them, the answer is the job that did so; features that are named
+         *     are worded again in any case, and nothing changes for the others.
          */
         post: operations["label_api_labels_post"];
         delete?: never;
@@ -736,6 +737,16 @@ export interface components {
             /** Cut Right */
             cut_right: boolean;
             document: components["schemas"]["DocumentRead"];
+            /**
+             * Typical
+             * @description Its place among the typical examples of its sense, 0 first; null: none.
+             */
+            typical: number | null;
+            /**
+             * Held Out
+             * @description Whether nobody who words the feature sees it.
+             */
+            held_out: boolean;
         };
         /**
          * FeatureDriftRead
@@ -816,6 +827,16 @@ export interface components {
              * @description Every score of every label, newest first.
              */
             scores: components["schemas"]["ScoreRead"][];
+            /**
+             * Kind
+             * @description On what it fires: on few tokens, at one place of a text, or as the text tells.
+             */
+            kind: ("token" | "position" | "context") | null;
+            /**
+             * Unassigned
+             * @description Share of its examples that are in no sense.
+             */
+            unassigned: number | null;
             /** Examples */
             examples: components["schemas"]["ExampleRead"][];
             /**
@@ -1065,6 +1086,11 @@ export interface components {
              * @description Null: all with examples.
              */
             layers?: number[] | null;
+            /**
+             * Features
+             * @description Numbers of features of the one layer that is named; null: all of them.
+             */
+            features?: number[] | null;
             /**
              * Anew
              * @description Word the examples though the same method has done so.
@@ -1752,6 +1778,11 @@ export interface components {
             share: number;
             /** Keywords */
             keywords: string[];
+            /**
+             * Silhouette
+             * @description How well it stands apart from the others, -1 to 1; null: not measured.
+             */
+            silhouette: number | null;
             label: components["schemas"]["LabelRead"] | null;
         };
         /**
