@@ -106,11 +106,18 @@ def _labels(session: Session, sae_ids: Sequence[int]) -> dict[str, int]:
 
 
 def _newest(sae_ids: Sequence[int], scorer: str | None = None) -> Subquery:
-    """Return the newest score of each label in force by each scorer, or by one."""
+    """Return the newest score of each label in force by each scorer, or by one.
+
+    Without those that say themselves that there were too few examples to tell anything.
+    """
     statement = (
         select(LabelScore, Label.source)
         .join(Label, Label.id == LabelScore.label_id)
-        .where(Label.sae_id.in_(sae_ids), Label.current)
+        .where(
+            Label.sae_id.in_(sae_ids),
+            Label.current,
+            func.coalesce(LabelScore.details["checked"].astext, "true") == "true",
+        )
         .ext(distinct_on(LabelScore.label_id, LabelScore.scorer))
         .order_by(LabelScore.label_id, LabelScore.scorer, LabelScore.id.desc())
     )
@@ -125,15 +132,15 @@ def _distributions(
     newest = _newest(sae_ids).c
     bucket = func.least(BINS, func.greatest(1, func.width_bucket(newest.value, 0.0, 1.0, BINS)))
     counts: dict[str, list[int]] = {}
-    for scorer, place, count in session.execute(
-        select(newest.scorer, bucket, func.count()).group_by(newest.scorer, bucket)
-    ):
-        counts.setdefault(scorer, [0] * BINS)[place - 1] = count
     sources: dict[str, dict[str, int]] = {}
-    for scorer, source, count in session.execute(
-        select(newest.scorer, newest.source, func.count()).group_by(newest.scorer, newest.source)
+    for scorer, source, place, count in session.execute(
+        select(newest.scorer, newest.source, bucket, func.count()).group_by(
+            newest.scorer, newest.source, bucket
+        )
     ):
-        sources.setdefault(scorer, {})[source] = count
+        counts.setdefault(scorer, [0] * BINS)[place - 1] += count
+        by_source = sources.setdefault(scorer, {})
+        by_source[source] = by_source.get(source, 0) + count
     middle = func.percentile_cont(0.5).within_group(newest.value)
     middles = {
         row.scorer: row

@@ -78,6 +78,18 @@ def test_the_newest_score_of_a_label_counts_and_labels_not_in_force_do_not(
     assert [one.score.value for one in report.worst] == [0.8]
 
 
+def test_a_score_that_says_it_tells_nothing_is_none(session: Session) -> None:
+    [sae] = make_release(session, layers=[1])
+    for index, checked in enumerate((True, False)):
+        label = make_label(session, sae, index, "rivers", source="llm")
+        make_score(session, label, 0.5, scorer="support").details = {"checked": checked}
+    session.flush()
+
+    [found] = score_report(session).distributions
+
+    assert (found.scored, found.unscored) == ({"llm": 1}, {"llm": 1})
+
+
 def test_the_scorer_that_says_most_is_shown_unless_another_is_named(session: Session) -> None:
     [sae] = make_release(session, layers=[1])
     label = make_label(session, sae, 0, "rivers", source="llm")

@@ -245,14 +245,18 @@ export function relabel(feature: FeatureSummary, llm: LanguageModel | null): Pro
   return post("/api/labels", { release, layers: [layer], features: [index], llm });
 }
 
-/** The newest labeling by a language model of a feature's layer; null: there was none. */
+/** The language model that labelled a feature's layer last, by a server; null: none has. */
 export async function newestModel(feature: FeatureSummary): Promise<LanguageModel | null> {
   const { items } = await get("/api/labels/coverage", { release: feature.release });
   const layer = items.find((item) => item.layer === feature.layer);
-  const labeling = layer?.labelings.find((item) => item.source === "llm");
-  const endpoint: unknown = labeling?.parameters["endpoint"];
-  if (!labeling || typeof endpoint !== "string") return null;
-  return { endpoint, model: labeling.method };
+  for (const { source, method, parameters, finished_at } of layer?.labelings ?? []) {
+    const endpoint: unknown = parameters["endpoint"];
+    // A folder of the server's machine can be named in its terminal alone.
+    if (source === "llm" && finished_at && /^https?:/.test(String(endpoint))) {
+      return { endpoint: String(endpoint), model: method };
+    }
+  }
+  return null;
 }
 
 /** What language models were asked about a feature, newest first. */
