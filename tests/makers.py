@@ -9,7 +9,15 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from scopebook.db.jobs import Job
-from scopebook.db.label_tables import Embedder, Label, LabelEmbedding, Labeling
+from scopebook.db.label_tables import (
+    Embedder,
+    Label,
+    LabelEmbedding,
+    Labeling,
+    LabelOrigin,
+    LabelOutcome,
+    LabelScore,
+)
 from scopebook.db.tables import (
     FEATURE_BITS,
     Context,
@@ -153,6 +161,70 @@ def make_labeling(session: Session, sae: Sae, run_id: int, *, source: str = "key
     session.add(labeling)
     session.flush()
     return labeling
+
+
+def make_score(
+    session: Session,
+    label: Label,
+    value: float,
+    *,
+    scorer: str = "detection",
+    judge: str = "a-judge",
+    null_value: float | None = 0.5,
+) -> LabelScore:
+    """Give a label a score with an interval of a tenth to each side."""
+    score = LabelScore(
+        label_id=label.id,
+        scorer=scorer,
+        scorer_version=f"{scorer}-1",
+        judge=judge,
+        n_pos=20,
+        n_neg_random=10,
+        n_neg_hard=10,
+        n_failed=1,
+        value=value,
+        ci_low=value - 0.1,
+        ci_high=value + 0.1,
+        null_value=null_value,
+        f1=value,
+        held_out_sha256=b"h" * 32,
+    )
+    session.add(score)
+    session.flush()
+    return score
+
+
+def make_origin(
+    session: Session,
+    labeling: Labeling,
+    index: int,
+    *,
+    status: str = "ok",
+    shown: Sequence[int] = (),
+    raw_response: str = "{}",
+) -> LabelOrigin:
+    """Let a labeling have asked a language model about a feature of its SAE."""
+    key = (labeling.sae_id << FEATURE_BITS) | index
+    outcome = LabelOutcome(
+        labeling_id=labeling.id, feature_id=key, status=status, example_set=b"e" * 32
+    )
+    origin = LabelOrigin(
+        labeling_id=labeling.id,
+        feature_id=key,
+        shown=list(shown),
+        prompt_sha256=b"p" * 32,
+        model_reported="stub-1",
+        finish_reason="stop",
+        attempts=1,
+        latency_ms=40,
+        tokens_in=900,
+        tokens_cached=600,
+        tokens_out=50,
+        raw_response=raw_response,
+    )
+    session.add_all([outcome, origin])
+    session.flush()
+    return origin
 
 
 def make_embedding(session: Session, label: Label, vector: Sequence[float]) -> int:

@@ -1,11 +1,19 @@
 """What the API says of labels' coverage, and how labels are asked for."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from scopebook_api.schemas import Schema
+from scopebook_api.schemas import (
+    ExampleRead,
+    FeatureSummary,
+    Histogram,
+    LabelRead,
+    Page,
+    Schema,
+    ScoreRead,
+)
 
 
 class LabelingRead(Schema):
@@ -35,6 +43,62 @@ class CoverageRead(Schema):
     labelings: list[LabelingRead] = Field(description="Of the shown run, newest first.")
 
 
+class OriginRead(Schema):
+    """What a language model was asked about a feature, and what came of it."""
+
+    labeling_id: int
+    job_id: int | None
+    status: Literal["ok", "suspect", "ineligible", "abstained", "refused", "failed"]
+    reason: str | None = Field(description="Why there is no label, or a suspect one.")
+    endpoint: str | None = Field(description="The server that was asked; never with a key.")
+    model_requested: str
+    model_reported: str | None = Field(description="The model as its server names it.")
+    system_fingerprint: str | None
+    prompt_version: str | None
+    prompt_sha256: str
+    temperature: float | None
+    seed: int | None
+    attempts: int = Field(description="Requests, those that failed included.")
+    latency_ms: int
+    tokens_in: int
+    tokens_cached: int = Field(description="Of `tokens_in`, those the server had kept.")
+    tokens_out: int
+    finish_reason: str | None
+    error_class: str | None = Field(description="Why there is no answer; null: there is one.")
+    raw_response: str
+    shown: list[ExampleRead] = Field(description="What the model read, cut around the peaks.")
+    created_at: datetime
+
+
+class ScoreDistributionRead(Schema):
+    """The newest scores that one scorer gave the labels in force."""
+
+    scorer: str
+    scored: dict[str, int] = Field(description="Labels with such a score, by their source.")
+    unscored: dict[str, int] = Field(description="Labels without, by their source.")
+    histogram: Histogram = Field(description="20 bins of equal width from 0 to 1.")
+    median: float
+    null_value: float | None = Field(
+        description="Mean of what it gives labels of other features; null: not measured."
+    )
+
+
+class ScoredLabelRead(Schema):
+    """A label in force with a score, and the feature it speaks of."""
+
+    feature: FeatureSummary
+    label: LabelRead
+    score: ScoreRead
+
+
+class ScoresRead(Page[ScoredLabelRead]):
+    """How the labels in force are scored; `items` are those of `scorer`, the worst first."""
+
+    labels: dict[str, int] = Field(description="Labels in force, by their source.")
+    distributions: list[ScoreDistributionRead]
+    scorer: str | None = Field(description="Null: nothing is scored.")
+
+
 class LanguageModelRequest(Schema):
     """Which language model words the features, and what that may take."""
 
@@ -57,6 +121,12 @@ class LabelRequest(Schema):
 
     release: str
     layers: list[int] | None = Field(default=None, description="Null: all with examples.")
+    features: list[Annotated[int, Field(ge=0, lt=2**31)]] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1000,
+        description="Numbers of features of the one layer that is named; null: all of them.",
+    )
     anew: bool = Field(
         default=False, description="Word the examples though the same method has done so."
     )

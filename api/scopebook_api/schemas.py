@@ -5,7 +5,7 @@ times are UTC.
 """
 
 from datetime import datetime
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -45,6 +45,34 @@ class LabelRead(Schema):
     senses: list[int] = Field(description="The senses it words, by ordinal; none: the feature.")
     n_examples: int | None = Field(description="Examples it was made from.")
     author: str | None
+    labeling_id: int | None = Field(
+        description="The labeling that said it; null: a person or an import."
+    )
+    current: bool = Field(description="Whether this is the wording in force.")
+    created_at: datetime
+
+
+class ScoreRead(Schema):
+    """A measured quality of a label, on examples that nobody who worded it has seen."""
+
+    label_id: int
+    scorer: str = Field(
+        description="`detection`, `fuzzing`, `union`, `intruder`, `embedding` or `support`."
+    )
+    scorer_version: str
+    judge: str = Field(description="The model that judged, or the embedder.")
+    value: float = Field(description="0 to 1, higher is better; what it is depends on the scorer.")
+    ci_low: float | None = Field(description="Of the 95 % interval.")
+    ci_high: float | None
+    null_value: float | None = Field(
+        description="What the scorer gives labels of other features; null: not measured."
+    )
+    f1: float | None
+    n_pos: int = Field(description="Windows that fire the feature.")
+    n_neg_random: int
+    n_neg_hard: int = Field(description="Windows that resemble those, and do not fire it.")
+    n_failed: int = Field(description="Answers that could not be read; they count as wrong.")
+    details: dict[str, Any] = Field(description="Further figures of the scorer, by name.")
     created_at: datetime
 
 
@@ -94,6 +122,10 @@ class ExampleRead(Schema):
     cut_left: bool = Field(description="More of the document stands before the window.")
     cut_right: bool
     document: DocumentRead
+    typical: int | None = Field(
+        description="Its place among the typical examples of its sense, 0 first; null: none."
+    )
+    held_out: bool = Field(description="Whether nobody who words the feature sees it.")
 
 
 class FeatureSummary(Schema):
@@ -185,6 +217,9 @@ class SenseRead(Schema):
     ordinal: int
     share: float = Field(description="Share of the clustered examples.")
     keywords: list[str]
+    silhouette: float | None = Field(
+        description="How well it stands apart from the others, -1 to 1; null: not measured."
+    )
     label: LabelRead | None
 
 
@@ -209,6 +244,11 @@ class FeatureRead(FeatureSummary):
     statistics: Statistics | None
     senses: list[SenseRead]
     labels: list[LabelRead] = Field(description="Every label ever given, newest first.")
+    scores: list[ScoreRead] = Field(description="Every score of every label, newest first.")
+    kind: Literal["token", "position", "context"] | None = Field(
+        description="On what it fires: on few tokens, at one place of a text, or as the text tells."
+    )
+    unassigned: float | None = Field(description="Share of its examples that are in no sense.")
     examples: list[ExampleRead]
     previous: str | None = Field(description="Id of the feature before it in its SAE.")
     following: str | None

@@ -51,6 +51,10 @@ class Example:
     cut_left: bool
     cut_right: bool
     document: Source
+    #: Its place among the typical examples of its sense, 0 first; None: it is none of them.
+    typical: int | None = None
+    #: Nobody who words the feature sees it.
+    held_out: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +74,8 @@ class Window:
     examples: ExampleSet
     position: int
     sense: int | None = None
+    typical: int | None = None
+    held_out: bool = False
     left: int | None = None
     right: int | None = None
 
@@ -200,6 +206,8 @@ def _example(
         cut_left=bool(start > 0 or ordinal > 0),
         cut_right=len(text) > length,
         document=document,
+        typical=window.typical,
+        held_out=window.held_out,
     )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from scopebook.examples import Activity, Example
+from scopebook.label_details import ScoreView
 from scopebook.label_reports import Outcome
 from scopebook.labels import LabelView, SenseView
 
@@ -99,6 +100,12 @@ class FeatureInFull(FeatureInList):
     statistics: Statistics | None
     senses: list[SenseView]
     labels: list[LabelView]
+    #: Every score of every label, newest first.
+    scores: list[ScoreView]
+    #: On what it fires: `token`, `position` or `context`; None where it was not found out.
+    kind: str | None
+    #: Share of the examples that are in none of the senses.
+    unassigned: float | None
     examples: list[Example] = field(default_factory=list)
     previous: str | None
     following: str | None

@@ -30,8 +30,9 @@ from scopebook.feature_views import (
     TagShare,
     TokenWeight,
 )
+from scopebook.label_details import scores_of
 from scopebook.label_reports import outcomes_of
-from scopebook.labels import SenseView, current_labels, labels_of, senses_of
+from scopebook.labels import Grouping, SenseView, current_labels, grouping_of, labels_of, senses_of
 from scopebook.packing import (
     BEST,
     HISTOGRAM_EDGES,
@@ -168,13 +169,23 @@ def _previews(session: Session, feature_ids: Sequence[int]) -> dict[int, Example
     return dict(zip(windows, read_examples(session, list(windows.values())), strict=True))
 
 
+def find_feature(session: Session, wanted: FeatureId) -> int:
+    """Return a feature's row id."""
+    row = _row_in_full(session, wanted) if wanted.index < 2**FEATURE_BITS else None
+    if row is None:
+        raise NotFoundError(_why_missing(session, wanted))
+    found: int = row.id
+    return found
+
+
 def read_feature(session: Session, wanted: FeatureId) -> FeatureInFull:
     """Return everything known of one feature."""
     row = _row_in_full(session, wanted) if wanted.index < 2**FEATURE_BITS else None
     if row is None:
         raise NotFoundError(_why_missing(session, wanted))
     evidence = row.Evidence
-    senses = senses_of(session, row.id, row.Evidence.run_id) if evidence else []
+    senses = senses_of(session, row.id, evidence.run_id) if evidence else []
+    grouping = grouping_of(session, row.id, evidence.run_id) if evidence else None
     texts = _TokenTexts(session, row.tokenizer_id)
     return FeatureInFull(
         **_head(row),
@@ -187,7 +198,12 @@ def read_feature(session: Session, wanted: FeatureId) -> FeatureInFull:
         statistics=_statistics(session, evidence, texts) if evidence else None,
         senses=senses,
         labels=labels_of(session, row.id),
-        examples=_examples(session, evidence, senses) if evidence and evidence.count else [],
+        scores=scores_of(session, row.id),
+        kind=grouping.kind if grouping else None,
+        unassigned=grouping.unassigned if grouping else None,
+        examples=(
+            _examples(session, evidence, senses, grouping) if evidence and evidence.count else []
+        ),
         previous=_beside(wanted, wanted.index - 1, row.d_sae),
         following=_beside(wanted, wanted.index + 1, row.d_sae),
         caution=row.caution,
@@ -248,14 +264,30 @@ def _beside(wanted: FeatureId, index: int, d_sae: int) -> str | None:
     return str(FeatureId(wanted.model, wanted.layer, wanted.set_name, index))
 
 
-def _examples(session: Session, evidence: Evidence, senses: Sequence[SenseView]) -> list[Example]:
+def _examples(
+    session: Session,
+    evidence: Evidence,
+    senses: Sequence[SenseView],
+    grouping: Grouping | None,
+) -> list[Example]:
     packed = unpack_examples(evidence.examples)
     sense_of = {position: sense.ordinal for sense in senses for position in sense.members}
+    typical = {at: rank for sense in senses for rank, at in enumerate(sense.representatives)}
+    held_out = set(grouping.held_out) if grouping else set()
     # Samples are shown from strong to weak, so that the quantiles read downwards.
     order = sorted(
         range(len(packed)), key=lambda i: (packed.kind[i] != BEST, -packed.activation[i], i)
     )
-    windows = [Window(examples=packed, position=i, sense=sense_of.get(i)) for i in order]
+    windows = [
+        Window(
+            examples=packed,
+            position=i,
+            sense=sense_of.get(i),
+            typical=typical.get(i),
+            held_out=i in held_out,
+        )
+        for i in order
+    ]
     return read_examples(session, windows)
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import exists, insert, select, update
 from sqlalchemy.orm import Session
 
 from scopebook.db.label_tables import Label, Labeling, LabelOutcome, LabelScore, Sense
-from scopebook.labelings import finish_labeling, settle_labels
+from scopebook.labelings import finish_labeling, named_features, settle_labels
 from scopebook.llm_labelings import supersede
 
 
@@ -91,7 +91,7 @@ def conclude_labeling(session: Session, labeling_id: int) -> None:
         _mark_suspects(session, labeling_id)
         _word_mixed(session, labeling)
         finish_labeling(session, labeling_id)
-    settle_labels(session, [labeling.sae_id])
+    settle_labels(session, [labeling.sae_id], named_features(labeling))
 
 
 def _mark_suspects(session: Session, labeling_id: int) -> None:

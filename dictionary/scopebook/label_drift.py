@@ -11,6 +11,7 @@ from scopebook.db.label_tables import Label, LabelEmbedding, Labeling, LabelOutc
 from scopebook.db.tables import Feature, Model, Release, Sae
 from scopebook.embedders import current_embedder
 from scopebook.errors import InvalidInputError, NotFoundError
+from scopebook.labelings import speaks_of_all
 from scopebook.paging import decode_cursor, encode_cursor
 from scopebook.release_names import FeatureId
 from scopebook.releases import find_saes
@@ -54,7 +55,7 @@ class DriftReport:
 
 
 def newest_two(session: Session, release: str, layer: int) -> tuple[int, int]:
-    """Return the last two labelings of the shown run, the earlier first.
+    """Return the last two labelings of the whole layer on its shown run, the earlier first.
 
     Both by models where there are two of those. Raises NotFoundError where there is nothing to
     compare.
@@ -66,6 +67,7 @@ def newest_two(session: Session, release: str, layer: int) -> tuple[int, int]:
             Labeling.sae_id == sae.id,
             Labeling.run_id == sae.current_run_id,
             Labeling.finished_at.is_not(None),
+            speaks_of_all(),
         )
         .order_by(Labeling.id.desc())
     ).all()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import ColumnElement, Row, exists, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, aliased
 
@@ -64,7 +64,8 @@ WITHOUT_LABEL: Final = ("suspect", "abstained", "refused", "failed")
 def outcomes_of(session: Session, feature_ids: Sequence[int]) -> dict[int, Outcome]:
     """Return why the newest language model gave no label, by feature id; of the shown run.
 
-    A feature is left out where no model was asked, or the newest one has a label for it.
+    A feature is left out where no model was asked, the newest one has a label for it, or an
+    earlier one's label is in force.
     """
     newest = (
         select(
@@ -76,7 +77,11 @@ def outcomes_of(session: Session, feature_ids: Sequence[int]) -> dict[int, Outco
         )
         .join(Labeling, Labeling.id == LabelOutcome.labeling_id)
         .join(Sae, (Sae.id == Labeling.sae_id) & (Sae.current_run_id == Labeling.run_id))
-        .where(LabelOutcome.feature_id.in_(feature_ids), Labeling.source == "llm")
+        .where(
+            LabelOutcome.feature_id.in_(feature_ids),
+            Labeling.source == "llm",
+            ~_worded_by_a_model(),
+        )
         .ext(distinct_on(LabelOutcome.feature_id))
         .order_by(LabelOutcome.feature_id, Labeling.id.desc())
     )
@@ -87,6 +92,15 @@ def outcomes_of(session: Session, feature_ids: Sequence[int]) -> dict[int, Outco
         for row in session.execute(newest)
         if row.status in WITHOUT_LABEL
     }
+
+
+def _worded_by_a_model() -> ColumnElement[bool]:
+    return exists().where(
+        Label.feature_id == LabelOutcome.feature_id,
+        Label.current,
+        Label.source == "llm",
+        Label.sense_id.is_(None),
+    )
 
 
 def label_coverage(session: Session, release: str | None = None) -> list[LabelCoverage]:

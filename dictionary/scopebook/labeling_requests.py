@@ -9,12 +9,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from scopebook.db.jobs import Job, Step
-from scopebook.db.label_tables import Labeling
+from scopebook.db.label_tables import Labeling, LabelOutcome
 from scopebook.db.tables import Release, Sae
 from scopebook.errors import ConflictError, InvalidInputError
 from scopebook.jobs import CHECK_LABELS, EMBED_LABELS, LABEL_SAE, WORD_SAE
 from scopebook.labeling_methods import KEYWORDS
-from scopebook.labelings import find_labeling, sha256_of
+from scopebook.labelings import NAMED, find_labeling, row_id, sha256_of, speaks_of_all
+from scopebook.llm_labelings import newest_base
 from scopebook.releases import find_release, find_saes
 from scopebook.steps import NewStep, create_job
 
@@ -65,34 +66,41 @@ def label_once(
     release_name: str,
     layers: Sequence[int] | None = None,
     *,
+    features: Sequence[int] | None = None,
     anew: bool = False,
     llm: LanguageModel | None = None,
 ) -> tuple[int | None, bool]:
     """Return the id of the job that words, or has worded, the features: by keywords, then `llm`.
 
     And whether it is a new one: the same examples are not worded twice by the same method unless
-    `anew` asks for it. The id is None where they were worded before jobs were noted.
+    `anew` asks for it, or `features` names some of one layer by their numbers; nothing changes for
+    the others. The id is None where they were worded before jobs were noted.
 
-    Raises InvalidInputError for layers without evidence, and ConflictError while they are worded.
+    Raises InvalidInputError for layers or features without evidence, and ConflictError while they
+    are worded.
     """
     release, saes = labelable_saes(session, release_name, layers)
+    named = None if features is None else _checked_features(session, release.name, saes, features)
     begin_asking(session, release)
     known = [_same(session, sae, llm) for sae in saes]
+    anew = anew or named is not None
     wanted = [sae for sae, same in zip(saes, known, strict=True) if anew or same is None]
     if not wanted:
         return max((same.job_id or 0 for same in known if same), default=0) or None, False
     asked = {
         "release": release.name,
         "layers": [sae.layer for sae in wanted],
+        "features": named,
         "anew": anew,
         "llm": asdict(llm) if llm else None,
     }
     job = create_job(
         session,
         LABEL_JOB,
-        f"Label {release.name}" + (f" by {llm.model}" if llm else ""),
+        f"Label {_in_words(wanted[0], named) + ' of ' if named else ''}{release.name}"
+        + (f" by {llm.model}" if llm else ""),
         # The senses that a model words need not be found anew each time.
-        labeling_steps(wanted, anew=anew and llm is None, llm=llm),
+        labeling_steps(wanted, features=named, anew=anew and llm is None, llm=llm),
         parameters=asked,
     )
     return job.id, True
@@ -122,10 +130,13 @@ def labeling_steps(
     *,
     run_id: int | None = None,
     first_stage: int = 0,
+    features: list[int] | None = None,
     anew: bool = False,
     llm: LanguageModel | None = None,
 ) -> list[NewStep]:
     """Return the steps that word the examples of a run, else of the shown ones.
+
+    `features` are numbers of features of the only SAE, whose senses are known: a model words those.
 
     By keywords for all layers side by side; by a language model for one after the other, so that
     the budget is spent in one place; then the model's labels are checked, and all are embedded.
@@ -134,17 +145,20 @@ def labeling_steps(
         NewStep(
             kind=LABEL_SAE,
             stage=first_stage,
-            title=f"Label layer {sae.layer}",
+            title=f"Label {_in_words(sae, features)}",
             parameters={
                 "sae_id": sae.id,
                 "run_id": run_id or sae.current_run_id,
                 "anew": anew,
+                **({NAMED: features} if features else {}),
             },
         )
         for sae in saes
+        # Finding the senses anew could change what is in force for other features.
+        if llm is None or features is None
     ]
     if llm is not None:
-        steps += _wording_steps(saes, llm, run_id, first_stage + 1)
+        steps += _wording_steps(saes, llm, run_id, first_stage + len(steps[:1]), features)
     embed = NewStep(
         kind=EMBED_LABELS,
         stage=steps[-1].stage + 1,
@@ -155,17 +169,22 @@ def labeling_steps(
 
 
 def _wording_steps(
-    saes: Sequence[Sae], llm: LanguageModel, run_id: int | None, first_stage: int
+    saes: Sequence[Sae],
+    llm: LanguageModel,
+    run_id: int | None,
+    first_stage: int,
+    features: list[int] | None,
 ) -> list[NewStep]:
     words = [
         NewStep(
             kind=WORD_SAE,
             stage=first_stage + place,
-            title=f"Word layer {sae.layer} by {llm.model}",
+            title=f"Word {_in_words(sae, features)} by {llm.model}",
             parameters={
                 "sae_id": sae.id,
                 "run_id": run_id or sae.current_run_id,
                 "llm": asdict(llm),
+                **({NAMED: features} if features else {}),
             },
         )
         for place, sae in enumerate(saes)
@@ -177,6 +196,62 @@ def _wording_steps(
         parameters={"sae_ids": [sae.id for sae in saes]},
     )
     return [*words, check]
+
+
+def _in_words(sae: Sae, features: Sequence[int] | None) -> str:
+    """Return what is labelled, such as `feature 12 of layer 1`."""
+    if features is None:
+        return f"layer {sae.layer}"
+    named = f"feature {features[0]}" if len(features) == 1 else f"{len(features)} features"
+    return f"{named} of layer {sae.layer}"
+
+
+def _checked_features(
+    session: Session, release: str, saes: Sequence[Sae], features: Sequence[int]
+) -> list[int]:
+    """Return the numbers in order, each once, of features that can be worded again."""
+    if len(saes) != 1 or not features:
+        raise InvalidInputError(
+            "Features are named by their numbers in one layer; give that layer and one or more "
+            "numbers, as in --layers 1 --features 12,40."
+        )
+    [sae] = saes
+    beyond = [index for index in features if not 0 <= index < sae.d_sae]
+    if beyond:
+        raise InvalidInputError(
+            f"Layer {sae.layer} of {release} has {sae.d_sae} features, numbered 0 to "
+            f"{sae.d_sae - 1}; there is no feature {beyond[0]}."
+        )
+    assert sae.current_run_id is not None
+    wanted = sorted(set(features))
+    base = newest_base(session, sae.id, sae.current_run_id)
+    if base is None:
+        raise InvalidInputError(
+            f"Layer {sae.layer} of {release} has no labels yet; label all of it by keywords first, "
+            "which finds the senses."
+        )
+    _check_worded(session, base, sae, wanted)
+    return wanted
+
+
+def _check_worded(session: Session, base: int, sae: Sae, features: Sequence[int]) -> None:
+    """Refuse features of which the labeling by keywords says that nothing can be said."""
+    outcomes = {
+        outcome.feature_id: outcome
+        for outcome in session.scalars(
+            select(LabelOutcome).where(
+                LabelOutcome.labeling_id == base,
+                LabelOutcome.feature_id.in_([row_id(sae.id, index) for index in features]),
+            )
+        )
+    }
+    for index in features:
+        outcome = outcomes.get(row_id(sae.id, index))
+        if outcome is None or outcome.status != "ok":
+            reason = outcome.reason if outcome else "It has no examples."
+            raise InvalidInputError(
+                f"Feature {index} of layer {sae.layer} cannot be labelled again: {reason}"
+            )
 
 
 def _check_evidence(release: str, saes: Sequence[Sae]) -> None:
@@ -217,6 +292,7 @@ def _same(session: Session, sae: Sae, llm: LanguageModel | None) -> Labeling | N
                 Labeling.sae_id == sae.id,
                 Labeling.run_id == sae.current_run_id,
                 Labeling.source == "llm",
+                speaks_of_all(),
                 Labeling.method == llm.model,
                 Labeling.parameters["endpoint"].astext == llm.endpoint,
                 Labeling.finished_at.is_not(None),

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import psycopg
-from sqlalchemy import func, select, text, update
+from sqlalchemy import ColumnElement, func, select, text, update
 from sqlalchemy.orm import Session
 
 from scopebook.db.label_tables import Labeling
+from scopebook.db.tables import FEATURE_BITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,26 @@ class NewWording:
     held_out: Sequence[int] = ()
     #: Why a language model is not asked about it; it has its keywords all the same.
     ineligible: str | None = None
+
+
+#: Where the parameters of a labeling that speaks of some features alone hold their numbers.
+NAMED: Final = "features"
+
+
+def speaks_of_all() -> ColumnElement[bool]:
+    """Return the condition that a labeling has been through its whole SAE."""
+    return Labeling.parameters[NAMED].is_(None)
+
+
+def named_features(labeling: Labeling) -> list[int] | None:
+    """Return the row ids of the features that a labeling was confined to; None: to none."""
+    indices: list[int] | None = labeling.parameters.get(NAMED)
+    return indices and [row_id(labeling.sae_id, index) for index in indices]
+
+
+def row_id(sae_id: int, index: int) -> int:
+    """Return the row id of a feature."""
+    return (sae_id << FEATURE_BITS) | index
 
 
 def sha256_of(method: str, parameters: Mapping[str, Any]) -> str:
@@ -164,7 +185,8 @@ def publish_keywords(session: Session, labeling_id: int, wordings: Sequence[NewW
     for statement in (_ADD_OUTCOMES, _ADD_SENSES, _ADD_LABELS):
         session.execute(text(statement), {"labeling_id": labeling_id})
     finish_labeling(session, labeling_id)
-    settle_labels(session, [session.get_one(Labeling, labeling_id).sae_id])
+    labeling = session.get_one(Labeling, labeling_id)
+    settle_labels(session, [labeling.sae_id], named_features(labeling))
 
 
 def _copy(session: Session, wordings: Sequence[NewWording]) -> None:

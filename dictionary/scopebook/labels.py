@@ -41,7 +41,23 @@ class SenseView:
     share: float
     keywords: list[str]
     members: list[int]
+    #: Of its members those that are shown to who words it, the one most like all others first.
+    representatives: list[int]
+    #: How well its members stand apart from other senses, -1 to 1; None for an only sense.
+    silhouette: float | None
     label: LabelView | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grouping:
+    """How a feature's examples were parted before anybody worded them."""
+
+    #: On what it fires: `token`, `position` or `context`; None where it was not found out.
+    kind: str | None
+    #: Share of the clustered examples that are in no sense.
+    unassigned: float | None
+    #: Positions of examples that nobody who words it sees.
+    held_out: list[int]
 
 
 def _view(row: Row[Any]) -> LabelView:
@@ -90,6 +106,12 @@ def current_labels(session: Session, feature_ids: Sequence[int]) -> dict[int, La
     return {row.Label.feature_id: _view(row) for row in rows}
 
 
+def labels_by_id(session: Session, label_ids: Sequence[int]) -> dict[int, LabelView]:
+    """Return labels by their ids."""
+    rows = session.execute(_LABELS.where(Label.id.in_(label_ids)))
+    return {row.Label.id: _view(row) for row in rows}
+
+
 def senses_of(session: Session, feature_id: int, run_id: int) -> list[SenseView]:
     """Return the senses of a run's examples, largest first; an only one has the feature's label.
 
@@ -125,6 +147,17 @@ def senses_of(session: Session, feature_id: int, run_id: int) -> list[SenseView]
     ]
 
 
+def grouping_of(session: Session, feature_id: int, run_id: int) -> Grouping | None:
+    """Return how the examples behind `senses_of` were parted; None where nothing is worded."""
+    labeling = _labeling_in_force(session, feature_id, run_id)
+    if labeling is None:
+        return None
+    outcome = session.get_one(LabelOutcome, (labeling.id, feature_id))
+    return Grouping(
+        kind=outcome.kind, unassigned=outcome.unassigned, held_out=list(outcome.held_out)
+    )
+
+
 def _covered(sense: Sense, label: LabelView | None) -> list[int]:
     return [sense.ordinal] if label is None else label.senses
 
@@ -136,6 +169,9 @@ def _one_sense(parts: Sequence[Sense], label: LabelView | None) -> SenseView:
         share=sum(part.share for part in parts),
         keywords=list(dict.fromkeys(keywords)),
         members=sorted(member for part in parts for member in part.members),
+        representatives=[place for part in parts for place in part.representatives],
+        # Of senses that one label joins, nothing says how well they stand apart together.
+        silhouette=parts[0].silhouette if len(parts) == 1 else None,
         label=label,
     )
 

@@ -15,7 +15,7 @@ from scopebook.db.label_tables import (
     Sense,
 )
 from scopebook.db.tables import Evidence
-from scopebook.labelings import begin_labeling, sha256_of
+from scopebook.labelings import begin_labeling, named_features, sha256_of, speaks_of_all
 
 #: A feature that fires on more than this share of all tokens seldom has one meaning.
 DENSE: Final = 0.1
@@ -91,7 +91,7 @@ def continue_labeling(
         method=model,
         parameters=parameters,
         sha256=sha256,
-        base_id=_newest_base(session, sae_id, run_id),
+        base_id=newest_base(session, sae_id, run_id),
     )
 
 
@@ -113,18 +113,21 @@ def _adopt_unfinished(
     return known
 
 
-def _newest_base(session: Session, sae_id: int, run_id: int) -> int:
-    return session.scalars(
+def newest_base(session: Session, sae_id: int, run_id: int) -> int | None:
+    """Return the run's newest labeling by keywords of all features, whose senses are worded."""
+    found: int | None = session.scalar(
         select(Labeling.id)
         .where(
             Labeling.sae_id == sae_id,
             Labeling.run_id == run_id,
             Labeling.source == "keywords",
+            speaks_of_all(),
             Labeling.finished_at.is_not(None),
         )
         .order_by(Labeling.id.desc())
         .limit(1)
-    ).one()
+    )
+    return found
 
 
 def note_parameters(session: Session, labeling_id: int, found: Mapping[str, Any]) -> None:
@@ -136,13 +139,15 @@ def note_parameters(session: Session, labeling_id: int, found: Mapping[str, Any]
 def features_to_ask(session: Session, labeling_id: int, *, limit: int | None) -> list[int]:
     """Return the row ids of features that were not asked about yet, in order.
 
-    Of those that the base found eligible; `limit` counts features that were asked about, too.
+    Of those that the base found eligible; `limit` counts features that were asked about, too. A
+    labeling that names its features asks about dense ones as well.
     """
     labeling = session.get_one(Labeling, labeling_id)
     asked = exists().where(
         LabelOrigin.labeling_id == labeling_id,
         LabelOrigin.feature_id == LabelOutcome.feature_id,
     )
+    named = named_features(labeling)
     rows = session.execute(
         select(LabelOutcome.feature_id, asked.label("asked"))
         .join(
@@ -152,7 +157,7 @@ def features_to_ask(session: Session, labeling_id: int, *, limit: int | None) ->
         .where(
             LabelOutcome.labeling_id == labeling.base_id,
             LabelOutcome.status == "ok",
-            Evidence.density <= DENSE,
+            Evidence.density <= DENSE if named is None else LabelOutcome.feature_id.in_(named),
         )
         .order_by(LabelOutcome.feature_id)
     ).all()

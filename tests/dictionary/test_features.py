@@ -5,16 +5,19 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from makers import (
+    feature_id,
     make_corpus,
     make_evidence,
     make_examples,
     make_label,
+    make_labeling,
     make_release,
     make_run,
 )
 from scopebook.db.tables import Context
 from scopebook.errors import InvalidInputError, NotFoundError
 from scopebook.features import Sort, list_features, read_feature, token_text
+from scopebook.labelings import NewSense, NewWording, publish_keywords
 from scopebook.release_names import parse_feature_id
 
 
@@ -87,6 +90,42 @@ def test_a_feature_in_full_tells_everything(session: Session) -> None:
     assert found.previous == "Tiny-Model/1-res-w1k-l0_8/2"
     assert found.following == "Tiny-Model/1-res-w1k-l0_8/4"
     assert found.caution == "For research."
+
+
+def test_examples_say_of_which_sense_they_are_typical_and_what_nobody_saw(
+    session: Session,
+) -> None:
+    (sae,) = make_release(session, layers=[1])
+    run = make_run(session, [sae], make_corpus(session, ["abcdef", "ghijkl", "mnopqr", "stuvwx"]))
+    contexts = session.scalars(select(Context.id).order_by(Context.id)).all()
+    make_evidence(session, run, sae, 3, examples=make_examples(contexts))
+    labeling = make_labeling(session, sae, run.id)
+    sense = NewSense(
+        ordinal=0,
+        share=0.75,
+        keywords=["letters"],
+        members=[0, 1, 2],
+        text=None,
+        medoid=2,
+        representatives=[2, 0],
+        silhouette=0.25,
+    )
+    wording = NewWording(
+        feature_id=feature_id(sae, 3),
+        example_set="a" * 64,
+        text="letters",
+        senses=[sense],
+        kind="token",
+        unassigned=0.25,
+        held_out=[3],
+    )
+    publish_keywords(session, labeling.id, [wording])
+
+    found = read_feature(session, parse_feature_id("Tiny-Model/1-res-w1k-l0_8/3"))
+
+    assert (found.kind, found.unassigned, found.senses[0].silhouette) == ("token", 0.25, 0.25)
+    assert [example.typical for example in found.examples] == [1, None, 0, None]
+    assert [example.held_out for example in found.examples] == [False, False, False, True]
 
 
 def test_a_feature_says_where_in_the_corpus_it_fires(session: Session) -> None:

@@ -9,6 +9,7 @@ from scopebook.db.label_tables import (
     Embedder,
     Label,
     LabelEmbedding,
+    Labeling,
     LabelOutcome,
     LabelScore,
     Sense,
@@ -177,3 +178,14 @@ def test_what_cannot_be_compared_is_refused(
     with pytest.raises(InvalidInputError, match="are of two layers"):
         drift(session, only, other)
     assert drift(session, only, only).items == []
+
+
+def test_a_labeling_of_some_features_is_not_one_of_the_last_two(
+    session: Session, dictionary: tuple[Sae, Run, int]
+) -> None:
+    sae, run, embedder_id = dictionary
+    same: dict[int, list[Said] | str] = {0: [("rivers", (1, 0))]}
+    one, other, some = (labeling(session, sae, run, embedder_id, same) for _ in range(3))
+    session.get_one(Labeling, some).parameters = {"features": [0]}
+
+    assert newest_two(session, "SAE-Res-Tiny-Model-W1K-L0_8", sae.layer) == (one, other)

@@ -15,10 +15,10 @@ from scopebook.db.jobs import Job, Step
 from scopebook.db.label_tables import LabelOutcome
 from scopebook.db.tables import Run, Sae
 from scopebook.errors import ConflictError, InvalidInputError, NotFoundError
-from scopebook.jobs import EMBED_LABELS, LABEL_SAE
+from scopebook.jobs import CHECK_LABELS, EMBED_LABELS, LABEL_SAE, WORD_SAE
 from scopebook.label_reports import label_coverage, outcomes_of
 from scopebook.labeling_methods import KEYWORDS
-from scopebook.labeling_requests import label_once
+from scopebook.labeling_requests import LanguageModel, label_once
 from scopebook.labelings import sha256_of
 from scopebook.releases import list_releases
 
@@ -91,6 +91,96 @@ def test_a_release_is_worded_by_one_job_at_a_time(session: Session) -> None:
         label_once(session, release, [2])
 
 
+def make_known(session: Session, sae: Sae, run: Run, **statuses: str) -> None:
+    """Let the keywords have found the senses of features; `f3="ok"` is feature 3."""
+    labeling = make_labeling(session, sae, run.id)
+    labeling.sha256 = sha256_of(KEYWORDS, {})
+    session.add_all(
+        LabelOutcome(
+            labeling_id=labeling.id,
+            feature_id=feature_id(sae, int(name[1:])),
+            status=status,
+            reason=None if status == "ok" else "Its examples are of too few documents.",
+            example_set=b"",
+        )
+        for name, status in statuses.items()
+    )
+    session.flush()
+
+
+def test_features_that_are_named_are_worded_again_by_a_model_and_no_others(
+    session: Session,
+) -> None:
+    release, saes, run = make_collected(session)
+    make_known(session, saes[0], run, f3="ok", f4="ok")
+    llm = LanguageModel(endpoint="http://127.0.0.1:1/v1", model="stub")
+
+    job_id, is_new = label_once(session, release, [1], features=[4, 3, 4], llm=llm)
+
+    assert job_id is not None
+    assert is_new
+    job = session.get_one(Job, job_id)
+    assert (job.title, job.parameters["features"]) == (
+        f"Label 2 features of layer 1 of {release} by stub",
+        [3, 4],
+    )
+    kinds = [kind for kind, _ in steps(session, job_id)]
+    assert kinds == [WORD_SAE, CHECK_LABELS, EMBED_LABELS]
+    assert steps(session, job_id)[0][1]["features"] == [3, 4]
+
+
+def test_a_feature_is_worded_again_by_keywords_alone_though_they_have_worded_it(
+    session: Session,
+) -> None:
+    release, saes, run = make_collected(session)
+    make_known(session, saes[0], run, f3="ok")
+
+    job_id, is_new = label_once(session, release, [1], features=[3])
+
+    assert job_id is not None
+    assert is_new
+    assert steps(session, job_id)[0] == (
+        LABEL_SAE,
+        {"sae_id": saes[0].id, "run_id": run.id, "anew": True, "features": [3]},
+    )
+
+
+@pytest.mark.parametrize(
+    ("layers", "features", "sentence"),
+    [
+        (None, [3], "Features are named by their numbers in one layer; give that layer"),
+        ([1], [], "give that layer and one or more numbers"),
+        ([1], [3, 16], "Layer 1 of .* has 16 features, numbered 0 to 15; there is no feature 16"),
+        ([1], [5], "Feature 5 of layer 1 cannot be labelled again: It has no examples"),
+        ([1], [4], "Feature 4 .* cannot be labelled again: Its examples are of too few documents"),
+        ([2], [3], "Layer 2 of .* has no labels yet; label all of it by keywords first"),
+    ],
+)
+def test_features_that_cannot_be_worded_are_refused_by_name(
+    session: Session, layers: list[int] | None, features: list[int], sentence: str
+) -> None:
+    release, saes, run = make_collected(session)
+    make_known(session, saes[0], run, f3="ok", f4="ineligible")
+
+    with pytest.raises(InvalidInputError, match=sentence):
+        label_once(session, release, layers, features=features)
+    assert session.query(Step).count() == 0
+
+
+def test_a_labeling_of_some_features_does_not_stand_for_one_of_all(session: Session) -> None:
+    release, saes, run = make_collected(session)
+    llm = LanguageModel(endpoint="http://127.0.0.1:1/v1", model="test-1")
+    some = make_labeling(session, saes[0], run.id, source="llm")
+    some.parameters = {"endpoint": llm.endpoint, "features": [3]}
+
+    _, first_is_new = label_once(session, release, [1], llm=llm)
+    session.query(Job).update({"state": "done"})
+    some.parameters = {"endpoint": llm.endpoint}
+    _, second_is_new = label_once(session, release, [1], llm=llm)
+
+    assert (first_is_new, second_is_new) == (True, False)
+
+
 def test_layers_without_examples_are_named(session: Session) -> None:
     saes = make_release(session, layers=[1, 2])
     make_run(session, saes[:1], make_corpus(session, ["text"]))
@@ -139,3 +229,18 @@ def test_why_a_model_gave_no_label_is_told_until_a_newer_one_gives_one(session: 
 
     assert seen[0][wanted].status == "refused"
     assert seen[1] == {}
+
+
+def test_why_a_model_gave_no_label_is_not_told_while_an_earlier_ones_is_in_force(
+    session: Session,
+) -> None:
+    _, saes, run = make_collected(session)
+    wanted = feature_id(saes[0], 3)
+    make_label(session, saes[0], 3, "rivers", source="llm")
+    labeling = make_labeling(session, saes[0], run.id, source="llm")
+    session.add(
+        LabelOutcome(labeling_id=labeling.id, feature_id=wanted, status="failed", example_set=b"")
+    )
+    session.flush()
+
+    assert outcomes_of(session, [wanted]) == {}

@@ -3,16 +3,68 @@
 import json
 import re
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
+import httpx2
+import pytest
 from playwright.sync_api import Page, expect
 
 from chat_server import Chats, by_keywords, serve_chats
+from running import Running
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A stub model that is still there, and the job that asked it."""
+
+    chats: Chats
+    job_id: int
+
+
+@pytest.fixture(scope="module")
+def asked(instance: Running) -> Iterator[Asked]:
+    """Ask about the first twelve features of layer 2: one abstains, one fails."""
+    answers = {0: json.dumps({"senses": [], "abstain": True}), 1: "no JSON", 2: "still none"}
+    chats = Chats()
+    chats.answer = lambda user: answers.get(len(chats.asked) - 1) or by_keywords(user)
+    [release] = {item["release"] for item in instance.get("/api/labels/coverage")["items"]}
+    with serve_chats(chats):
+        llm = {"endpoint": chats.url, "model": "stub", "parallel": 1, "limit": 12}
+        wanted = {"release": release, "layers": [2], "llm": llm}
+        job_id = httpx2.post(f"{instance.url}/api/labels", json=wanted, timeout=30).json()["id"]
+        over = ("done", "failed", "cancelled")
+        instance.wait_for(f"/api/jobs/{job_id}", lambda job: job["state"] in over, within_s=600)
+        yield Asked(chats, job_id)
+
+
+def outcomes(page: Page) -> dict[str, str | None]:
+    """Return why each of the twelve has no label by a model, by its id."""
+    items = page.request.get("/api/features?layer=2&limit=12").json()["items"]
+    return {item["id"]: (item["unlabelled"] or {}).get("status") for item in items}
+
+
+def read(page: Page, feature_id: str) -> Any:
+    """Return everything the API knows of a feature."""
+    return page.request.get(f"/api/features/{feature_id}").json()
+
+
+def worded(page: Page) -> Any:
+    """Return a feature of one sense that the model has worded, and that the check has scored."""
+    features = (read(page, name) for name, said in outcomes(page).items() if said is None)
+    return next(
+        feature
+        for feature in features
+        if len(feature["senses"]) == 1
+        and any(score["details"].get("checked") for score in feature["scores"])
+    )
 
 
 def until_done(page: Page, job_id: int) -> None:
     """Wait until a job is over, and see that it was done."""
     begun = time.monotonic()
-    while time.monotonic() < begun + 180:
+    while time.monotonic() < begun + 600:
         job = page.request.get(f"/api/jobs/{job_id}").json()
         if job["state"] in ("done", "failed", "cancelled"):
             break
@@ -45,40 +97,131 @@ def test_labelling_again_keeps_the_earlier_labels(page: Page, feature_id: str) -
     assert len(after["labels"]) == 2 * len(before["labels"])
 
 
-def test_what_a_language_model_has_said_and_not_said_is_told_apart(page: Page) -> None:
-    [layer] = [
-        item
-        for item in page.request.get("/api/labels/coverage").json()["items"]
-        if item["layer"] == 2
-    ]
-    listed = page.request.get("/api/features?layer=2&limit=12").json()["items"]
-    answers = {0: json.dumps({"senses": [], "abstain": True}), 1: "no JSON", 2: "still none"}
-    chats = Chats()
-    chats.answer = lambda user: answers.get(len(chats.asked) - 1) or by_keywords(user)
-    with serve_chats(chats):
-        llm = {"endpoint": chats.url, "model": "stub", "parallel": 1, "limit": 12}
-        asked = {"release": layer["release"], "layers": [2], "llm": llm}
-        job = page.request.post("/api/labels", data=asked).json()
-        page.goto(f"/jobs/{job['id']}")
-        expect(
-            page.get_by_text(re.compile(r"about 12 calls, [\d,]+ tokens in")).first
-        ).to_be_visible(timeout=60_000)
-        expect(page.locator("main")).to_contain_text("Check its labels")
-        until_done(page, job["id"])
+def test_what_a_language_model_has_said_and_not_said_is_told_apart(
+    page: Page, asked: Asked
+) -> None:
+    page.goto(f"/jobs/{asked.job_id}")
+    expect(page.get_by_text(re.compile(r"about 12 calls, [\d,]+ tokens in")).first).to_be_visible()
+    expect(page.locator("main")).to_contain_text("Check its labels")
 
-    ended = {
-        item["id"]: (item["unlabelled"] or {}).get("status")
-        for item in page.request.get("/api/features?layer=2&limit=12").json()["items"]
-    }
-    assert set(ended) == {item["id"] for item in listed}
+    ended = outcomes(page)
     for status in ("abstained", "failed"):
         [one] = [name for name, said in ended.items() if said == status]
         page.goto(f"/features/{one}")
         expect(page.get_by_text(f"unlabelled ({status})")).to_be_visible()
         expect(page.get_by_text("keywords", exact=True).first).to_be_visible()
-    worded = next(name for name, said in ended.items() if said is None)
-    page.goto(f"/features/{worded}")
+    page.goto(f"/features/{worded(page)['id']}")
     expect(page.locator("h1")).to_contain_text("Texts with")
     expect(page.get_by_text("LLM", exact=True).first).to_be_visible()
     page.goto("/labels")
     expect(page.get_by_role("table")).to_contain_text("1 abstained")
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_sense_has_its_label_its_score_and_its_own_examples_the_most_typical_first(
+    page: Page,
+) -> None:
+    feature, sense = next(
+        (feature, sense)
+        for feature in (read(page, name) for name in outcomes(page))
+        if len(feature["senses"]) > 1
+        for sense in feature["senses"]
+        if sense["label"] and sense["label"]["source"] == "llm"
+    )
+    own = [one for one in feature["examples"] if one["sense"] == sense["ordinal"]]
+    page.goto(f"/features/{feature['id']}")
+
+    card = (
+        page.get_by_role("list", name="Senses")
+        .get_by_role("listitem")
+        .filter(has_text=f"Sense {sense['ordinal']}")
+    )
+    expect(card).to_contain_text(sense["label"]["text"])
+    expect(card).to_contain_text("the model gives itself 70 %")
+    expect(card.get_by_role("list", name="Scores")).to_contain_text("support")
+    card.get_by_role("button", name=f"Sense {sense['ordinal']}").click()
+
+    typical = page.get_by_role("region", name=f"Typical examples of sense {sense['ordinal']}")
+    expect(typical.locator("article")).to_have_count(
+        min(8, sum(one["typical"] is not None for one in own))
+    )
+    [first] = [one for one in own if one["typical"] == 0]
+    title = first["document"]["title"] or first["document"]["name"]
+    expect(typical.locator("article").first).to_contain_text(title)
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_score_says_what_it_is_and_on_what_it_rests(page: Page) -> None:
+    feature = worded(page)
+    scored = {score["label_id"] for score in feature["scores"]}
+    page.goto(f"/features/{feature['id']}")
+
+    bar = page.get_by_role("button", name=re.compile(r"^support \d\.\d\d; 95 % interval")).first
+    bar.hover()
+
+    assert feature["label"]["id"] in scored
+    expect(page.get_by_role("tooltip")).to_contain_text("an unseen example of the feature")
+    expect(page.get_by_role("tooltip")).to_contain_text("by chance 0.50")
+    page.goto(f"/features/{feature['id'].replace('/2-', '/1-')}")
+    expect(page.get_by_text("not scored")).to_be_visible()
+
+
+def test_where_a_label_comes_from_is_told_with_the_raw_answer(page: Page, asked: Asked) -> None:
+    [failed] = [name for name, said in outcomes(page).items() if said == "failed"]
+    page.goto(f"/features/{failed}")
+
+    page.get_by_text("Origin: what language models were asked").click()
+
+    origin = page.locator("[data-origin=failed]").first
+    expect(origin).to_contain_text(asked.chats.url)
+    expect(origin).to_contain_text(re.compile(r"Answered by\s*stub-1"))
+    expect(origin).to_contain_text(re.compile(r"Prompt\s*wording-"))
+    origin.get_by_text("Raw answer").click()
+    expect(origin.locator("pre")).to_contain_text("still none")
+    origin.get_by_text(re.compile(r"\d+ examples that it read")).click()
+    expect(origin.get_by_role("listitem").first).to_be_visible()
+
+
+def test_one_feature_is_labelled_again_and_keeps_its_label_where_that_fails(
+    page: Page, asked: Asked
+) -> None:
+    feature = worded(page)
+    others = {name: read(page, name)["label"]["id"] for name in outcomes(page)}
+    del others[feature["id"]]
+    page.goto(f"/features/{feature['id']}")
+    page.get_by_role("button", name="Relabel this feature").click()
+    form = page.get_by_role("form", name="Relabel this feature")
+    expect(form.get_by_label("Endpoint")).to_have_value(asked.chats.url)
+    expect(form.get_by_role("textbox", name="Model")).to_have_value("stub")
+
+    asked.chats.answer = lambda user: "no JSON"
+    form.get_by_role("button", name="Label").click()
+    status = page.get_by_role("status").filter(has_text="Job")
+    expect(status).to_contain_text("The label it had stays.", timeout=120_000)
+    assert read(page, feature["id"])["label"] == feature["label"]
+
+    asked.chats.answer = lambda user: by_keywords(user).replace("0.7", "0.9")
+    form.get_by_role("button", name="Label").click()
+    expect(status).to_contain_text("It has a new label.", timeout=120_000)
+    expect(page.get_by_text("the model gives itself 90 %").first).to_be_visible()
+    assert read(page, feature["id"])["label"]["id"] > feature["label"]["id"]
+    assert {name: read(page, name)["label"]["id"] for name in others} == others
+
+
+@pytest.mark.usefixtures("asked")
+def test_the_labels_page_tells_how_good_labels_are_and_which_are_the_worst(page: Page) -> None:
+    worst = page.request.get("/api/labels/scores?scorer=support").json()["items"][0]
+    page.goto("/labels")
+
+    scorers = page.get_by_role("list", name="Scorers")
+    expect(
+        scorers.get_by_role("img", name=re.compile(r"scores by support, median"))
+    ).to_be_visible()
+    expect(scorers).to_contain_text(re.compile(r"\d+ scored;\s+[\d,]+ not"))
+    first = page.get_by_role("list", name="Worst labels").get_by_role("link").first
+    expect(first).to_have_text(worst["label"]["text"])
+    first.click()
+    expect(page).to_have_url(re.compile(re.escape(worst["feature"]["id"])))
+
+    page.goto("/labels?layer=1")
+    expect(page.get_by_text("No label here is scored")).to_be_visible()

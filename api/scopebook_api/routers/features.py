@@ -2,12 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 
 from scopebook.feature_views import FeatureInFull
-from scopebook.features import Sort, list_features, read_feature
+from scopebook.features import Sort, find_feature, list_features, read_feature
+from scopebook.label_details import origins_of
 from scopebook.release_names import parse_feature_id
 from scopebook_api.deps import Cursor, DbSession, Limit
+from scopebook_api.label_schemas import OriginRead
 from scopebook_api.schemas import FeatureRead, FeatureSummary, Page
 
 router = APIRouter(prefix="/features", tags=["features"])
@@ -36,6 +38,24 @@ def browse(
         preview=preview,
     )
     return {"items": features, "next": following}
+
+
+# Before the feature itself, whose path would take "origins" for an index.
+@router.get("/{model:path}/{source}/{index}/origins", response_model=Page[OriginRead])
+def origins(
+    session: DbSession,
+    model: str,
+    source: Annotated[str, Path(description="`{layer}-{set}`.")],
+    index: str,
+    limit: Annotated[int, Query(ge=1, le=50, description="Items on a page.")] = 10,
+    cursor: Cursor = None,
+) -> dict[str, object]:
+    """List what language models were asked about a feature and what they answered, newest first."""
+    wanted = parse_feature_id(f"{model}/{source}/{index}", any_index=True)
+    found, following = origins_of(
+        session, find_feature(session, wanted), limit=limit, cursor=cursor
+    )
+    return {"items": found, "next": following}
 
 
 @router.get("/{model:path}/{source}/{index}", response_model=FeatureRead)

@@ -1,14 +1,17 @@
-"""Labels: how far they reach, and ask for more."""
+"""Labels: how far they reach, how good they are, and ask for more."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 
 from scopebook.errors import ConflictError
 from scopebook.job_reports import JobReport, read_job
 from scopebook.label_reports import label_coverage
 from scopebook.labeling_requests import LanguageModel, label_once
-from scopebook_api.deps import DbSession
+from scopebook.score_reports import score_report
+from scopebook_api.deps import Cursor, DbSession, Limit
 from scopebook_api.job_schemas import JobRead
-from scopebook_api.label_schemas import CoverageRead, LabelRequest
+from scopebook_api.label_schemas import CoverageRead, LabelRequest, ScoresRead
 from scopebook_api.schemas import Page
 
 router = APIRouter(prefix="/labels", tags=["labels"])
@@ -20,16 +23,46 @@ def coverage(session: DbSession, release: str | None = None) -> dict[str, object
     return {"items": label_coverage(session, release), "next": None}
 
 
+@router.get("/scores", response_model=ScoresRead)
+def scores(
+    session: DbSession,
+    release: str | None = None,
+    layer: int | None = None,
+    scorer: Annotated[str | None, Query(description="Null: the one that says most.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> dict[str, object]:
+    """Tell how the labels in force are scored, and list those of one scorer, the worst first."""
+    report = score_report(
+        session, release=release, layer=layer, scorer=scorer, limit=limit, cursor=cursor
+    )
+    return {
+        "items": report.worst,
+        "next": report.following,
+        "labels": report.labels,
+        "distributions": report.distributions,
+        "scorer": report.scorer,
+    }
+
+
 @router.post("", response_model=JobRead, status_code=202)
 def label(session: DbSession, wanted: LabelRequest) -> JobReport:
     """Word the features' shown examples by keywords, then by a language model, as a job.
 
     Earlier labels stay in the history.
 
-    If the same method has worded them, the answer is the job that did so.
+    If the same method has worded them, the answer is the job that did so; features that are named
+    are worded again in any case, and nothing changes for the others.
     """
     llm = LanguageModel(**wanted.llm.model_dump()) if wanted.llm else None
-    job_id, _ = label_once(session, wanted.release, wanted.layers, anew=wanted.anew, llm=llm)
+    job_id, _ = label_once(
+        session,
+        wanted.release,
+        wanted.layers,
+        features=wanted.features,
+        anew=wanted.anew,
+        llm=llm,
+    )
     if job_id is None:
         raise ConflictError(
             f"The examples that are shown for {wanted.release} are labelled; ask with `anew` to "

@@ -1,17 +1,21 @@
 """`scopebook label`: word features by what their examples share, and by a language model."""
 
+import re
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from sqlalchemy.orm import Session
 
 from scopebook.console import dictionary, err, leaving, print_json, read_whole_job, watch_job
 from scopebook.db.sessions import unit_of_work
+from scopebook.errors import InvalidInputError
 from scopebook.job_reports import JobReport
 from scopebook.labeling_requests import LanguageModel, label_once, told_costs
-from scopebook.release_names import chosen_layers
+from scopebook.release_names import chosen_layers, shown
 from scopebook.settings import settings
+
+_NUMBERS: Final = re.compile(r" *[0-9]{1,9} *(, *[0-9]{1,9} *)*")
 
 Endpoint = Annotated[
     str | None,
@@ -39,6 +43,10 @@ PriceOut = Annotated[
 def label(
     release: Annotated[str, typer.Argument(help="A registered release with examples.")],
     layers: Annotated[str | None, typer.Option(help="E.g. 11,12 or 20-23; all if unset.")] = None,
+    features: Annotated[
+        str | None,
+        typer.Option(help="Numbers of features of the one layer, e.g. 12,40: label those again."),
+    ] = None,
     anew: Annotated[
         bool, typer.Option("--anew", help="Word the examples though the same method has.")
     ] = False,
@@ -56,8 +64,9 @@ def label(
     """Sort the examples of each feature into senses, and word both by keywords.
 
     With --endpoint and --llm, a language model then words the senses. What was said before stays
-    in the history. A key is read from SCOPEBOOK_LLM_API_KEY of the instance, and sent only to the
-    server that SCOPEBOOK_LLM_ENDPOINT names.
+    in the history. With --features, some features of one layer are worded again, and nothing
+    changes for the others. A key is read from SCOPEBOOK_LLM_API_KEY of the instance, and sent
+    only to the server that SCOPEBOOK_LLM_ENDPOINT names.
     """
     asked = _language_model(
         endpoint,
@@ -70,13 +79,33 @@ def label(
         price_cached=price_cached,
         price_out=price_out,
     )
-    _label(release, chosen_layers(layers), anew=anew, llm=asked, as_json=as_json)
+    _label(
+        release,
+        chosen_layers(layers),
+        features=_numbers(features),
+        anew=anew,
+        llm=asked,
+        as_json=as_json,
+    )
+
+
+def _numbers(features: str | None) -> list[int] | None:
+    """Read `12,40`; None where nothing was said."""
+    if features is None:
+        return None
+    if _NUMBERS.fullmatch(features) is None:
+        raise InvalidInputError(
+            f"{shown(features)} is not a list of features: expected their numbers in the layer, "
+            "as in 12,40."
+        )
+    return [int(number) for number in features.split(",")]
 
 
 def _label(
     release: str,
     layers: list[int] | None,
     *,
+    features: list[int] | None,
     anew: bool,
     llm: LanguageModel | None,
     as_json: bool,
@@ -84,7 +113,9 @@ def _label(
     report: JobReport | None = None
     with dictionary(work=True) as factory:
         with unit_of_work(factory) as session:
-            job_id, is_new = label_once(session, release, layers, anew=anew, llm=llm)
+            job_id, is_new = label_once(
+                session, release, layers, features=features, anew=anew, llm=llm
+            )
         if job_id is not None and is_new:
             with leaving(job_id):
                 report = watch_job(factory, job_id, news=partial(_costs, job_id=job_id))

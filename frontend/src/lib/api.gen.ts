@@ -84,6 +84,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/features/{model}/{source}/{index}/origins": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Origins
+         * @description List what language models were asked about a feature and what they answered, newest first.
+         */
+        get: operations["origins_api_features__model___source___index__origins_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/features/{model}/{source}/{index}": {
         parameters: {
             query?: never;
@@ -144,6 +164,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/labels/scores": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Scores
+         * @description Tell how the labels in force are scored, and list those of one scorer, the worst first.
+         */
+        get: operations["scores_api_labels_scores_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/labels": {
         parameters: {
             query?: never;
@@ -159,7 +199,8 @@ export interface paths {
          *
          *     Earlier labels stay in the history.
          *
-         *     If the same method has worded them, the answer is the job that did so.
+         *     If the same method has worded them, the answer is the job that did so; features that are named
+         *     are worded again in any case, and nothing changes for the others.
          */
         post: operations["label_api_labels_post"];
         delete?: never;
@@ -718,6 +759,16 @@ export interface components {
             /** Cut Right */
             cut_right: boolean;
             document: components["schemas"]["DocumentRead"];
+            /**
+             * Typical
+             * @description Its place among the typical examples of its sense, 0 first; null: none.
+             */
+            typical: number | null;
+            /**
+             * Held Out
+             * @description Whether nobody who words the feature sees it.
+             */
+            held_out: boolean;
         };
         /**
          * FeatureDriftRead
@@ -793,6 +844,21 @@ export interface components {
              * @description Every label ever given, newest first.
              */
             labels: components["schemas"]["LabelRead"][];
+            /**
+             * Scores
+             * @description Every score of every label, newest first.
+             */
+            scores: components["schemas"]["ScoreRead"][];
+            /**
+             * Kind
+             * @description On what it fires: on few tokens, at one place of a text, or as the text tells.
+             */
+            kind: ("token" | "position" | "context") | null;
+            /**
+             * Unassigned
+             * @description Share of its examples that are in no sense.
+             */
+            unassigned: number | null;
             /** Examples */
             examples: components["schemas"]["ExampleRead"][];
             /**
@@ -1043,6 +1109,16 @@ export interface components {
             /** Author */
             author: string | null;
             /**
+             * Labeling Id
+             * @description The labeling that said it; null: a person or an import.
+             */
+            labeling_id: number | null;
+            /**
+             * Current
+             * @description Whether this is the wording in force.
+             */
+            current: boolean;
+            /**
              * Created At
              * Format: date-time
              */
@@ -1060,6 +1136,11 @@ export interface components {
              * @description Null: all with examples.
              */
             layers?: number[] | null;
+            /**
+             * Features
+             * @description Numbers of features of the one layer that is named; null: all of them.
+             */
+            features?: number[] | null;
             /**
              * Anew
              * @description Word the examples though the same method has done so.
@@ -1248,6 +1329,83 @@ export interface components {
             label: components["schemas"]["LabelRead"] | null;
         };
         /**
+         * OriginRead
+         * @description What a language model was asked about a feature, and what came of it.
+         */
+        OriginRead: {
+            /** Labeling Id */
+            labeling_id: number;
+            /** Job Id */
+            job_id: number | null;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "ok" | "suspect" | "ineligible" | "abstained" | "refused" | "failed";
+            /**
+             * Reason
+             * @description Why there is no label, or a suspect one.
+             */
+            reason: string | null;
+            /**
+             * Endpoint
+             * @description The server that was asked; never with a key.
+             */
+            endpoint: string | null;
+            /** Model Requested */
+            model_requested: string;
+            /**
+             * Model Reported
+             * @description The model as its server names it.
+             */
+            model_reported: string | null;
+            /** System Fingerprint */
+            system_fingerprint: string | null;
+            /** Prompt Version */
+            prompt_version: string | null;
+            /** Prompt Sha256 */
+            prompt_sha256: string;
+            /** Temperature */
+            temperature: number | null;
+            /** Seed */
+            seed: number | null;
+            /**
+             * Attempts
+             * @description Requests, those that failed included.
+             */
+            attempts: number;
+            /** Latency Ms */
+            latency_ms: number;
+            /** Tokens In */
+            tokens_in: number;
+            /**
+             * Tokens Cached
+             * @description Of `tokens_in`, those the server had kept.
+             */
+            tokens_cached: number;
+            /** Tokens Out */
+            tokens_out: number;
+            /** Finish Reason */
+            finish_reason: string | null;
+            /**
+             * Error Class
+             * @description Why there is no answer; null: there is one.
+             */
+            error_class: string | null;
+            /** Raw Response */
+            raw_response: string;
+            /**
+             * Shown
+             * @description What the model read, cut around the peaks.
+             */
+            shown: components["schemas"]["ExampleRead"][];
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+        };
+        /**
          * OutcomeRead
          * @description That a language model was asked, and why it has given no label.
          */
@@ -1295,6 +1453,13 @@ export interface components {
         Page_JobRead_: {
             /** Items */
             items: components["schemas"]["JobRead"][];
+            /** Next */
+            next?: string | null;
+        };
+        /** Page[OriginRead] */
+        Page_OriginRead_: {
+            /** Items */
+            items: components["schemas"]["OriginRead"][];
             /** Next */
             next?: string | null;
         };
@@ -1464,6 +1629,105 @@ export interface components {
             tokens_seen: number | null;
         };
         /**
+         * ScoreDistributionRead
+         * @description The newest scores that one scorer gave the labels in force.
+         */
+        ScoreDistributionRead: {
+            /** Scorer */
+            scorer: string;
+            /**
+             * Scored
+             * @description Labels with such a score, by their source.
+             */
+            scored: {
+                [key: string]: number;
+            };
+            /**
+             * Unscored
+             * @description Labels without, by their source.
+             */
+            unscored: {
+                [key: string]: number;
+            };
+            /** @description 20 bins of equal width from 0 to 1. */
+            histogram: components["schemas"]["Histogram"];
+            /** Median */
+            median: number;
+            /**
+             * Null Value
+             * @description Mean of what it gives labels of other features; null: not measured.
+             */
+            null_value: number | null;
+        };
+        /**
+         * ScoreRead
+         * @description A measured quality of a label, on examples that nobody who worded it has seen.
+         */
+        ScoreRead: {
+            /** Label Id */
+            label_id: number;
+            /**
+             * Scorer
+             * @description `detection`, `fuzzing`, `union`, `intruder`, `embedding` or `support`.
+             */
+            scorer: string;
+            /** Scorer Version */
+            scorer_version: string;
+            /**
+             * Judge
+             * @description The model that judged, or the embedder.
+             */
+            judge: string;
+            /**
+             * Value
+             * @description 0 to 1, higher is better; what it is depends on the scorer.
+             */
+            value: number;
+            /**
+             * Ci Low
+             * @description Of the 95 % interval.
+             */
+            ci_low: number | null;
+            /** Ci High */
+            ci_high: number | null;
+            /**
+             * Null Value
+             * @description What the scorer gives labels of other features; null: not measured.
+             */
+            null_value: number | null;
+            /** F1 */
+            f1: number | null;
+            /**
+             * N Pos
+             * @description Windows that fire the feature.
+             */
+            n_pos: number;
+            /** N Neg Random */
+            n_neg_random: number;
+            /**
+             * N Neg Hard
+             * @description Windows that resemble those, and do not fire it.
+             */
+            n_neg_hard: number;
+            /**
+             * N Failed
+             * @description Answers that could not be read; they count as wrong.
+             */
+            n_failed: number;
+            /**
+             * Details
+             * @description Further figures of the scorer, by name.
+             */
+            details: {
+                [key: string]: unknown;
+            };
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+        };
+        /**
          * ScoreRequest
          * @description Which labels are to be scored, and how.
          */
@@ -1498,6 +1762,39 @@ export interface components {
              * @default false
              */
             same_judge: boolean;
+        };
+        /**
+         * ScoredLabelRead
+         * @description A label in force with a score, and the feature it speaks of.
+         */
+        ScoredLabelRead: {
+            feature: components["schemas"]["FeatureSummary"];
+            label: components["schemas"]["LabelRead"];
+            score: components["schemas"]["ScoreRead"];
+        };
+        /**
+         * ScoresRead
+         * @description How the labels in force are scored; `items` are those of `scorer`, the worst first.
+         */
+        ScoresRead: {
+            /** Items */
+            items: components["schemas"]["ScoredLabelRead"][];
+            /** Next */
+            next?: string | null;
+            /**
+             * Labels
+             * @description Labels in force, by their source.
+             */
+            labels: {
+                [key: string]: number;
+            };
+            /** Distributions */
+            distributions: components["schemas"]["ScoreDistributionRead"][];
+            /**
+             * Scorer
+             * @description Null: nothing is scored.
+             */
+            scorer: string | null;
         };
         /**
          * SearchHit
@@ -1567,6 +1864,11 @@ export interface components {
             share: number;
             /** Keywords */
             keywords: string[];
+            /**
+             * Silhouette
+             * @description How well it stands apart from the others, -1 to 1; null: not measured.
+             */
+            silhouette: number | null;
             label: components["schemas"]["LabelRead"] | null;
         };
         /**
@@ -1953,6 +2255,45 @@ export interface operations {
             };
         };
     };
+    origins_api_features__model___source___index__origins_get: {
+        parameters: {
+            query?: {
+                /** @description Items on a page. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                model: string;
+                /** @description `{layer}-{set}`. */
+                source: string;
+                index: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_OriginRead_"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     read_api_features__model___source___index__get: {
         parameters: {
             query?: never;
@@ -2041,6 +2382,44 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_CoverageRead_"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    scores_api_labels_scores_get: {
+        parameters: {
+            query?: {
+                release?: string | null;
+                layer?: number | null;
+                /** @description Null: the one that says most. */
+                scorer?: string | null;
+                /** @description Items on a page. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScoresRead"];
                 };
             };
             /** @description Validation Error */

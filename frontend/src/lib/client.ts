@@ -14,6 +14,11 @@ export type Label = Schemas["LabelRead"];
 export type Outcome = Schemas["OutcomeRead"];
 export type Coverage = Schemas["CoverageRead"];
 export type Labeling = Schemas["LabelingRead"];
+export type Origin = Schemas["OriginRead"];
+export type Score = Schemas["ScoreRead"];
+export type ScoreDistribution = Schemas["ScoreDistributionRead"];
+export type ScoredLabel = Schemas["ScoredLabelRead"];
+export type Scores = Schemas["ScoresRead"];
 export type Neighbour = Schemas["NeighbourRead"];
 export type Activity = Schemas["Activity"];
 export type Release = Schemas["ReleaseRead"];
@@ -227,6 +232,51 @@ export async function getMapPoints(id: number, signal?: AbortSignal): Promise<Ar
 /** Draw the map of a release from its labels, as a job. */
 export function drawMap(release: string): Promise<Job> {
   return post("/api/maps", { release });
+}
+
+export interface LanguageModel {
+  endpoint: string;
+  model: string;
+}
+
+/** Word one feature again, by keywords where no model is given; nothing changes for the others. */
+export function relabel(feature: FeatureSummary, llm: LanguageModel | null): Promise<Job> {
+  const { release, layer, index } = feature;
+  return post("/api/labels", { release, layers: [layer], features: [index], llm });
+}
+
+/** The language model that labelled a feature's layer last, by a server; null: none has. */
+export async function newestModel(feature: FeatureSummary): Promise<LanguageModel | null> {
+  const { items } = await get("/api/labels/coverage", { release: feature.release });
+  const layer = items.find((item) => item.layer === feature.layer);
+  for (const { source, method, parameters, finished_at } of layer?.labelings ?? []) {
+    const endpoint: unknown = parameters["endpoint"];
+    // A folder of the server's machine can be named in its terminal alone.
+    if (source === "llm" && finished_at && /^https?:/.test(String(endpoint))) {
+      return { endpoint: String(endpoint), model: method };
+    }
+  }
+  return null;
+}
+
+/** What language models were asked about a feature, newest first. */
+export function listOrigins(
+  id: string,
+  cursor?: string | null,
+  signal?: AbortSignal,
+): Promise<Page<Origin>> {
+  return ask<Page<Origin>>(
+    address(`/api/features/${encodeId(id)}/origins`, { cursor, limit: 10 }),
+    { signal: signal ?? null },
+  );
+}
+
+/** How the labels in force are scored, and those of one scorer, the worst first. */
+export function labelScores(
+  query: Place & { scorer?: string | null; cursor?: string | null },
+  signal?: AbortSignal,
+): Promise<Scores> {
+  return get("/api/labels/scores", { ...query, limit: 20 }, signal);
 }
 
 export function isFinal(state: JobState): boolean {

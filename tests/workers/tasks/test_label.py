@@ -21,6 +21,7 @@ from scopebook.db.tables import Context, Document, Run, Sae
 from scopebook.jobs import LABEL_SAE
 from scopebook.labeling_methods import KEYWORDS
 from scopebook.labels import current_labels, labels_of, senses_of
+from scopebook.llm_labelings import newest_base
 from scopebook.packing import ExampleSet
 from scopebook.steps import NewStep, create_job
 from scopebook_workers.claims import work_off
@@ -80,13 +81,13 @@ def dictionary(worker: Sessions) -> tuple[Sae, Run]:
         return make_dictionary(session)
 
 
-def label(sessions: Sessions, sae: Sae, run: Run) -> int:
+def label(sessions: Sessions, sae: Sae, run: Run, **wanted: object) -> int:
     with unit_of_work(sessions) as session:
         step = NewStep(
             kind=LABEL_SAE,
             stage=0,
             title="Label",
-            parameters={"sae_id": sae.id, "run_id": run.id},
+            parameters={"sae_id": sae.id, "run_id": run.id, **wanted},
         )
         job_id = create_job(session, "test", "Test", [step]).id
     work_off(LABEL_SAE)
@@ -205,6 +206,30 @@ def test_a_step_that_runs_twice_leaves_one_set(
     with worker() as session:
         assert session.execute(select(func.count(Label.id), func.max(Label.id))).one() == before
         assert session.scalars(select(Sense.id).order_by(Sense.id)).all() == senses
+
+
+def test_named_features_are_labelled_again_and_the_others_stay(
+    worker: Sessions, dictionary: tuple[Sae, Run]
+) -> None:
+    sae, run = dictionary
+    wanted = [feature_id(sae, index) for index in range(5)]
+    label(worker, sae, run)
+    with worker() as session:
+        before = current_labels(session, wanted)
+
+    label(worker, sae, run, anew=True, features=[1, 4])
+
+    with worker() as session:
+        after = current_labels(session, wanted)
+        newest = session.scalars(select(Labeling).order_by(Labeling.id.desc()).limit(1)).one()
+        senses = senses_of(session, wanted[4], run.id)
+        base = newest_base(session, sae.id, run.id)
+    assert {key for key in wanted if after[key].id != before[key].id} == {wanted[1], wanted[4]}
+    assert [after[key].text for key in wanted] == [before[key].text for key in wanted]
+    assert newest.parameters["features"] == [1, 4]
+    assert len(senses) == 2
+    # A model is asked about the senses of a labeling that knows those of all features.
+    assert base == before[wanted[0]].labeling_id
 
 
 def test_a_persons_label_stays_in_force(worker: Sessions, dictionary: tuple[Sae, Run]) -> None:

@@ -23,6 +23,7 @@ from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.db.tables import Release, Run, Sae
 from scopebook.errors import InvalidInputError
 from scopebook.jobs import CHECK_LABELS, LABEL_SAE, WORD_SAE
+from scopebook.label_details import origins_of
 from scopebook.label_reports import outcomes_of
 from scopebook.labeling_requests import LanguageModel, label_once
 from scopebook.labels import current_labels, senses_of
@@ -42,10 +43,11 @@ def dictionary(worker: Sessions) -> Dictionary:
 
 def ask(sessions: Sessions, sae: Sae, chats: Chats, **wanted: Any) -> int:
     """Ask for labels by the server's model; return the job's id."""
+    features = wanted.pop("features", None)
     with unit_of_work(sessions) as session:
         release = session.get_one(Release, sae.release_id).name
         llm = LanguageModel(endpoint=chats.url, model="stub", **wanted)
-        job_id, is_new = label_once(session, release, llm=llm)
+        job_id, is_new = label_once(session, release, [sae.layer], features=features, llm=llm)
         assert is_new
         assert job_id is not None
         return job_id
@@ -192,6 +194,65 @@ def test_what_a_model_does_not_say_is_shown_as_that_with_keywords_beside_it(
     assert outcomes[wanted[2]].reason == "The answer holds no JSON object."
     assert {label.source for label in labels.values()} == {"keywords"}
     assert len(labels) == 3
+
+
+def end_embedding(sessions: Sessions) -> None:
+    """Let no job stand in the way of the next one."""
+    with unit_of_work(sessions) as session:
+        session.query(Job).update({"state": "done"})
+
+
+def test_features_that_are_named_are_asked_about_again_and_no_other_label_changes(
+    worker: Sessions, dictionary: Dictionary
+) -> None:
+    sae, _ = dictionary
+    wanted = [feature_id(sae, index) for index in range(5)]
+    answers = iter(["no JSON", "still none"])
+    with serve_chats(Chats(answer=lambda user: next(answers, by_keywords(user)))) as chats:
+        ask(worker, sae, chats, parallel=1)
+        do_all()
+        end_embedding(worker)
+        with worker() as session:
+            before, failed = current_labels(session, wanted), outcomes_of(session, wanted)
+        asked_before = len(chats.asked)
+        chats.answer = lambda user: by_keywords(user).replace("0.7", "0.875")
+        ask(worker, sae, chats, features=[0, 2])
+        do_all()
+
+    assert {key: one.status for key, one in failed.items()} == {wanted[0]: "failed"}
+    assert len(chats.asked) - asked_before == 2
+    with worker() as session:
+        after = current_labels(session, wanted)
+        labelings = session.scalars(
+            select(Labeling).where(Labeling.source == "llm").order_by(Labeling.id)
+        ).all()
+        assert outcomes_of(session, wanted) == {}
+    assert {key for key in wanted if after[key] != before[key]} == {wanted[0], wanted[2]}
+    assert [after[wanted[place]].confidence for place in (0, 2)] == [0.875, 0.875]
+    assert [labeling.parameters.get("features") for labeling in labelings] == [None, [0, 2]]
+    assert labelings[0].base_id == labelings[1].base_id
+
+
+def test_a_feature_that_fails_again_keeps_the_label_it_had(
+    worker: Sessions, dictionary: Dictionary
+) -> None:
+    sae, run = dictionary
+    wanted = [feature_id(sae, 4)]
+    with serve_chats() as chats:
+        ask(worker, sae, chats)
+        do_all()
+        end_embedding(worker)
+        with worker() as session:
+            before = current_labels(session, wanted), senses_of(session, wanted[0], run.id)
+        chats.answer = lambda user: "no JSON"
+        ask(worker, sae, chats, features=[4])
+        do_all()
+
+    with worker() as session:
+        after = current_labels(session, wanted), senses_of(session, wanted[0], run.id)
+        [newest, _], _ = origins_of(session, wanted[0])
+    assert after == before
+    assert (newest.status, len(newest.shown) > 0) == ("failed", True)
 
 
 def test_a_label_that_fits_its_unseen_examples_no_better_is_suspect_and_not_in_force(

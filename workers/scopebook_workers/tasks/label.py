@@ -9,11 +9,13 @@ from sqlalchemy.orm import Session
 from scopebook.db.sessions import sessions
 from scopebook.jobs import LABEL_SAE
 from scopebook.labelings import (
+    NAMED,
     NewSense,
     NewWording,
     begin_labeling,
     find_labeling,
     publish_keywords,
+    row_id,
     settle_labels,
     sha256_of,
 )
@@ -38,10 +40,11 @@ BATCH = 64
 
 @step_task(LABEL_SAE)
 def label_sae(claim: Claim, progress: Progress) -> Finish:
-    """Label every feature of an SAE that fired in a run."""
+    """Label every feature of an SAE that fired in a run, or those that are named."""
     sae_id, run_id = claim.parameters["sae_id"], claim.parameters["run_id"]
+    named = {NAMED: claim.parameters[NAMED]} if NAMED in claim.parameters else {}
     reader = EvidenceReader(sae_id=sae_id, run_id=run_id)
-    sha256 = sha256_of(METHOD, {})
+    sha256 = sha256_of(METHOD, named)
     with sessions()() as session:
         fired = reader.fired(session)
         same = find_labeling(session, sae_id=sae_id, run_id=run_id, sha256=sha256)
@@ -49,6 +52,8 @@ def label_sae(claim: Claim, progress: Progress) -> Finish:
         return lambda session: settle_labels(session, [sae_id])
     progress(0, len(fired), "features")
     labeler = KeywordLabeler(_read(reader, _sample(fired)))
+    if named:
+        fired = [row_id(sae_id, index) for index in named[NAMED]]
     wordings: list[NewWording] = []
     for start in range(0, len(fired), BATCH):
         with sessions()() as session:
@@ -67,7 +72,7 @@ def label_sae(claim: Claim, progress: Progress) -> Finish:
             run_id=run_id,
             source="keywords",
             method=METHOD,
-            parameters=labeler.provenance(),
+            parameters=labeler.provenance() | named,
             sha256=sha256,
         )
         publish_keywords(session, labeling_id, wordings)

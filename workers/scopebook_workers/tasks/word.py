@@ -9,6 +9,7 @@ from scopebook.db.label_tables import Labeling
 from scopebook.db.sessions import sessions, unit_of_work
 from scopebook.jobs import WORD_SAE
 from scopebook.labeling_requests import LanguageModel
+from scopebook.labelings import NAMED
 from scopebook.llm_labelings import (
     FeatureOutcome,
     SenseWording,
@@ -39,9 +40,10 @@ BATCH: Final = 128
 _SAMPLE: Final = 64
 
 
-def said(endpoint: str, model: str) -> dict[str, Any]:
-    """Return what decides the wordings; addresses hold no keys."""
+def said(endpoint: str, model: str, named: list[int] | None = None) -> dict[str, Any]:
+    """Return what decides the wordings, and of which features if of some; no keys are in it."""
     return {
+        **({NAMED: named} if named else {}),
         "endpoint": endpoint,
         "model": model,
         "prompt": PROMPT_VERSION,
@@ -65,7 +67,7 @@ def word_sae(claim: Claim, progress: Progress) -> Finish:
             sae_id=claim.parameters["sae_id"],
             run_id=claim.parameters["run_id"],
             model=llm.model,
-            parameters=said(llm.endpoint, llm.model),
+            parameters=said(llm.endpoint, llm.model, claim.parameters.get(NAMED)),
         )
     with sessions()() as session:
         labeling = session.get_one(Labeling, labeling_id)

@@ -1,0 +1,80 @@
+"""The routes of labels: their scores, and what stands behind them."""
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+
+from makers import (
+    make_corpus,
+    make_evidence,
+    make_examples,
+    make_label,
+    make_labeling,
+    make_origin,
+    make_release,
+    make_run,
+    make_score,
+)
+from scopebook.db.sessions import Sessions
+from scopebook.db.tables import Context
+
+FEATURE = "Tiny-Model/1-res-w1k-l0_8/7"
+
+
+@pytest.fixture
+def scored(sessions: Sessions) -> None:
+    """Two labels by a model, one with a score and one with two, and what it was asked."""
+    with sessions.begin() as session:
+        sae, _ = make_release(session)
+        run = make_run(session, [sae], make_corpus(session, ["rivers run down"]))
+        context_id = session.scalars(select(Context.id)).one()
+        make_evidence(session, run, sae, 7, examples=make_examples([context_id], end=6))
+        label = make_label(session, sae, 7, "names of rivers", source="llm")
+        make_score(session, label, 0.9)
+        make_score(session, label, 0.8, scorer="support")
+        make_score(session, make_label(session, sae, 8, "kings", source="llm"), 0.3)
+        labeling = make_labeling(session, sae, run.id, source="llm")
+        labeling.parameters = {"endpoint": "http://127.0.0.1:1/v1", "prompt": "label-1"}
+        make_origin(session, labeling, 7, shown=[0])
+
+
+@pytest.mark.usefixtures("scored")
+def test_a_feature_is_read_with_the_scores_of_its_labels(client: TestClient) -> None:
+    feature = client.get(f"/api/features/{FEATURE}").json()
+
+    assert [(score["scorer"], score["value"]) for score in feature["scores"]] == [
+        ("support", 0.8),
+        ("detection", 0.9),
+    ]
+    assert {score["label_id"] for score in feature["scores"]} == {feature["label"]["id"]}
+    assert feature["label"]["current"] is True
+
+
+@pytest.mark.usefixtures("scored")
+def test_what_a_model_was_asked_is_read_with_the_texts_it_saw(client: TestClient) -> None:
+    answer = client.get(f"/api/features/{FEATURE}/origins").json()
+
+    [origin] = answer["items"]
+    assert (origin["endpoint"], origin["prompt_version"]) == ("http://127.0.0.1:1/v1", "label-1")
+    assert "".join(token["text"] for token in origin["shown"][0]["tokens"]) == "rivers"
+    assert client.get(f"/api/features/{FEATURE[:-1]}9/origins").json()["items"] == []
+    missing = client.get(f"/api/features/{FEATURE}99/origins")
+    assert (missing.status_code, "has 16 features" in missing.json()["detail"]) == (404, True)
+
+
+@pytest.mark.usefixtures("scored")
+def test_scores_are_told_with_the_worst_labels_first(client: TestClient) -> None:
+    first = client.get("/api/labels/scores", params={"limit": 1}).json()
+    second = client.get("/api/labels/scores", params={"limit": 1, "cursor": first["next"]}).json()
+    support = client.get("/api/labels/scores", params={"scorer": "support", "layer": 1}).json()
+    wrong = client.get("/api/labels/scores", params={"scorer": "guess"})
+
+    assert [one["scorer"] for one in first["distributions"]] == ["detection", "support"]
+    assert [item["label"]["text"] for item in first["items"] + second["items"]] == [
+        "kings",
+        "names of rivers",
+    ]
+    assert second["next"] is None
+    assert [item["feature"]["id"] for item in support["items"]] == [FEATURE]
+    assert support["distributions"][1]["unscored"] == {"llm": 1}
+    assert wrong.status_code == 422
