@@ -19,6 +19,7 @@ from scopebook.db.label_tables import (
 )
 from scopebook.db.tables import Sae
 from scopebook.jobs import SCORE_SAE
+from scopebook.labelings import speaks_of_all
 from scopebook.llm_labelings import Spent
 
 EMBEDDING: Final = "embedding"
@@ -98,6 +99,7 @@ def _newest(sae_id: int, run_id: int, source: str) -> Any:
             Labeling.run_id == run_id,
             Labeling.source == source,
             Labeling.finished_at.is_not(None),
+            speaks_of_all(),
         )
         .correlate(None)
         .scalar_subquery()
