@@ -13,7 +13,12 @@ from typing import Any, Final
 import numpy as np
 import torch
 import umap
+from numba import config
 from numpy.typing import NDArray
+
+# Its OpenMP layer would set the threads of torch as well, in the same process: a collection after
+# a map would then differ in its last digits from one before it.
+config.THREADING_LAYER = "workqueue"  # type: ignore[attr-defined]  # made at import
 
 Vectors = NDArray[np.float32]
 #: Halves are kept as such until they are looked at: of 786,432 labels they take 600 MB.
