@@ -250,13 +250,22 @@ def _outcomes(session: Session, first_id: int, second_id: int) -> dict[str, int]
 
 
 def _score_changes(session: Session, first_id: int, second_id: int) -> dict[str, tuple[float, int]]:
-    """Return by scorer how scores on the very same windows differ, second less first."""
+    """Return by scorer how scores on the very same windows differ, second less first.
+
+    Of labels of the same sense, which two labelings share that word the senses of one sorting, or
+    of the same whole feature.
+    """
     one, other = aliased(LabelScore), aliased(LabelScore)
     before, after = aliased(Label), aliased(Label)
     rows = session.execute(
         select(one.scorer, func.avg(other.value - one.value), func.count())
         .join(before, before.id == one.label_id)
-        .join(after, (after.feature_id == before.feature_id) & (after.labeling_id == second_id))
+        .join(
+            after,
+            (after.labeling_id == second_id)
+            & (after.feature_id == before.feature_id)
+            & after.sense_id.is_not_distinct_from(before.sense_id),
+        )
         .join(
             other,
             (other.label_id == after.id)

@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from scopebook.db.jobs import Job, Step
+from scopebook.db.jobs import Step
 from scopebook.db.label_tables import Labeling, LabelOutcome
 from scopebook.db.tables import Release, Sae
-from scopebook.errors import ConflictError, InvalidInputError
+from scopebook.errors import InvalidInputError
 from scopebook.jobs import CHECK_LABELS, EMBED_LABELS, LABEL_SAE, WORD_SAE
+from scopebook.jobs_under_way import refuse_beside
 from scopebook.labeling_methods import KEYWORDS
 from scopebook.labelings import NAMED, find_labeling, row_id, sha256_of, speaks_of_all
 from scopebook.llm_labelings import newest_base
@@ -122,7 +123,7 @@ def begin_asking(session: Session, release: Release) -> None:
     Raises ConflictError while a job labels it.
     """
     session.execute(select(func.pg_advisory_xact_lock(_ASKING, release.id)))
-    _check_idle(session, release.name)
+    refuse_beside(session, LABEL_JOB, release.name, does="labels")
 
 
 def labeling_steps(
@@ -261,24 +262,6 @@ def _check_evidence(release: str, saes: Sequence[Sae]) -> None:
         raise InvalidInputError(
             f"Layer {named} of {release} has no examples that could be labelled; collect some "
             "with `scopebook collect` first."
-        )
-
-
-def _check_idle(session: Session, release: str) -> None:
-    busy = session.scalar(
-        select(Job.id)
-        .where(
-            Job.kind == LABEL_JOB,
-            Job.state.in_(("queued", "running", "cancelling")),
-            Job.parameters["release"].astext == release,
-        )
-        .order_by(Job.id)
-        .limit(1)
-    )
-    if busy is not None:
-        raise ConflictError(
-            f"Job {busy} labels {release} at this moment; wait for it, or cancel it with "
-            f"`scopebook jobs cancel {busy}`."
         )
 
 

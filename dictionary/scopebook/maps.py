@@ -9,13 +9,13 @@ from sqlalchemy import BigInteger, delete, func, select
 from sqlalchemy.orm import Session
 
 from scopebook.artifacts import list_artifacts, open_artifact
-from scopebook.db.jobs import Job
 from scopebook.db.label_tables import Embedder, Label
 from scopebook.db.map_tables import FeatureMap
 from scopebook.db.tables import FEATURE_BITS, Model, Release, Sae
-from scopebook.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
+from scopebook.errors import InvalidInputError, NotFoundError, UnavailableError
 from scopebook.job_reports import JobReport, read_job
 from scopebook.jobs import EMBED_LABELS, MAP_RELEASE
+from scopebook.jobs_under_way import job_under_way, refuse_beside
 from scopebook.map_points import FLAGS, SOURCES
 from scopebook.releases import find_release, find_saes
 from scopebook.steps import NewStep, create_job
@@ -24,7 +24,6 @@ MAP_JOB: Final = "map"
 FOLDER: Final = "maps"
 #: Maps kept of a release: the newest, and the one that somebody may be looking at.
 KEPT: Final = 2
-_UNDER_WAY: Final = ("queued", "running", "cancelling")
 #: The database lock of those who ask for maps; the number is ours alone.
 _ASKING: Final = 7_263_015
 
@@ -91,12 +90,7 @@ def request_map(session: Session, release_name: str, layers: Sequence[int] | Non
     saes = find_saes(session, release=release.name, layers=layers)
     # Two who ask at the same time wait for each other until the end of the transaction.
     session.execute(select(func.pg_advisory_xact_lock(_ASKING, release.id)))
-    busy = _job_under_way(session, release.name)
-    if busy is not None:
-        raise ConflictError(
-            f"Job {busy} draws the map of {release.name} at this moment; wait for it, or cancel "
-            f"it with `scopebook jobs cancel {busy}`."
-        )
+    refuse_beside(session, MAP_JOB, release.name, does="draws the map of")
     sae_ids = [sae.id for sae in saes]
     if not _count_labelled(session, sae_ids):
         raise InvalidInputError(
@@ -120,19 +114,6 @@ def request_map(session: Session, release_name: str, layers: Sequence[int] | Non
         parameters=asked,
     )
     return job.id
-
-
-def _job_under_way(session: Session, release: str) -> int | None:
-    return session.scalar(
-        select(Job.id)
-        .where(
-            Job.kind == MAP_JOB,
-            Job.state.in_(_UNDER_WAY),
-            Job.parameters["release"].astext == release,
-        )
-        .order_by(Job.id.desc())
-        .limit(1)
-    )
 
 
 def _in_force(sae_ids: Sequence[int]) -> tuple[Any, ...]:
@@ -160,7 +141,7 @@ def read_map_state(session: Session, release_name: str) -> MapState:
         .order_by(FeatureMap.id.desc())
         .limit(1)
     )
-    busy = _job_under_way(session, release.name)
+    busy = job_under_way(session, MAP_JOB, release.name)
     sae_ids = [sae.id for sae in find_saes(session, release=release.name)]
     return MapState(
         release=release.name,

@@ -7,11 +7,12 @@ from typing import Final
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from scopebook.db.jobs import Job, Step
+from scopebook.db.jobs import Step
 from scopebook.db.label_tables import Panel
 from scopebook.db.tables import Sae
-from scopebook.errors import ConflictError, InvalidInputError
+from scopebook.errors import InvalidInputError
 from scopebook.jobs import COMPARE_SAE, COMPUTE_PANEL, SCORE_SAE
+from scopebook.jobs_under_way import refuse_beside
 from scopebook.judges import require_other_judge
 from scopebook.label_scores import EMBEDDING, JUDGED, SCORERS, labelers_of, labels_by_source
 from scopebook.labeling_requests import LanguageModel
@@ -88,7 +89,7 @@ def score_once(
     saes = find_saes(session, release=release.name, layers=layers)
     # Two who ask at the same time wait for each other until the end of the transaction.
     session.execute(select(func.pg_advisory_xact_lock(_ASKING, release.id)))
-    _check_idle(session, release.name)
+    refuse_beside(session, SCORE_JOB, release.name, does="scores labels of")
     _check_labels(session, release.name, saes, wanted, asks)
     same = _check_judge(session, saes, wanted, asks)
     title = f"Score {release.name}" + (f" by {asks.model}" if asks else "")
@@ -107,24 +108,6 @@ def score_once(
         },
     )
     return job.id
-
-
-def _check_idle(session: Session, release: str) -> None:
-    busy = session.scalar(
-        select(Job.id)
-        .where(
-            Job.kind == SCORE_JOB,
-            Job.state.in_(("queued", "running", "cancelling")),
-            Job.parameters["release"].astext == release,
-        )
-        .order_by(Job.id)
-        .limit(1)
-    )
-    if busy is not None:
-        raise ConflictError(
-            f"Job {busy} scores labels of {release} at this moment; wait for it, or cancel it with "
-            f"`scopebook jobs cancel {busy}`."
-        )
 
 
 def _check_labels(
