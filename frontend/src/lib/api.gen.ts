@@ -1400,6 +1400,11 @@ export interface components {
              */
             shown: components["schemas"]["ExampleRead"][];
             /**
+             * Contrasts
+             * @description Like texts that it read in which the feature is silent; no activations.
+             */
+            contrasts: components["schemas"]["ExampleRead"][];
+            /**
              * Created At
              * Format: date-time
              */

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from tests.chat_server import MODEL, Chats, by_keywords, serve_chats
 from tests.embeddings_server import Embeddings, serve_embeddings
 from tests.makers import feature_id
+from tests.workers.tasks.panels import make_panel
 from tests.workers.tasks.test_label import make_dictionary
 
 from scopebook.db.jobs import Job, Step
@@ -38,7 +39,9 @@ Dictionary = tuple[Sae, Run]
 @pytest.fixture
 def dictionary(worker: Sessions) -> Dictionary:
     with unit_of_work(worker) as session:
-        return make_dictionary(session)
+        sae, run = make_dictionary(session)
+    make_panel(worker, sae, run)
+    return sae, run
 
 
 def ask(sessions: Sessions, sae: Sae, chats: Chats, **wanted: Any) -> int:
@@ -109,6 +112,13 @@ def test_a_models_labels_come_into_force_with_all_that_they_rest_on(
         None,
     )
     assert len(origin.shown) == 8
+    with worker() as session:
+        [view], _ = origins_of(session, wanted[0])
+    asked = [request["messages"][-1]["content"] for request in chats.asked]
+    read_back = ["".join(token.text for token in one.tokens) for one in view.contrasts]
+    assert len(read_back) == len(origin.contrasts) == 3
+    assert any(all(text[:30].strip() in user for text in read_back) for user in asked)
+    assert all(token.activation == 0 for one in view.contrasts for token in one.tokens)
     assert (labeling.job_id, labeling.method) == (job_id, "stub")
     assert labeling.finished_at is not None
     assert {"endpoint", "prompt", "temperature", "estimate"} <= set(labeling.parameters)
