@@ -27,6 +27,7 @@ from scopebook.label_details import origins_of
 from scopebook.label_reports import outcomes_of
 from scopebook.labeling_requests import LanguageModel, label_once
 from scopebook.labels import current_labels, senses_of
+from scopebook.llm_labelings import counted_by_guessed
 from scopebook.settings import settings, use_settings
 from scopebook.steps import retry_job
 from scopebook_workers.claims import work_off
@@ -168,6 +169,38 @@ def test_what_a_model_has_counted_sets_the_next_estimate_right(
     assert told == first["guess"] == second["guess"]
     assert again["tokens_in"] + again["tokens_out"] == pytest.approx(chats.tokens / 2, abs=2)
     assert again["usd"] < told["usd"]
+
+
+def test_a_server_that_counts_tells_the_cost_before_the_first_call(
+    worker: Sessions, dictionary: Dictionary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scopebook.llm_labelings._ENOUGH", 1)
+    told: list[dict[str, Any]] = []
+    sae, _ = dictionary
+
+    def word(user: str) -> str:
+        if not told:  # the first call
+            with worker() as session:
+                told.append(session.scalars(llm_parameters()).one())
+        return by_keywords(user)
+
+    def llm_parameters() -> Any:
+        return select(Labeling.parameters).where(Labeling.source == "llm")
+
+    with serve_chats(
+        Chats(answer=word, tokenize=lambda request: {"count": len(request["content"]) // 4})
+    ) as chats:
+        ask(worker, sae, chats)
+        do_all()
+
+    estimate = told[0]["estimate"]
+    assert told[0]["counted_by"] == "server"
+    assert estimate["tokens_in"] + estimate["tokens_out"] == pytest.approx(chats.tokens, rel=0.15)
+    with worker() as session:
+        [labeling] = session.scalars(select(Labeling).where(Labeling.source == "llm"))
+        assert counted_by_guessed(session, labeling.id, counted_by="server") is not None
+        # What was counted by a guess corrects guesses alone, and the other way round.
+        assert counted_by_guessed(session, labeling.id, counted_by="guess") is None
 
 
 def test_what_a_model_does_not_say_is_shown_as_that_with_keywords_beside_it(
