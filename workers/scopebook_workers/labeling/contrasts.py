@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
-from typing import Final
 
 import numpy as np
 
-from scopebook_workers.labeling.material import Cluster, Material, Quiet
+from scopebook_workers.labeling.material import Material, Quiet
 from scopebook_workers.labeling.prompts import CONTRASTS
 from scopebook_workers.labeling.reading import Reader, Window
 from scopebook_workers.labeling.sampling import may_contrast
@@ -18,9 +17,6 @@ from scopebook_workers.labeling.scoring.negatives import (
 )
 from scopebook_workers.labeling.scoring.panel import Panel, as_firing
 from scopebook_workers.labeling.window_vectors import TermVectors, Vectors
-
-#: Shown examples of a sense that a contrast is held against: its medoid, and the strongest.
-_LIKE: Final = 1
 
 
 class ContrastFinder:
@@ -67,9 +63,9 @@ class ContrastFinder:
         return [quiet for turn in turns for quiet in turn if quiet is not None][:CONTRASTS]
 
     def _like(self, materials: Mapping[int, Material]) -> dict[int, Vectors]:
-        """Return vectors of the examples that contrasts are held against, embedded at once."""
+        """Return vectors of each sense's most typical example; all are embedded at once."""
         places = {
-            feature: [at for cluster in material.clusters for at in _leading(cluster)]
+            feature: [cluster.medoid for cluster in material.clusters]
             for feature, material in materials.items()
         }
         windows = [
@@ -85,10 +81,6 @@ class ContrastFinder:
         if self._embedder is None or not windows:
             return np.empty((0, 0), dtype=np.float32)
         return self._embedder.embed(windows)
-
-
-def _leading(cluster: Cluster) -> Sequence[int]:
-    return cluster.representatives[:_LIKE]
 
 
 def _may_be_shown(panel: Panel) -> list[bool]:

@@ -111,9 +111,10 @@ class Chooser:
     ) -> None:
         fired = (panel.passages[i].id for i in panel.fires(feature).contexts.tolist())
         self._fired = {*fired, *(firing.passage.id for firing in firings)}
-        seen = [f.passage for place, f in enumerate(firings) if place not in held_out]
-        self._documents = {passage.document_hash for passage in seen}
-        self._families = {passage.family for passage in seen}
+        # A document and those that nearly repeat it are one family.
+        self._families = {
+            firing.passage.family for place, firing in enumerate(firings) if place not in held_out
+        }
         self._groups = {firing.passage.group for firing in firings}
 
     def take(self, quiets: Iterable[Quiet], n: int) -> list[Quiet]:
@@ -131,7 +132,6 @@ class Chooser:
         return (
             passage.id not in self._fired
             and passage.group not in self._groups
-            and passage.document_hash not in self._documents
             and passage.family not in self._families
         )
 
