@@ -67,6 +67,9 @@ class OriginRead(Schema):
     error_class: str | None = Field(description="Why there is no answer; null: there is one.")
     raw_response: str
     shown: list[ExampleRead] = Field(description="What the model read, cut around the peaks.")
+    contrasts: list[ExampleRead] = Field(
+        description="Like texts that it read in which the feature is silent; no activations."
+    )
     created_at: datetime
 
 

@@ -234,6 +234,27 @@ class NeighbourRead(Schema):
     label: LabelRead | None
 
 
+class AlikeRead(Schema):
+    """A feature that is labelled nearly the same; both keep their labels."""
+
+    id: str
+    layer: int
+    set_name: str
+    index: int
+    cosine: float = Field(description="Of the two labels' vectors, 0.9 or more.")
+    label: LabelRead
+    own: LabelRead = Field(description="The label of the feature itself that it is like.")
+    direction: float | None = Field(
+        description="Cosine of the decoder directions; null: not among the nearest of its layer."
+    )
+
+
+class AlikePage(Page[AlikeRead]):
+    """Features of a release that are labelled nearly the same as one, the nearest first."""
+
+    total: int = Field(description="How many there are in all.")
+
+
 class FeatureRead(FeatureSummary):
     """Everything known of a feature."""
 

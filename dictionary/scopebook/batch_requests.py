@@ -18,6 +18,7 @@ from scopebook.labeling_requests import (
     check_steps,
     labelable_saes,
 )
+from scopebook.panels import panel_steps
 from scopebook.steps import NewStep, create_job
 
 #: Where a labeling by batch files says that its model was asked.
@@ -42,14 +43,18 @@ def write_batch(
     release, saes = labelable_saes(session, release_name, layers)
     _check(session, model, folder, saes)
     begin_asking(session, release)
+    panels = panel_steps(session, saes)
     steps = [
-        NewStep(
-            kind=WRITE_BATCH,
-            stage=0,
-            title=f"Write the requests of layer {sae.layer}",
-            parameters=_named(sae, model, folder) | {"limit": limit},
-        )
-        for sae in saes
+        *panels,
+        *(
+            NewStep(
+                kind=WRITE_BATCH,
+                stage=len(panels[:1]),
+                title=f"Write the requests of layer {sae.layer}",
+                parameters=_named(sae, model, folder) | {"limit": limit},
+            )
+            for sae in saes
+        ),
     ]
     return _create(session, f"Write requests to {model} for {release.name}", release.name, steps)
 

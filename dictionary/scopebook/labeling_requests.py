@@ -14,9 +14,10 @@ from scopebook.db.tables import Release, Sae
 from scopebook.errors import InvalidInputError
 from scopebook.jobs import CHECK_LABELS, EMBED_LABELS, LABEL_SAE, WORD_SAE
 from scopebook.jobs_under_way import refuse_beside
-from scopebook.labeling_methods import KEYWORDS
+from scopebook.labeling_methods import KEYWORDS, WORDING
 from scopebook.labelings import NAMED, find_labeling, row_id, sha256_of, speaks_of_all
 from scopebook.llm_labelings import newest_base
+from scopebook.panels import panel_steps
 from scopebook.releases import find_release, find_saes
 from scopebook.steps import NewStep, create_job
 
@@ -101,7 +102,14 @@ def label_once(
         f"Label {_in_words(wanted[0], named) + ' of ' if named else ''}{release.name}"
         + (f" by {llm.model}" if llm else ""),
         # The senses that a model words need not be found anew each time.
-        labeling_steps(wanted, features=named, anew=anew and llm is None, llm=llm),
+        labeling_steps(
+            wanted,
+            features=named,
+            anew=anew and llm is None,
+            llm=llm,
+            # A few features are not worth a pass of the model; they have contrasts if it was made.
+            panels=panel_steps(session, wanted) if llm and named is None else (),
+        ),
         parameters=asked,
     )
     return job.id, True
@@ -134,14 +142,15 @@ def labeling_steps(
     features: list[int] | None = None,
     anew: bool = False,
     llm: LanguageModel | None = None,
+    panels: Sequence[NewStep] = (),
 ) -> list[NewStep]:
     """Return the steps that word the examples of a run, else of the shown ones.
 
     `features` are numbers of features of the only SAE, whose senses are known: a model words those.
 
-    By keywords for all layers side by side; by a language model for one after the other, so that
-    the budget is spent in one place; then the model's labels are checked, layers side by side, and
-    all are embedded.
+    By keywords for all layers side by side, and beside them `panels` for contrasts; by a language
+    model for one after the other, so that the budget is spent in one place; then the model's
+    labels are checked, layers side by side, and all are embedded.
     """
     steps = [
         NewStep(
@@ -159,6 +168,7 @@ def labeling_steps(
         # Finding the senses anew could change what is in force for other features.
         if llm is None or features is None
     ]
+    steps += panels
     if llm is not None:
         steps += _wording_steps(saes, llm, run_id, first_stage + len(steps[:1]), features)
     embed = NewStep(
@@ -288,6 +298,7 @@ def _same(session: Session, sae: Sae, llm: LanguageModel | None) -> Labeling | N
                 speaks_of_all(),
                 Labeling.method == llm.model,
                 Labeling.parameters["endpoint"].astext == llm.endpoint,
+                Labeling.parameters["prompt"].astext == WORDING,
                 Labeling.finished_at.is_not(None),
             )
             .order_by(Labeling.id.desc())

@@ -63,6 +63,19 @@ def test_what_a_model_was_asked_is_read_with_the_texts_it_saw(client: TestClient
 
 
 @pytest.mark.usefixtures("scored")
+def test_features_labelled_nearly_the_same_are_asked_for_by_the_features_id(
+    client: TestClient,
+) -> None:
+    assert client.get(f"/api/features/{FEATURE}/alike").json() == {
+        "items": [],
+        "next": None,
+        "total": 0,
+    }
+    missing = client.get(f"/api/features/{FEATURE}99/alike")
+    assert (missing.status_code, "has 16 features" in missing.json()["detail"]) == (404, True)
+
+
+@pytest.mark.usefixtures("scored")
 def test_scores_are_told_with_the_worst_labels_first(client: TestClient) -> None:
     first = client.get("/api/labels/scores", params={"limit": 1}).json()
     second = client.get("/api/labels/scores", params={"limit": 1, "cursor": first["next"]}).json()

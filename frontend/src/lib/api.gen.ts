@@ -104,6 +104,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/features/{model}/{source}/{index}/alike": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Alike
+         * @description List features of the release that are labelled nearly the same, the nearest first.
+         */
+        get: operations["alike_api_features__model___source___index__alike_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/features/{model}/{source}/{index}": {
         parameters: {
             query?: never;
@@ -558,6 +578,48 @@ export interface components {
              * @description The document's place in the corpus: 0 first, 1 last.
              */
             position: number;
+        };
+        /**
+         * AlikePage
+         * @description Features of a release that are labelled nearly the same as one, the nearest first.
+         */
+        AlikePage: {
+            /** Items */
+            items: components["schemas"]["AlikeRead"][];
+            /** Next */
+            next?: string | null;
+            /**
+             * Total
+             * @description How many there are in all.
+             */
+            total: number;
+        };
+        /**
+         * AlikeRead
+         * @description A feature that is labelled nearly the same; both keep their labels.
+         */
+        AlikeRead: {
+            /** Id */
+            id: string;
+            /** Layer */
+            layer: number;
+            /** Set Name */
+            set_name: string;
+            /** Index */
+            index: number;
+            /**
+             * Cosine
+             * @description Of the two labels' vectors, 0.9 or more.
+             */
+            cosine: number;
+            label: components["schemas"]["LabelRead"];
+            /** @description The label of the feature itself that it is like. */
+            own: components["schemas"]["LabelRead"];
+            /**
+             * Direction
+             * @description Cosine of the decoder directions; null: not among the nearest of its layer.
+             */
+            direction: number | null;
         };
         /**
          * CollectRequest
@@ -1399,6 +1461,11 @@ export interface components {
              * @description What the model read, cut around the peaks.
              */
             shown: components["schemas"]["ExampleRead"][];
+            /**
+             * Contrasts
+             * @description Like texts that it read in which the feature is silent; no activations.
+             */
+            contrasts: components["schemas"]["ExampleRead"][];
             /**
              * Created At
              * Format: date-time
@@ -2281,6 +2348,43 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_OriginRead_"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    alike_api_features__model___source___index__alike_get: {
+        parameters: {
+            query?: {
+                /** @description Features to return. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                model: string;
+                /** @description `{layer}-{set}`. */
+                source: string;
+                index: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlikePage"];
                 };
             };
             /** @description Validation Error */

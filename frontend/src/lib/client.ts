@@ -19,6 +19,8 @@ export type Score = Schemas["ScoreRead"];
 export type ScoreDistribution = Schemas["ScoreDistributionRead"];
 export type ScoredLabel = Schemas["ScoredLabelRead"];
 export type Scores = Schemas["ScoresRead"];
+export type Alike = Schemas["AlikeRead"];
+export type AlikePage = Schemas["AlikePage"];
 export type Neighbour = Schemas["NeighbourRead"];
 export type Activity = Schemas["Activity"];
 export type Release = Schemas["ReleaseRead"];
@@ -269,6 +271,11 @@ export function listOrigins(
     address(`/api/features/${encodeId(id)}/origins`, { cursor, limit: 10 }),
     { signal: signal ?? null },
   );
+}
+
+/** Features of the same release that are labelled nearly the same, the nearest first. */
+export function listAlike(id: string, signal?: AbortSignal): Promise<AlikePage> {
+  return ask<AlikePage>(`/api/features/${encodeId(id)}/alike`, { signal: signal ?? null });
 }
 
 /** How the labels in force are scored, and those of one scorer, the worst first. */

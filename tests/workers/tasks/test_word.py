@@ -102,6 +102,13 @@ def test_a_models_labels_come_into_force_with_all_that_they_rest_on(
         None,
     )
     assert len(origin.shown) == 8
+    with worker() as session:
+        [view], _ = origins_of(session, wanted[0])
+    asked = [request["messages"][-1]["content"] for request in chats.asked]
+    read_back = ["".join(token.text for token in one.tokens) for one in view.contrasts]
+    assert len(read_back) == len(origin.contrasts) == 3
+    assert any(all(text[:30].strip() in user for text in read_back) for user in asked)
+    assert all(token.activation == 0 for one in view.contrasts for token in one.tokens)
     assert (labeling.job_id, labeling.method) == (job_id, "stub")
     assert labeling.finished_at is not None
     assert {"endpoint", "prompt", "temperature", "estimate"} <= set(labeling.parameters)

@@ -202,6 +202,7 @@ def outcome_of(feature_id: int, wording: Wording) -> FeatureOutcome:
         ],
         origin={
             "shown": list(wording.shown),
+            "contrasts": [list(pair) for pair in wording.contrasts],
             "prompt_sha256": wording.prompt_sha256,
             "model_reported": wording.model_reported,
             "system_fingerprint": wording.system_fingerprint,
