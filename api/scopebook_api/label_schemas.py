@@ -11,6 +11,7 @@ from scopebook_api.schemas import (
     Histogram,
     LabelRead,
     Page,
+    ResolutionRead,
     Schema,
     ScoreRead,
 )
@@ -41,6 +42,9 @@ class CoverageRead(Schema):
     fired: int | None = Field(description="Features that fire in the shown run; null: none.")
     by_source: dict[str, int] = Field(description="Features by the source of their label.")
     labelings: list[LabelingRead] = Field(description="Of the shown run, newest first.")
+    resolution: ResolutionRead | None = Field(
+        description="How far senses can be trusted, by the newest sorting; null: not measured."
+    )
 
 
 class OriginRead(Schema):

@@ -15,6 +15,7 @@ export type Outcome = Schemas["OutcomeRead"];
 export type Coverage = Schemas["CoverageRead"];
 export type Labeling = Schemas["LabelingRead"];
 export type Origin = Schemas["OriginRead"];
+export type Resolution = Schemas["ResolutionRead"];
 export type Score = Schemas["ScoreRead"];
 export type ScoreDistribution = Schemas["ScoreDistributionRead"];
 export type ScoredLabel = Schemas["ScoredLabelRead"];
