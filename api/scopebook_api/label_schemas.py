@@ -156,6 +156,11 @@ class DriftRead(Schema):
     outcomes: dict[str, int] = Field(
         description="Features by how both ended for them, e.g. `ok, abstained`."
     )
+    both: int = Field(description="Features that both have labelled.")
+    gained: int = Field(
+        description="Features that both have tried and the second alone has labelled."
+    )
+    lost: int = Field(description="Features that both have tried and the first alone has labelled.")
     compared: int = Field(description="Features both of whose labels have vectors.")
     same: int = Field(description="Of these, those whose labels mean the same: cosine 0.9 or more.")
     median_cosine: float | None

@@ -114,7 +114,7 @@ def test_what_a_language_model_has_said_and_not_said_is_told_apart(
     expect(page.locator("h1")).to_contain_text("Texts with")
     expect(page.get_by_text("LLM", exact=True).first).to_be_visible()
     page.goto("/labels")
-    expect(page.get_by_role("table")).to_contain_text("1 abstained")
+    expect(page.get_by_role("table")).to_contain_text("1 unlabelled (abstained)")
 
 
 @pytest.mark.usefixtures("asked")

@@ -693,6 +693,21 @@ export interface components {
                 [key: string]: number;
             };
             /**
+             * Both
+             * @description Features that both have labelled.
+             */
+            both: number;
+            /**
+             * Gained
+             * @description Features that both have tried and the second alone has labelled.
+             */
+            gained: number;
+            /**
+             * Lost
+             * @description Features that both have tried and the first alone has labelled.
+             */
+            lost: number;
+            /**
              * Compared
              * @description Features both of whose labels have vectors.
              */
