@@ -1295,6 +1295,11 @@ export interface components {
              */
             stale: boolean;
             /**
+             * Changed At
+             * @description When the first did; null: they have not, or it is not known.
+             */
+            changed_at: string | null;
+            /**
              * Sources
              * @description A point names its label's source by its position.
              */
@@ -1335,7 +1340,7 @@ export interface components {
              * @description Features with a label.
              */
             labelled: number;
-            /** @description The job that draws a map now. */
+            /** @description The job that draws a map now, or has failed to since the newest. */
             job: components["schemas"]["JobRead"] | null;
             /** @description The newest; null: none was drawn. */
             map: components["schemas"]["MapRead"] | null;
@@ -1529,6 +1534,8 @@ export interface components {
             id: string;
             /** Text */
             text: string;
+            /** @description Why the language model that was asked last has given no label. */
+            unlabelled: components["schemas"]["OutcomeRead"] | null;
         };
         /**
          * RegionRead
