@@ -11,8 +11,13 @@ from scopebook.db.jobs import Step
 from scopebook.db.label_tables import Labeling
 from scopebook.db.tables import Sae
 from scopebook.errors import InvalidInputError
-from scopebook.jobs import CHECK_LABELS, EMBED_LABELS, READ_BATCH, WRITE_BATCH
-from scopebook.labeling_requests import LABEL_JOB, begin_asking, labelable_saes
+from scopebook.jobs import EMBED_LABELS, READ_BATCH, WRITE_BATCH
+from scopebook.labeling_requests import (
+    LABEL_JOB,
+    begin_asking,
+    check_steps,
+    labelable_saes,
+)
 from scopebook.steps import NewStep, create_job
 
 #: Where a labeling by batch files says that its model was asked.
@@ -80,12 +85,7 @@ def read_batch(
     ]
     every = {"sae_ids": [sae.id for sae in chosen]}
     steps += [
-        NewStep(
-            kind=CHECK_LABELS,
-            stage=1,
-            title="Check the labels against unseen examples",
-            parameters=every,
-        ),
+        *check_steps(chosen, 1),
         NewStep(kind=EMBED_LABELS, stage=2, title="Embed the labels", parameters=every),
     ]
     return _create(session, f"Read {model}'s answers for {release.name}", release.name, steps)

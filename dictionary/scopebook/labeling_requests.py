@@ -140,7 +140,8 @@ def labeling_steps(
     `features` are numbers of features of the only SAE, whose senses are known: a model words those.
 
     By keywords for all layers side by side; by a language model for one after the other, so that
-    the budget is spent in one place; then the model's labels are checked, and all are embedded.
+    the budget is spent in one place; then the model's labels are checked, layers side by side, and
+    all are embedded.
     """
     steps = [
         NewStep(
@@ -190,13 +191,22 @@ def _wording_steps(
         )
         for place, sae in enumerate(saes)
     ]
-    check = NewStep(
-        kind=CHECK_LABELS,
-        stage=first_stage + len(saes),
-        title="Check the labels against unseen examples",
-        parameters={"sae_ids": [sae.id for sae in saes]},
-    )
-    return [*words, check]
+    return [*words, *check_steps(saes, first_stage + len(saes), features)]
+
+
+def check_steps(
+    saes: Sequence[Sae], stage: int, features: Sequence[int] | None = None
+) -> list[NewStep]:
+    """Return the steps that check what a model has said of each SAE, side by side."""
+    return [
+        NewStep(
+            kind=CHECK_LABELS,
+            stage=stage,
+            title=f"Check the labels of {_in_words(sae, features)} against unseen examples",
+            parameters={"sae_ids": [sae.id]},
+        )
+        for sae in saes
+    ]
 
 
 def _in_words(sae: Sae, features: Sequence[int] | None) -> str:

@@ -1,4 +1,5 @@
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from tests.makers import (
     feature_id,
@@ -244,3 +245,17 @@ def test_why_a_model_gave_no_label_is_not_told_while_an_earlier_ones_is_in_force
     session.flush()
 
     assert outcomes_of(session, [wanted]) == {}
+
+
+def test_what_a_model_has_said_is_checked_layer_by_layer_side_by_side(session: Session) -> None:
+    release, saes, _ = make_collected(session)
+    llm = LanguageModel(endpoint="http://127.0.0.1:1/v1", model="stub")
+
+    job_id, _ = label_once(session, release, None, llm=llm)
+
+    checks = session.scalars(
+        select(Step).where(Step.job_id == job_id, Step.kind == CHECK_LABELS).order_by(Step.id)
+    ).all()
+    assert [step.parameters["sae_ids"] for step in checks] == [[sae.id] for sae in saes]
+    assert len({step.stage for step in checks}) == 1
+    assert "layer 1" in checks[0].title

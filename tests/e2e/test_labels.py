@@ -1,79 +1,14 @@
-"""Labels on the pages: how far they reach, who worded them, how good they are, what has drifted."""
+"""Labels on the pages: how far they reach, who worded them, how good they are."""
 
-import json
 import re
-import subprocess
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from chat_server import Chats, by_keywords, serve_chats
-from running import SCOPEBOOK, Running, environment, run
-
-_PASSAGES = re.compile(r"^<(\w+) passage \d+>\n(.*?)\n</\1 passage \d+>$", re.S | re.M)
-_DESCRIPTION = re.compile(r"^<(\w+) description>\n(.*?)\n</\1 description>$", re.S | re.M)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A stub model that is still there, the job that asked it, and a judge's that is under way."""
-
-    chats: Chats
-    job_id: int
-    judging: subprocess.Popen[str]
-
-
-def judge(user: str) -> str:
-    """Say that a feature fires in the passages that hold the word its label names."""
-    [(_, label)] = _DESCRIPTION.findall(user)
-    word = label.split()[-1].lower()
-    fires = [word in text.lower() for _, text in _PASSAGES.findall(user)]
-    return json.dumps({"fires": fires})
-
-
-@pytest.fixture(scope="module")
-def asked(instance: Running) -> Iterator[Asked]:
-    """Ask about the first twelve features of layer 2, of which one abstains and one fails.
-
-    What comes of it is then judged while the tests that need no judge go on.
-    """
-    answers = {0: json.dumps({"senses": [], "abstain": True}), 1: "no JSON", 2: "still none"}
-    chats = Chats()
-    chats.answer = lambda user: answers.get(len(chats.asked) - 1) or by_keywords(user)
-    [release] = {item["release"] for item in instance.get("/api/labels/coverage")["items"]}
-    with serve_chats(chats), serve_chats(Chats(answer=judge, model="judge-1")) as judges:
-        there = [release, "--layers", "2", "--endpoint"]
-        done = run(
-            instance.data_dir,
-            *("label", *there, chats.url, "--llm", "stub"),
-            *("--parallel", "1", "--limit", "12", "--json"),
-        )
-        assert done.returncode == 0, done.stderr
-        judging = subprocess.Popen(
-            [
-                *(*SCOPEBOOK, "score", *there, judges.url, "--llm", "judge", "--json"),
-                *("--source", "llm", "--scorers", "detection", "--sample", "4"),
-            ],
-            env=environment(instance.data_dir),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        yield Asked(chats, json.loads(done.stdout)["id"], judging)
-        judging.kill()
-        judging.communicate()
-
-
-@pytest.fixture(scope="module")
-def judged(asked: Asked) -> Asked:
-    """Wait until the labels are judged."""
-    _, said = asked.judging.communicate(timeout=600)
-    assert asked.judging.returncode == 0, said
-    return asked
+from asked_models import Asked, ends_and_chance
+from chat_server import by_keywords
 
 
 def outcomes(page: Page) -> dict[str, str | None]:
@@ -306,12 +241,6 @@ def test_a_feature_without_a_label_says_why_in_every_list(page: Page) -> None:
             expect(hit.first).to_contain_text("keywords")
 
 
-def ends_and_chance(score: Any) -> str:
-    """Return what the page shows beside a score."""
-    low, high = (min(end, 0.99) if end < 1 else end for end in (score["ci_low"], score["ci_high"]))
-    return f"{low:.2f} to {high:.2f}, chance {score['null_value']:.2f}"
-
-
 def telling(feature: Any, label: Any) -> list[Any]:
     """Return the scores of a label that rest on enough examples."""
     return [
@@ -338,71 +267,3 @@ def test_every_sense_has_its_label_and_its_score_with_interval_and_null(page: Pa
         expect(card.get_by_text("LLM", exact=True)).to_be_visible()
         for score in telling(feature, sense["label"]):
             expect(card.get_by_role("list", name="Scores")).to_contain_text(ends_and_chance(score))
-
-
-def layer_two(page: Page) -> Any:
-    """Return what the coverage says of layer 2."""
-    items = page.request.get("/api/labels/coverage").json()["items"]
-    return next(one for one in items if one["layer"] == 2)
-
-
-@pytest.mark.usefixtures("asked")
-def test_what_two_labelings_say_of_a_layer_is_compared_the_farthest_first(page: Page) -> None:
-    whole = [one for one in layer_two(page)["labelings"] if "features" not in one["parameters"]]
-    later, earlier = whole[:2]
-    assert (earlier["source"], later["source"]) == ("keywords", "llm")
-    pair = {"first": earlier["id"], "second": later["id"]}
-    drift = page.request.get("/api/labels/drift", params=pair).json()
-    page.goto("/labels")
-    page.get_by_role("link", name=re.compile(r"^compare \d+ labelings$")).last.click()
-
-    summary = page.locator("dl[aria-label=Summary]")
-    expect(summary).to_contain_text(re.compile(rf"Same\s*{drift['same']}\D"))
-    expect(summary).to_contain_text(re.compile(rf"Changed\s*{drift['compared'] - drift['same']}\D"))
-    expect(summary).to_contain_text(re.compile(rf"Lost\s*{drift['lost']}\D"))
-    assert drift["lost"] >= 2
-    expect(page.locator("main")).to_contain_text("1 ok, then abstained")
-    rows = page.locator("tbody tr")
-    expect(rows).to_have_count(len(drift["items"]))
-    expect(rows.first).to_contain_text(drift["items"][0]["first"])
-    expect(rows.first).to_contain_text(drift["items"][0]["second"])
-    rows.first.get_by_role("link").focus()
-    page.keyboard.press("Enter")
-    expect(page).to_have_url(re.compile(re.escape(drift["items"][0]["id"]) + "$"))
-    page.go_back()
-
-    page.get_by_label("Earlier").select_option(str(later["id"]))
-    expect(page.get_by_text("Twice the same labeling")).to_be_visible()
-    expect(page).to_have_url(re.compile(f"first={later['id']}&second={later['id']}"))
-
-
-@pytest.mark.usefixtures("asked")
-def test_a_comparison_that_fails_or_has_nothing_to_compare_says_so(page: Page) -> None:
-    sentence = "The database does not answer."
-    problem = {"title": "Away", "detail": sentence}
-    page.route("**/api/labels/drift?*", lambda route: route.fulfill(status=503, json=problem))
-    page.goto("/labels/drift?layer=2")
-
-    expect(page.get_by_role("alert")).to_contain_text(sentence)
-    page.unroute_all()
-    page.get_by_role("button", name="Try again").click()
-    expect(page.locator("tbody tr").first).to_be_visible()
-
-    once = {**layer_two(page), "labelings": layer_two(page)["labelings"][-1:]}
-    page.route("**/api/labels/coverage", lambda route: route.fulfill(json={"items": [once]}))
-    page.goto("/labels/drift")
-    expect(page.get_by_text("Only one labeling")).to_be_visible()
-    expect(page.get_by_text("scopebook label")).to_contain_text("--layers 2 --endpoint URL")
-
-
-@pytest.mark.usefixtures("judged")
-def test_what_a_judge_makes_of_a_label_is_shown_with_interval_and_null(page: Page) -> None:
-    [first, *_] = page.request.get("/api/labels/scores?scorer=detection").json()["items"]
-    score = first["score"]
-    page.goto("/labels")
-
-    worst = page.get_by_role("list", name="Worst labels").get_by_role("listitem").first
-    expect(worst).to_contain_text(first["label"]["text"])
-    expect(worst).to_contain_text(ends_and_chance(score))
-    bar = worst.get_by_role("button", name=re.compile(r"^detection \d\.\d\d; 95 % interval"))
-    expect(bar).to_have_attribute("aria-label", re.compile(rf"judged by {score['judge']}\.$"))
