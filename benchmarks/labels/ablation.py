@@ -23,8 +23,9 @@ from sklearn.utils.extmath import randomized_svd
 from scopebook_workers.labeling import calibration, clusters, window_vectors
 from scopebook_workers.labeling.window_vectors import DIMENSIONS, TermVectors, WindowVectors
 
-#: Below this silhouette a feature is taken to have one sense; the best of several for T1.
-_SILHOUETTE: Final = 0.15
+#: Below this silhouette a feature is taken to have one sense, so that about as many single ones
+#: stay whole as by the calibrated distance.
+_SILHOUETTE: Final = 0.5
 
 
 def _mean_left(vectors: WindowVectors, matrix: csr_matrix) -> Any:

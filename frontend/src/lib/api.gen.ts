@@ -711,6 +711,8 @@ export interface components {
              * @description Of the shown run, newest first.
              */
             labelings: components["schemas"]["LabelingRead"][];
+            /** @description How far senses can be trusted, by the newest sorting; null: not measured. */
+            resolution: components["schemas"]["ResolutionRead"] | null;
         };
         /**
          * DocumentRead
@@ -752,6 +754,21 @@ export interface components {
             outcomes: {
                 [key: string]: number;
             };
+            /**
+             * Both
+             * @description Features that both have labelled.
+             */
+            both: number;
+            /**
+             * Gained
+             * @description Features that both have tried and the second alone has labelled.
+             */
+            gained: number;
+            /**
+             * Lost
+             * @description Features that both have tried and the first alone has labelled.
+             */
+            lost: number;
             /**
              * Compared
              * @description Features both of whose labels have vectors.
@@ -921,6 +938,18 @@ export interface components {
              * @description Share of its examples that are in no sense.
              */
             unassigned: number | null;
+            /** @description How far senses of its layer can be trusted; null: not measured. */
+            resolution: components["schemas"]["ResolutionRead"] | null;
+            /**
+             * Asked
+             * @description How often a language model was asked about it.
+             */
+            asked: number;
+            /**
+             * Ineligible
+             * @description Why no language model is asked about it; null: one may be.
+             */
+            ineligible: string | null;
             /** Examples */
             examples: components["schemas"]["ExampleRead"][];
             /**
@@ -1328,6 +1357,11 @@ export interface components {
              */
             stale: boolean;
             /**
+             * Changed At
+             * @description When the first did; null: they have not, or it is not known.
+             */
+            changed_at: string | null;
+            /**
              * Sources
              * @description A point names its label's source by its position.
              */
@@ -1368,7 +1402,7 @@ export interface components {
              * @description Features with a label.
              */
             labelled: number;
-            /** @description The job that draws a map now. */
+            /** @description The job that draws a map now, or has failed to since the newest. */
             job: components["schemas"]["JobRead"] | null;
             /** @description The newest; null: none was drawn. */
             map: components["schemas"]["MapRead"] | null;
@@ -1567,6 +1601,8 @@ export interface components {
             id: string;
             /** Text */
             text: string;
+            /** @description Why the language model that was asked last has given no label. */
+            unlabelled: components["schemas"]["OutcomeRead"] | null;
         };
         /**
          * RegionRead
@@ -1617,6 +1653,42 @@ export interface components {
             caution: string | null;
             /** Saes */
             saes: components["schemas"]["SaeRead"][];
+        };
+        /**
+         * ResolutionRead
+         * @description How far to trust the senses of an SAE's features, tried on the features themselves.
+         */
+        ResolutionRead: {
+            /**
+             * Split Rate
+             * @description Share of single features, halves together, that are cut into several senses; some may have several. At most 0.10 is wanted.
+             */
+            split_rate: number;
+            /**
+             * Conflated Ari
+             * @description How well two features mixed come apart: mean adjusted Rand index with the known halves, 1 is perfect, 0 is chance. At least 0.80 is wanted.
+             */
+            conflated_ari: number;
+            /**
+             * Parted Rate
+             * @description Share of the mixtures cut into two senses or more.
+             */
+            parted_rate: number;
+            /**
+             * N Single
+             * @description Single features tried.
+             */
+            n_single: number;
+            /**
+             * N Pairs
+             * @description Mixtures tried.
+             */
+            n_pairs: number;
+            /**
+             * Coarse
+             * @description Whether a figure misses what is wanted.
+             */
+            coarse: boolean;
         };
         /**
          * RunRead

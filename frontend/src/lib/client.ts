@@ -13,8 +13,11 @@ export type JobState = Job["state"];
 export type Label = Schemas["LabelRead"];
 export type Outcome = Schemas["OutcomeRead"];
 export type Coverage = Schemas["CoverageRead"];
+export type Drift = Schemas["DriftRead"];
+export type FeatureDrift = Schemas["FeatureDriftRead"];
 export type Labeling = Schemas["LabelingRead"];
 export type Origin = Schemas["OriginRead"];
+export type Resolution = Schemas["ResolutionRead"];
 export type Score = Schemas["ScoreRead"];
 export type ScoreDistribution = Schemas["ScoreDistributionRead"];
 export type ScoredLabel = Schemas["ScoredLabelRead"];
@@ -284,6 +287,14 @@ export function labelScores(
   signal?: AbortSignal,
 ): Promise<Scores> {
   return get("/api/labels/scores", { ...query, limit: 20 }, signal);
+}
+
+/** Two labelings of one layer by their ids, the farthest drifted features first. */
+export function labelDrift(
+  query: { first: number; second: number; cursor: string | null },
+  signal?: AbortSignal,
+): Promise<Drift> {
+  return get("/api/labels/drift", { ...query, limit: 50 }, signal);
 }
 
 export function isFinal(state: JobState): boolean {
