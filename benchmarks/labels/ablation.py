@@ -25,7 +25,7 @@ from scopebook_workers.labeling.window_vectors import DIMENSIONS, TermVectors, W
 def _mean_left(vectors: WindowVectors, matrix: csr_matrix) -> Any:
     """Stand for `WindowVectors._project`."""
     dense = matrix.toarray() if vectors._basis is None else matrix @ vectors._basis
-    return window_vectors._unit(dense)
+    return window_vectors.unit(dense)
 
 
 def _plain_svd(matrix: csr_matrix, seed: int) -> Any:

@@ -1,6 +1,6 @@
 """Hold the senses of real features against the sources of their documents.
 
-usage: python -m benchmarks.labels.demo_senses
+usage: python -m benchmarks.labels.demo_senses [--embedder NAME]
 
 The demo corpus says of each document which of 16 sources it is from; the labeler's vectors are not
 told. A feature whose examples are nearly all of one source should stay whole. One whose examples
@@ -8,10 +8,13 @@ are of many may be split along them: how far the senses agree with the sources (
 index) is set against the same senses with the sources shuffled.
 """
 
+import argparse
 import sys
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+from benchmarks.labels.encoders import encoder_of
 from benchmarks.labels.real_features import demo_features
 from benchmarks.labels.t10 import TOKENS, embed
 
@@ -24,10 +27,13 @@ MIXED: Final = 0.6
 FIXED: Final = (0.7, 0.9)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print a row for the calibrated threshold, chosen by every second feature, and for others."""
+    parser = argparse.ArgumentParser(prog="benchmarks.labels.demo_senses", description=__doc__)
+    parser.add_argument("--embedder", help="a sentence-transformers model, or MODEL@URL")
+    embedder = parser.parse_args(arguments).embedder
     features = demo_features(tokens=TOKENS)
-    vectors = embed(features)
+    vectors = embed(features, encoder_of(embedder) if embedder else None)
     calibrated = calibrate(vectors[::2])
     if calibrated is None:
         raise RuntimeError(f"{len(vectors)} features of the demo are too few to calibrate on.")
