@@ -39,6 +39,7 @@ from scopebook_workers.labeling.material import Cluster, Material
 from scopebook_workers.labeling.sampling import MIN_DOCUMENTS, Ineligible
 from scopebook_workers.labeling.server_encoder import ServerEncoder
 from scopebook_workers.tasks.evidence_rows import EvidenceOfFeature, EvidenceReader
+from scopebook_workers.tasks.kept_windows import KeptEncoder
 
 #: Features read at once.
 BATCH = 64
@@ -86,7 +87,8 @@ def label_features(
     if same is not None and not claim.parameters.get("anew", False):
         return lambda session: settle_labels(session, [sae_id])
     progress(0, len(fired), "features")
-    labeler = KeywordLabeler(_read(reader, _sample(fired)), encoder=encoder)
+    kept = None if encoder is None else KeptEncoder(encoder, progress)
+    labeler = KeywordLabeler(_read(reader, _sample(fired)), encoder=kept)
     if named:
         fired = [row_id(sae_id, index) for index in named[NAMED]]
     wordings: list[NewWording] = []
