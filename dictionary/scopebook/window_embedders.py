@@ -14,6 +14,8 @@ from scopebook.settings import Settings
 
 #: The embedder that needs no download.
 TERMS: Final = "terms"
+#: The model's own residual at the firing token.
+RESIDUAL: Final = "residual"
 #: Where a labeling's parameters hold what was asked for, if it is not `TERMS`.
 ASKED: Final = "asked_embedder"
 _HUB_ID: Final = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?", re.ASCII)
@@ -21,7 +23,7 @@ _HUB_ID: Final = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?", re.ASCII)
 
 @dataclass(frozen=True, kw_only=True)
 class AskedEmbedder:
-    """An embedder by its name: `terms`, a server's base URL, a model's folder, or its hub id.
+    """An embedder by its name: `terms`, `residual`, a server's URL, a model's folder or hub id.
 
     `model` is the name that a server is asked for. A key never stands here, since what is asked
     for is kept.
@@ -40,15 +42,20 @@ class AskedEmbedder:
             )
         elif not self.is_folder and _HUB_ID.fullmatch(self.name) is None:
             raise InvalidInputError(
-                f"{shown(self.name)} is no embedder; expected {TERMS}, the base URL of an "
-                "OpenAI-style server (http://localhost:8080/v1), or a sentence-transformers model: "
-                "all-MiniLM-L6-v2, a hub id or the path of a folder."
+                f"{shown(self.name)} is no embedder; expected {TERMS}, {RESIDUAL}, the base URL of "
+                "an OpenAI-style server (http://localhost:8080/v1), or a sentence-transformers "
+                "model: all-MiniLM-L6-v2, a hub id or the path of a folder."
             )
 
     @property
     def is_terms(self) -> bool:
         """Whether it is the one that needs no download."""
         return self.name == TERMS
+
+    @property
+    def is_residual(self) -> bool:
+        """Whether it is what the SAE's own model makes of the firing token."""
+        return self.name == RESIDUAL
 
     @property
     def is_server(self) -> bool:

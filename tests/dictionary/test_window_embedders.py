@@ -14,6 +14,7 @@ URL = "http://localhost:8080/v1"
     ("name", "runs_here", "is_server"),
     [
         ("terms", False, False),
+        ("residual", True, False),
         ("all-MiniLM-L6-v2", True, False),
         ("Qwen/Qwen3-Embedding-0.6B", True, False),
         ("/models/encoder", True, False),
@@ -24,7 +25,7 @@ def test_a_name_says_what_gives_the_vectors(name: str, runs_here: bool, is_serve
     asked = asked_embedder(name)
 
     assert (asked.runs_here, asked.is_server) == (runs_here, is_server)
-    assert asked.is_terms == (name == "terms")
+    assert (asked.is_terms, asked.is_residual) == (name == "terms", name == "residual")
     assert AskedEmbedder(**asked.parameters().get("asked_embedder", {})) == asked
 
 

@@ -25,8 +25,9 @@ Features = Annotated[
 Embedder = Annotated[
     str | None,
     typer.Option(
-        help="What finds the senses: terms (the default), a sentence-transformers model "
-        "(all-MiniLM-L6-v2, a hub id or a folder), or an embeddings server's base URL."
+        help="What finds the senses: terms (the default), residual (what the model itself makes "
+        "of the firing token), a sentence-transformers model (all-MiniLM-L6-v2, a hub id or a "
+        "folder), or an embeddings server's base URL."
     ),
 ]
 EmbedderModel = Annotated[str | None, typer.Option(help="The embedding model's name at that URL.")]

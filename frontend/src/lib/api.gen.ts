@@ -1151,7 +1151,7 @@ export interface components {
             llm?: components["schemas"]["LanguageModelRequest"] | null;
             /**
              * Embedder
-             * @description What finds the senses: `terms`, a sentence-transformers model of the hub, or the base URL of an OpenAI-style embeddings server; without a key, which is a setting. Null: `terms`.
+             * @description What finds the senses: `terms`, `residual` (what the model itself makes of the firing token), a sentence-transformers model of the hub, or the base URL of an OpenAI-style embeddings server; without a key, which is a setting. Null: `terms`.
              */
             embedder?: string | null;
             /**

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from tests.drills.workers import LoneWorker, until
 from tests.embeddings_server import Embeddings, serve_embeddings
 from tests.makers import feature_id, make_corpus, make_evidence, make_release, make_run
+from tests.tiny_collections import LAYERS, ask_for_collection, do_all_steps, make_tiny
 from tests.workers.labeling.planted import GERMAN
 from tests.workers.tasks.test_label import N, examples, make_dictionary
 
@@ -292,3 +293,30 @@ def test_a_model_that_is_none_fails_the_job_with_a_sentence(
 
     assert job.state == "failed"
     assert "folder /nowhere/model does not exist" in (job.error or "")
+
+
+def test_the_models_own_residual_finds_senses_and_is_kept(worker: Sessions, tmp_path: Path) -> None:
+    make_tiny(worker, tmp_path)
+    run_id = ask_for_collection(worker)
+    do_all_steps()
+    with worker() as session:
+        run = session.get_one(Run, run_id)
+        sae = session.scalars(select(Sae).where(Sae.layer == LAYERS[0])).one()
+
+    first = label(worker, (sae, run), "residual")
+    vectors = count_vectors(worker)
+    again = label(worker, (sae, run), "residual", anew=True)
+    named = label(worker, (sae, run), "residual", anew=True, features=[3])
+
+    assert [job.error for job in (first, again, named)] == [None] * 3
+    assert 0 < vectors == count_vectors(worker)
+    with worker() as session:
+        found = labelings(session)
+    embedders = {labeling.parameters["embedder"] for labeling in found}
+    assert len(found) == 3
+    [embedder] = embedders
+    assert embedder.startswith("residual of ")
+    assert f"after layer {LAYERS[0]}" in embedder
+    assert {labeling.parameters["threshold"] for labeling in found} == {
+        found[0].parameters["threshold"]
+    }

@@ -276,6 +276,13 @@ class KeywordLabeler:
         return keywords_of(windows, self._reader.vocabulary, self._background)
 
 
+def embedded_examples(evidence: FeatureEvidence) -> list[int]:
+    """Return which examples of a feature are embedded when it is studied."""
+    chosen = sample(evidence)
+    held_out = [] if isinstance(chosen, str) else list(chosen.held_out)
+    return _to_explain(evidence, chosen) + held_out
+
+
 def _to_explain(evidence: FeatureEvidence, chosen: Sample | Ineligible) -> list[int]:
     return strong_examples(evidence) if isinstance(chosen, str) else list(chosen.explain)
 

@@ -27,6 +27,8 @@ from scopebook_workers.labeling.evidence import FeatureEvidence, Firing, Passage
 
 #: Passages kept between two batches of features; one takes about 3 KB.
 _KEPT = 50_000
+#: The bits of a row id that are the feature's number.
+_INDEX = 2**FEATURE_BITS - 1
 #: Contexts of one query.
 _CONTEXTS = 5_000
 
@@ -84,7 +86,8 @@ class EvidenceReader:
                 hashlib.sha256(row.examples).hexdigest(),
                 FeatureEvidence(
                     firings=[
-                        _firing(example_set, place, passages) for place in range(len(example_set))
+                        _firing(example_set, place, passages, row.feature_id & _INDEX)
+                        for place in range(len(example_set))
                     ],
                     top_tokens=[(self._pieces.get(token, b""), share) for token, share in pairs],
                 ),
@@ -125,13 +128,16 @@ class EvidenceReader:
         return passages
 
 
-def _firing(examples: ExampleSet, place: int, passages: Mapping[int, Passage]) -> Firing:
+def _firing(
+    examples: ExampleSet, place: int, passages: Mapping[int, Passage], feature: int
+) -> Firing:
     positions, activations = examples.activations(place)
     return Firing(
         passage=passages[int(examples.context_id[place])],
         peak=int(examples.peak[place]),
         positions=positions,
         activations=activations,
+        feature=feature,
     )
 
 

@@ -1,6 +1,6 @@
 """An encoder whose vectors are kept in the dictionary: only windows that are new are encoded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -43,14 +43,24 @@ class KeptEncoder:
         """Return a vector for each window (window, dimension)."""
         if not windows:
             return self._encoder.encode([])
-        keys = self.keys(windows)
-        distinct = dict(zip(keys, windows, strict=True))
+        return self.complete(
+            self.keys(windows), lambda places: self._encoder.encode([windows[i] for i in places])
+        )
+
+    def complete(
+        self, keys: Sequence[bytes], encode: Callable[[Sequence[int]], Vectors]
+    ) -> Vectors:
+        """Return the vector of each key; `encode` gives those at the places that are not kept.
+
+        In the order of the places, so that what belongs together may stand together.
+        """
+        distinct = {key: place for place, key in enumerate(keys)}
         known = self._kept(list(distinct))
         missing = [key for key in distinct if key not in known]
         for start in range(0, len(missing), BATCH):
             self._progress.check()
             part = missing[start : start + BATCH]
-            vectors = self._encoder.encode([distinct[key] for key in part]).astype(_HALF)
+            vectors = encode([distinct[key] for key in part]).astype(_HALF)
             new = {key: row.tobytes() for key, row in zip(part, vectors, strict=True)}
             # Vectors may be paid for: a database that comes back within a lease loses none.
             patiently(partial(self._keep, new), "a batch of vectors")

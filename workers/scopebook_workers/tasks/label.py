@@ -1,6 +1,6 @@
 """Sort the examples of an SAE's features into senses, and word both by keywords."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -69,10 +69,15 @@ def _server_encoder(asked: AskedEmbedder, progress: Progress) -> ServerEncoder:
 
 
 def label_features(
-    claim: Claim, progress: Progress, asked: AskedEmbedder, encoder: WindowEncoder | None
+    claim: Claim,
+    progress: Progress,
+    asked: AskedEmbedder,
+    encoder: WindowEncoder | None,
+    prepare: Callable[[KeptEncoder, EvidenceReader, Sequence[int]], None] | None = None,
 ) -> Finish:
     """Label by the vectors of an encoder, or by terms without one.
 
+    `prepare` may have vectors made that the labeler will ask for, of features by their row ids.
     Nothing is done where the same embedder has labelled the same examples, unless the step asks
     for it anew.
     """
@@ -88,6 +93,8 @@ def label_features(
         return lambda session: settle_labels(session, [sae_id])
     progress(0, len(fired), "features")
     kept = None if encoder is None else KeptEncoder(encoder, progress)
+    if kept is not None and prepare is not None:
+        prepare(kept, reader, fired)
     labeler = KeywordLabeler(_read(reader, _sample(fired)), encoder=kept)
     if named:
         fired = [row_id(sae_id, index) for index in named[NAMED]]
