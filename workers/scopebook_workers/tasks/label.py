@@ -93,20 +93,12 @@ def label_features(
         return lambda session: settle_labels(session, [sae_id])
     progress(0, len(fired), "features")
     kept = None if encoder is None else KeptEncoder(encoder, progress)
-    if kept is not None and prepare is not None:
+    if kept is not None and prepare is not None and not named:
         prepare(kept, reader, fired)
     labeler = KeywordLabeler(_read(reader, _sample(fired)), encoder=kept)
     if named:
         fired = [row_id(sae_id, index) for index in named[NAMED]]
-    wordings: list[NewWording] = []
-    for start in range(0, len(fired), BATCH):
-        with sessions()() as session:
-            features = reader.read(session, fired[start : start + BATCH])
-        studies = labeler.study_all([feature.evidence for feature in features])
-        for feature, study in zip(features, studies, strict=True):
-            if study.words is not None:
-                wordings.append(_wording(feature, study.words, study.material))
-        progress(start + len(features), len(fired), "features")
+    wordings = _word(labeler, reader, fired, progress)
 
     def write(session: Session) -> None:
         labeling_id = begin_labeling(
@@ -122,6 +114,21 @@ def label_features(
         publish_keywords(session, labeling_id, wordings)
 
     return write
+
+
+def _word(
+    labeler: KeywordLabeler, reader: EvidenceReader, fired: Sequence[int], progress: Progress
+) -> list[NewWording]:
+    wordings: list[NewWording] = []
+    for start in range(0, len(fired), BATCH):
+        with sessions()() as session:
+            features = reader.read(session, fired[start : start + BATCH])
+        studies = labeler.study_all([feature.evidence for feature in features])
+        for feature, study in zip(features, studies, strict=True):
+            if study.words is not None:
+                wordings.append(_wording(feature, study.words, study.material))
+        progress(start + len(features), len(fired), "features")
+    return wordings
 
 
 def _sample(fired: Sequence[int]) -> list[int]:
