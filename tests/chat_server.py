@@ -40,11 +40,19 @@ class Chats:
     status_of: Callable[[int], int] = lambda number: 200
     #: The name it reports.
     model: str = MODEL
+    #: What it answers at /tokenize; 404 without.
+    tokenize: Callable[[dict[str, Any]], Any] | None = None
     url: str = ""
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     tokens: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def count(self, request: dict[str, Any]) -> tuple[int, Any]:
+        """Return status and body of an answer at /tokenize."""
+        if self.tokenize is None:
+            return 404, {"error": {"message": "no such path"}}
+        return 200, self.tokenize(request)
 
     def reply(self, request: dict[str, Any], key: str | None) -> tuple[int, dict[str, Any]]:
         """Return status and body of one answer."""
@@ -82,9 +90,14 @@ def serve_chats(answers: Chats | None = None) -> Iterator[Chats]:
 
         def do_POST(self) -> None:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            status, answer = state.reply(request, self.headers.get("Authorization"))
+            if self.path == "/v1/chat/completions":
+                status, answer = state.reply(request, self.headers.get("Authorization"))
+            elif self.path == "/tokenize":
+                status, answer = state.count(request)
+            else:
+                status, answer = 404, {}
             body = json.dumps(answer).encode()
-            self.send_response(status if self.path == "/v1/chat/completions" else 404)
+            self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

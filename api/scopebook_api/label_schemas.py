@@ -11,6 +11,7 @@ from scopebook_api.schemas import (
     Histogram,
     LabelRead,
     Page,
+    ResolutionRead,
     Schema,
     ScoreRead,
 )
@@ -41,6 +42,9 @@ class CoverageRead(Schema):
     fired: int | None = Field(description="Features that fire in the shown run; null: none.")
     by_source: dict[str, int] = Field(description="Features by the source of their label.")
     labelings: list[LabelingRead] = Field(description="Of the shown run, newest first.")
+    resolution: ResolutionRead | None = Field(
+        description="How far senses can be trusted, by the newest sorting; null: not measured."
+    )
 
 
 class OriginRead(Schema):
@@ -67,6 +71,9 @@ class OriginRead(Schema):
     error_class: str | None = Field(description="Why there is no answer; null: there is one.")
     raw_response: str
     shown: list[ExampleRead] = Field(description="What the model read, cut around the peaks.")
+    contrasts: list[ExampleRead] = Field(
+        description="Like texts that it read in which the feature is silent; no activations."
+    )
     created_at: datetime
 
 
@@ -163,6 +170,11 @@ class DriftRead(Schema):
     outcomes: dict[str, int] = Field(
         description="Features by how both ended for them, e.g. `ok, abstained`."
     )
+    both: int = Field(description="Features that both have labelled.")
+    gained: int = Field(
+        description="Features that both have tried and the second alone has labelled."
+    )
+    lost: int = Field(description="Features that both have tried and the first alone has labelled.")
     compared: int = Field(description="Features both of whose labels have vectors.")
     same: int = Field(description="Of these, those whose labels mean the same: cosine 0.9 or more.")
     median_cosine: float | None

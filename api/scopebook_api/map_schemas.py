@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import Field
 
 from scopebook_api.job_schemas import JobRead
-from scopebook_api.schemas import Schema
+from scopebook_api.schemas import OutcomeRead, Schema
 
 
 class RegionFeatureRead(Schema):
@@ -14,6 +14,9 @@ class RegionFeatureRead(Schema):
 
     id: str
     text: str
+    unlabelled: OutcomeRead | None = Field(
+        description="Why the language model that was asked last has given no label."
+    )
 
 
 class RegionRead(Schema):
@@ -41,6 +44,9 @@ class MapRead(Schema):
     created_at: datetime
     job_id: int | None
     stale: bool = Field(description="Labels have changed since it was drawn.")
+    changed_at: datetime | None = Field(
+        description="When the first did; null: they have not, or it is not known."
+    )
     sources: list[str] = Field(description="A point names its label's source by its position.")
     flags: list[str] = Field(description="A point names its flags by bits, the first is 1.")
     regions: list[RegionRead] = Field(description="The largest first.")
@@ -51,7 +57,9 @@ class MapStateRead(Schema):
 
     release: str
     labelled: int = Field(description="Features with a label.")
-    job: JobRead | None = Field(description="The job that draws a map now.")
+    job: JobRead | None = Field(
+        description="The job that draws a map now, or has failed to since the newest."
+    )
     map: MapRead | None = Field(description="The newest; null: none was drawn.")
 
 

@@ -234,6 +234,44 @@ class NeighbourRead(Schema):
     label: LabelRead | None
 
 
+class AlikeRead(Schema):
+    """A feature that is labelled nearly the same; both keep their labels."""
+
+    id: str
+    layer: int
+    set_name: str
+    index: int
+    cosine: float = Field(description="Of the two labels' vectors, 0.9 or more.")
+    label: LabelRead
+    own: LabelRead = Field(description="The label of the feature itself that it is like.")
+    direction: float | None = Field(
+        description="Cosine of the decoder directions; null: not among the nearest of its layer."
+    )
+
+
+class AlikePage(Page[AlikeRead]):
+    """Features of a release that are labelled nearly the same as one, the nearest first."""
+
+    total: int = Field(description="How many there are in all.")
+
+
+class ResolutionRead(Schema):
+    """How far to trust the senses of an SAE's features, tried on the features themselves."""
+
+    split_rate: float = Field(
+        description="Share of single features, halves together, that are cut into several senses; "
+        "some may have several. At most 0.10 is wanted."
+    )
+    conflated_ari: float = Field(
+        description="How well two features mixed come apart: mean adjusted Rand index with the "
+        "known halves, 1 is perfect, 0 is chance. At least 0.80 is wanted."
+    )
+    parted_rate: float = Field(description="Share of the mixtures cut into two senses or more.")
+    n_single: int = Field(description="Single features tried.")
+    n_pairs: int = Field(description="Mixtures tried.")
+    coarse: bool = Field(description="Whether a figure misses what is wanted.")
+
+
 class FeatureRead(FeatureSummary):
     """Everything known of a feature."""
 
@@ -249,6 +287,13 @@ class FeatureRead(FeatureSummary):
         description="On what it fires: on few tokens, at one place of a text, or as the text tells."
     )
     unassigned: float | None = Field(description="Share of its examples that are in no sense.")
+    resolution: ResolutionRead | None = Field(
+        description="How far senses of its layer can be trusted; null: not measured."
+    )
+    asked: int = Field(description="How often a language model was asked about it.")
+    ineligible: str | None = Field(
+        description="Why no language model is asked about it; null: one may be."
+    )
     examples: list[ExampleRead]
     previous: str | None = Field(description="Id of the feature before it in its SAE.")
     following: str | None

@@ -16,10 +16,16 @@ from unittest.mock import patch
 import numpy as np
 from benchmarks.labels import planted
 from scipy.sparse import csr_matrix
+from sklearn.cluster import KMeans
+from sklearn.metrics import silhouette_score
 from sklearn.utils.extmath import randomized_svd
 
 from scopebook_workers.labeling import calibration, clusters, window_vectors
 from scopebook_workers.labeling.window_vectors import DIMENSIONS, TermVectors, WindowVectors
+
+#: Below this silhouette a feature is taken to have one sense, so that about as many single ones
+#: stay whole as by the calibrated distance.
+_SILHOUETTE: Final = 0.5
 
 
 def _mean_left(vectors: WindowVectors, matrix: csr_matrix) -> Any:
@@ -42,13 +48,28 @@ def _unweighted(self: TermVectors, windows: Sequence[Any]) -> Any:
     return [folds[window.ids] for window in windows], ones
 
 
-#: What each row goes without.
+def _five(vectors: window_vectors.Vectors, threshold: float) -> Any:
+    """Stand for `planted._place`."""
+    return KMeans(5, n_init=3, random_state=0).fit_predict(vectors)
+
+
+def _by_silhouette(vectors: window_vectors.Vectors, threshold: float) -> Any:
+    """Stand for `planted._place`: the number from 2 to 5 of the best silhouette, or one."""
+    tried = [KMeans(k, n_init=3, random_state=0).fit_predict(vectors) for k in range(2, 6)]
+    scores = [silhouette_score(vectors, found, metric="cosine") for found in tried]
+    best = int(np.argmax(scores))
+    return tried[best] if scores[best] > _SILHOUETTE else np.zeros(len(vectors), np.int64)
+
+
+#: What each row goes without, or has in place of the clusters.
 ROWS: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
     "as it is": nullcontext,
     "not drawn to the nearest windows": lambda: patch.object(clusters, "_PULL", 0.0),
     "the mean not taken off": lambda: patch.object(WindowVectors, "_project", _mean_left),
     "a plain SVD": lambda: patch.object(window_vectors, "_basis", _plain_svd),
     "all terms of a window alike": lambda: patch.object(TermVectors, "_terms", _unweighted),
+    "clusters by k-means, k = 5": lambda: patch.object(planted, "_place", _five),
+    "by k-means, k by silhouette": lambda: patch.object(planted, "_place", _by_silhouette),
     "calibrated on all features": lambda: patch.object(calibration, "_COHERENT", 1.0),
 }
 

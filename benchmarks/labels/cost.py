@@ -20,6 +20,7 @@ from scopebook.demo import bundle_path
 from scopebook_workers.labeling.llm_labels import Wording
 from scopebook_workers.labeling.prompts import likely_answer_tokens, request_for
 from scopebook_workers.llm.budget import Estimate, Prices, estimate
+from scopebook_workers.llm.counting import counting_of
 from scopebook_workers.llm.server import ServerChat
 from scopebook_workers.llm.tokens import Counter, estimate_tokens
 from scopebook_workers.qwen.tokenizer import load_tokenizer
@@ -103,6 +104,14 @@ def told_and_counted(
         tokens_cached=_scaled(worded, lambda w: w.tokens_cached),
         tokens_out=_scaled(worded, lambda w: w.tokens_out),
     )
+
+
+def told_by_server(n: int, server_counts: Counter) -> Told:
+    """Tell the cost by what the server itself counts before the first call, where it offers to."""
+    with StubServer(reader(), count=server_counts, tokenizes=True) as server:
+        counting = counting_of(server.url, model="reader")
+        assert counting.by == "server"
+        return told_and_counted(n, server_counts, counting.count)
 
 
 def _scaled(worded: Sequence[Wording], of: Callable[[Wording], int]) -> float:

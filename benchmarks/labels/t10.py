@@ -11,11 +11,12 @@ from typing import Final
 from benchmarks.labels.real_features import demo_features
 from benchmarks.labels.result import Gate, TierResult
 
+from scopebook.sense_resolution import MAX_SPLIT_RATE, MIN_CONFLATED_ARI, SenseResolution
 from scopebook_workers.labeling.calibration import DEFAULT_THRESHOLD, calibrate
 from scopebook_workers.labeling.encoding import CentredVectors, WindowEncoder
 from scopebook_workers.labeling.evidence import FeatureEvidence
 from scopebook_workers.labeling.reading import Reader
-from scopebook_workers.labeling.scoring.resolution import SenseResolution, sense_resolution
+from scopebook_workers.labeling.scoring.resolution import sense_resolution
 from scopebook_workers.labeling.window_vectors import (
     TermVectors,
     Vectors,
@@ -57,12 +58,15 @@ def run(*, size: float = 1.0) -> TierResult:
             Gate(
                 name="single features split",
                 value=found.split_rate,
-                bound=0.10,
+                bound=MAX_SPLIT_RATE,
                 at_least=False,
                 must=False,
             ),
             Gate(
-                name="ARI of two features mixed", value=found.conflated_ari, bound=0.80, must=False
+                name="ARI of two features mixed",
+                value=found.conflated_ari,
+                bound=MIN_CONFLATED_ARI,
+                must=False,
             ),
         ],
         seconds=time.perf_counter() - begun,

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.labels.cost import BOUND, byte_pairs, told_and_counted, wordpiece
+from benchmarks.labels.cost import BOUND, byte_pairs, told_and_counted, told_by_server, wordpiece
 from benchmarks.labels.planted_dictionary import (
     ask_for_words,
     outcomes_by_feature,
@@ -81,9 +81,12 @@ def bill_gates(size: float) -> list[Gate]:
     features = max(32, round(_BILLED * size))
     by_guess = told_and_counted(features, wordpiece())
     after_trial = told_and_counted(features, byte_pairs(), after_trial=True)
+    by_server = told_by_server(features, byte_pairs())
     figures = {
         "tokens told, off by (WordPiece)": by_guess.off,
         "dollars told, off by (WordPiece)": by_guess.off_in_dollars,
+        "tokens told by a server that counts, off by (8k BPE)": by_server.off,
+        "dollars told by a server that counts, off by (8k BPE)": by_server.off_in_dollars,
         "tokens told after a trial, off by (8k BPE)": after_trial.off,
         "dollars told after a trial, off by (8k BPE)": after_trial.off_in_dollars,
     }

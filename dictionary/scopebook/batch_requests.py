@@ -11,8 +11,14 @@ from scopebook.db.jobs import Step
 from scopebook.db.label_tables import Labeling
 from scopebook.db.tables import Sae
 from scopebook.errors import InvalidInputError
-from scopebook.jobs import CHECK_LABELS, EMBED_LABELS, READ_BATCH, WRITE_BATCH
-from scopebook.labeling_requests import LABEL_JOB, begin_asking, labelable_saes
+from scopebook.jobs import EMBED_LABELS, READ_BATCH, WRITE_BATCH
+from scopebook.labeling_requests import (
+    LABEL_JOB,
+    begin_asking,
+    check_steps,
+    labelable_saes,
+)
+from scopebook.panels import panel_steps
 from scopebook.steps import NewStep, create_job
 
 #: Where a labeling by batch files says that its model was asked.
@@ -37,14 +43,18 @@ def write_batch(
     release, saes = labelable_saes(session, release_name, layers)
     _check(session, model, folder, saes)
     begin_asking(session, release)
+    panels = panel_steps(session, saes)
     steps = [
-        NewStep(
-            kind=WRITE_BATCH,
-            stage=0,
-            title=f"Write the requests of layer {sae.layer}",
-            parameters=_named(sae, model, folder) | {"limit": limit},
-        )
-        for sae in saes
+        *panels,
+        *(
+            NewStep(
+                kind=WRITE_BATCH,
+                stage=len(panels[:1]),
+                title=f"Write the requests of layer {sae.layer}",
+                parameters=_named(sae, model, folder) | {"limit": limit},
+            )
+            for sae in saes
+        ),
     ]
     return _create(session, f"Write requests to {model} for {release.name}", release.name, steps)
 
@@ -80,12 +90,7 @@ def read_batch(
     ]
     every = {"sae_ids": [sae.id for sae in chosen]}
     steps += [
-        NewStep(
-            kind=CHECK_LABELS,
-            stage=1,
-            title="Check the labels against unseen examples",
-            parameters=every,
-        ),
+        *check_steps(chosen, 1),
         NewStep(kind=EMBED_LABELS, stage=2, title="Embed the labels", parameters=every),
     ]
     return _create(session, f"Read {model}'s answers for {release.name}", release.name, steps)

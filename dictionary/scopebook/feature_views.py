@@ -6,6 +6,7 @@ from scopebook.examples import Activity, Example
 from scopebook.label_details import ScoreView
 from scopebook.label_reports import Outcome
 from scopebook.labels import LabelView, SenseView
+from scopebook.sense_resolution import SenseResolution
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +107,11 @@ class FeatureInFull(FeatureInList):
     kind: str | None
     #: Share of the examples that are in none of the senses.
     unassigned: float | None
+    #: How far the senses of its SAE can be trusted; None where that was not measured.
+    resolution: SenseResolution | None
+    #: How often a language model was asked about it, and why none is; None where one may be.
+    asked: int
+    ineligible: str | None
     examples: list[Example] = field(default_factory=list)
     previous: str | None
     following: str | None

@@ -30,7 +30,7 @@ from scopebook.feature_views import (
     TagShare,
     TokenWeight,
 )
-from scopebook.label_details import scores_of
+from scopebook.label_details import count_origins, scores_of
 from scopebook.label_reports import outcomes_of
 from scopebook.labels import Grouping, SenseView, current_labels, grouping_of, labels_of, senses_of
 from scopebook.packing import (
@@ -201,6 +201,9 @@ def read_feature(session: Session, wanted: FeatureId) -> FeatureInFull:
         scores=scores_of(session, row.id),
         kind=grouping.kind if grouping else None,
         unassigned=grouping.unassigned if grouping else None,
+        resolution=grouping.resolution if grouping else None,
+        asked=count_origins(session, row.id),
+        ineligible=grouping.ineligible if grouping else None,
         examples=(
             _examples(session, evidence, senses, grouping) if evidence and evidence.count else []
         ),

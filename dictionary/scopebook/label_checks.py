@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import exists, insert, select, update
+from sqlalchemy import ColumnElement, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from scopebook.db.label_tables import Label, Labeling, LabelOutcome, LabelScore, Sense
@@ -26,7 +26,6 @@ class LabelToCheck:
 def labels_to_check(session: Session, labeling_id: int, *, limit: int) -> list[LabelToCheck]:
     """Return some labels of a labeling that have no support score yet, in feature order."""
     labeling = session.get_one(Labeling, labeling_id)
-    checked = exists().where(LabelScore.label_id == Label.id, LabelScore.scorer == "support")
     rows = session.execute(
         select(Label, Sense.ordinal, LabelOutcome.held_out)
         .join(
@@ -35,7 +34,7 @@ def labels_to_check(session: Session, labeling_id: int, *, limit: int) -> list[L
             & (LabelOutcome.feature_id == Label.feature_id),
         )
         .outerjoin(Sense, Sense.id == Label.sense_id)
-        .where(Label.labeling_id == labeling_id, ~checked)
+        .where(Label.labeling_id == labeling_id, _unchecked())
         .order_by(Label.feature_id, Label.id)
         .limit(limit)
     ).all()
@@ -56,6 +55,16 @@ def labels_to_check(session: Session, labeling_id: int, *, limit: int) -> list[L
         )
         for row in rows
     ]
+
+
+def count_to_check(session: Session, labeling_id: int) -> int:
+    """Return how many labels of a labeling have no support score yet."""
+    wanted = select(func.count()).where(Label.labeling_id == labeling_id, _unchecked())
+    return session.scalar(wanted) or 0
+
+
+def _unchecked() -> ColumnElement[bool]:
+    return ~exists().where(LabelScore.label_id == Label.id, LabelScore.scorer == "support")
 
 
 def _held_out_by_sense(

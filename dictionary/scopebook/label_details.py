@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
 from scopebook.db.label_tables import Label, Labeling, LabelOrigin, LabelOutcome, LabelScore
-from scopebook.db.tables import Evidence
+from scopebook.db.tables import Context, Evidence
 from scopebook.examples import Example, Window, read_examples
-from scopebook.packing import ExampleSet, unpack_examples
+from scopebook.packing import ExampleSet, silent_examples, unpack_examples
 from scopebook.paging import decode_cursor, encode_cursor
 
 #: Of an example that a model was shown, so many tokens beside its peak are read back.
@@ -71,6 +71,8 @@ class OriginView:
     raw_response: str
     #: The examples that the model read, in the order of the request.
     shown: list[Example]
+    #: Texts in which the feature is silent, which the model read as well; activations are 0.
+    contrasts: list[Example]
     created_at: datetime
 
 
@@ -106,6 +108,13 @@ def score_view(score: LabelScore) -> ScoreView:
     )
 
 
+def count_origins(session: Session, feature_id: int) -> int:
+    """Return how often language models were asked about a feature."""
+    return session.execute(
+        select(func.count()).where(LabelOrigin.feature_id == feature_id)
+    ).scalar_one()
+
+
 def origins_of(
     session: Session, feature_id: int, *, limit: int = 20, cursor: str | None = None
 ) -> tuple[list[OriginView], str | None]:
@@ -131,11 +140,14 @@ def origins_of(
     rows = session.execute(statement).all()
     page = rows[:limit]
     following = encode_cursor([page[-1].Labeling.id]) if len(rows) > limit else None
-    shown = _shown(session, page)
-    return [_origin(row, shown[row.Labeling.id]) for row in page], following
+    shown = _texts(session, page, _shown(page))
+    contrasts = _texts(session, page, _contrasts(session, page))
+    keys = [row.Labeling.id for row in page]
+    found = [_origin(row, shown[key], contrasts[key]) for key, row in zip(keys, page, strict=True)]
+    return found, following
 
 
-def _origin(row: _Asked, shown: list[Example]) -> OriginView:
+def _origin(row: _Asked, shown: list[Example], contrasts: list[Example]) -> OriginView:
     origin: LabelOrigin = row.LabelOrigin
     labeling: Labeling = row.Labeling
     asked = labeling.parameters
@@ -161,12 +173,24 @@ def _origin(row: _Asked, shown: list[Example]) -> OriginView:
         error_class=origin.error_class,
         raw_response=origin.raw_response,
         shown=shown,
+        contrasts=contrasts,
         created_at=row.LabelOutcome.created_at,
     )
 
 
-def _shown(session: Session, rows: Sequence[_Asked]) -> dict[int, list[Example]]:
-    """Return the examples that were shown, by labeling; all are read at once."""
+def _texts(
+    session: Session, rows: Sequence[_Asked], windows: Sequence[tuple[int, Window]]
+) -> dict[int, list[Example]]:
+    """Return the windows, each with its labeling, as text by labeling; all are read at once."""
+    texts = read_examples(session, [window for _, window in windows])
+    found: dict[int, list[Example]] = {row.Labeling.id: [] for row in rows}
+    for (labeling_id, _), example in zip(windows, texts, strict=True):
+        found[labeling_id].append(example)
+    return found
+
+
+def _shown(rows: Sequence[_Asked]) -> list[tuple[int, Window]]:
+    """Return the examples that were shown, each with its labeling."""
     windows: list[tuple[int, Window]] = []
     for row in rows:
         if row.examples is not None:
@@ -176,11 +200,25 @@ def _shown(session: Session, rows: Sequence[_Asked]) -> dict[int, list[Example]]
                 for position in row.LabelOrigin.shown
                 if position < len(packed)
             ]
-    texts = read_examples(session, [window for _, window in windows])
-    found: dict[int, list[Example]] = {row.Labeling.id: [] for row in rows}
-    for (labeling_id, _), example in zip(windows, texts, strict=True):
-        found[labeling_id].append(example)
-    return found
+    return windows
+
+
+def _contrasts(session: Session, rows: Sequence[_Asked]) -> list[tuple[int, Window]]:
+    """Return the contrasts that were shown, each with its labeling."""
+    asked = {row.Labeling.id: row.LabelOrigin.contrasts for row in rows}
+    wanted = {context_id for pairs in asked.values() for context_id, _ in pairs}
+    lengths = {
+        row.id: row.n_tokens
+        for row in session.execute(
+            select(Context.id, Context.n_tokens).where(Context.id.in_(wanted))
+        )
+    }
+    windows: list[tuple[int, Window]] = []
+    for labeling_id, pairs in asked.items():
+        known = [(at, center) for at, center in pairs if at in lengths]
+        packed = silent_examples([(at, center, lengths[at]) for at, center in known])
+        windows += [(labeling_id, _window(packed, position)) for position in range(len(known))]
+    return windows
 
 
 def _window(packed: ExampleSet, position: int) -> Window:

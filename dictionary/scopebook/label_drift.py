@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Double, Select, cast, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Double, Select, cast, exists, func, literal, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from scopebook.db.label_tables import Label, LabelEmbedding, Labeling, LabelOutcome, LabelScore
@@ -43,6 +43,10 @@ class DriftReport:
     second_method: str
     #: Features by how both ended for them, such as `ok, abstained`.
     outcomes: dict[str, int]
+    #: Features that both have labelled, the second alone has, and the first alone has.
+    both: int
+    gained: int
+    lost: int
     #: Features both of whose labels have vectors, and how many of those mean the same.
     compared: int
     same: int
@@ -103,6 +107,7 @@ def drift(
             func.percentile_cont(0.5).within_group(cosines.c.cosine),
         ).select_from(cosines)
     ).one()
+    both, gained, lost = _labelled(session, first_id, second_id)
     items, following = _page(session, cosines, (first_id, second_id), limit, cursor)
     return DriftReport(
         first_id=first_id,
@@ -110,6 +115,9 @@ def drift(
         first_method=first.method,
         second_method=second.method,
         outcomes=_outcomes(session, first_id, second_id),
+        both=both,
+        gained=gained,
+        lost=lost,
         compared=compared,
         same=same,
         median_cosine=median,
@@ -130,7 +138,10 @@ def _labeling(session: Session, labeling_id: int) -> Labeling:
 
 
 def _vectors(labeling_id: int, embedder_id: int) -> Select[Any]:
-    """Select the vectors of each feature's labels: of its senses, else of the whole."""
+    """Select the vectors of each feature's labels: of its senses, else of the whole.
+
+    Without suspect ones, which nobody is shown as labels.
+    """
     worded = aliased(Label)
     has_senses = (
         select(literal(1))
@@ -138,6 +149,7 @@ def _vectors(labeling_id: int, embedder_id: int) -> Select[Any]:
             worded.labeling_id == labeling_id,
             worded.feature_id == Label.feature_id,
             worded.sense_id.is_not(None),
+            worded.status == "ok",
         )
         .exists()
     )
@@ -146,6 +158,7 @@ def _vectors(labeling_id: int, embedder_id: int) -> Select[Any]:
         .join(LabelEmbedding, LabelEmbedding.label_id == Label.id)
         .where(
             Label.labeling_id == labeling_id,
+            Label.status == "ok",
             LabelEmbedding.embedder_id == embedder_id,
             Label.sense_id.is_not(None) | ~has_senses,
         )
@@ -235,6 +248,33 @@ def _wordings(
         .order_by(Label.sense_id.nulls_last(), Label.id)
     )
     return {(row.feature_id, row.labeling_id): row.text for row in rows if row.labeling_id}
+
+
+def _labelled(session: Session, first_id: int, second_id: int) -> tuple[int, int, int]:
+    """Return how many features both have labelled, only the second, and only the first.
+
+    Of those that both have tried: a labeling of few features loses none of the others.
+    """
+    one, other = aliased(LabelOutcome), aliased(LabelOutcome)
+
+    def has_label(outcome: Any) -> ColumnElement[bool]:
+        worded = (Label.labeling_id == outcome.labeling_id) & (
+            Label.feature_id == outcome.feature_id
+        )
+        return exists().where(worded, Label.status == "ok")
+
+    before, after = has_label(one), has_label(other)
+    row = session.execute(
+        select(
+            func.count().filter(before, after),
+            func.count().filter(~before, after),
+            func.count().filter(before, ~after),
+        )
+        .select_from(one)
+        .join(other, (other.feature_id == one.feature_id) & (other.labeling_id == second_id))
+        .where(one.labeling_id == first_id)
+    ).one()
+    return row[0], row[1], row[2]
 
 
 def _outcomes(session: Session, first_id: int, second_id: int) -> dict[str, int]:

@@ -11,7 +11,9 @@ from sqlalchemy.orm import Session, aliased
 
 from scopebook.db.label_tables import Label, Labeling, LabelOutcome
 from scopebook.db.tables import Model, Release, Sae
+from scopebook.labelings import NAMED
 from scopebook.releases import find_release, fired_features
+from scopebook.sense_resolution import SenseResolution, resolution_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,8 @@ class LabelCoverage:
     by_source: dict[str, int]
     #: Newest first, of the shown run.
     labelings: list[LabelingReport]
+    #: How far senses can be trusted, by the newest sorting of the whole layer; None: unknown.
+    resolution: SenseResolution | None
 
 
 #: What a language model's attempt may end with besides a label in force.
@@ -132,9 +136,22 @@ def label_coverage(session: Session, release: str | None = None) -> list[LabelCo
             fired=None if row.Sae.current_run_id is None else row.fired,
             by_source=sources.get(row.Sae.id, {}),
             labelings=labelings.get(row.Sae.id, []),
+            resolution=_resolution(labelings.get(row.Sae.id, [])),
         )
         for row in rows
     ]
+
+
+def _resolution(labelings: Sequence[LabelingReport]) -> SenseResolution | None:
+    """Return what the newest labeling by keywords of the whole layer has kept."""
+    sortings = (
+        labeling.parameters
+        for labeling in labelings
+        if labeling.source == "keywords"
+        and labeling.finished_at is not None
+        and NAMED not in labeling.parameters
+    )
+    return resolution_in(next(sortings, {}))
 
 
 def _by_source(session: Session, sae_ids: Sequence[int]) -> dict[int, dict[str, int]]:

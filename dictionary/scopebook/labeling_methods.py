@@ -4,3 +4,5 @@ from typing import Final
 
 #: Changes whenever the same examples may get another wording by keywords.
 KEYWORDS: Final = "keywords-2"
+#: Changes whenever a language model may be shown or told something else about the same examples.
+WORDING: Final = "wording-3"

@@ -20,7 +20,7 @@ from scopebook.jobs import (
     WORD_SAE,
 )
 from scopebook.jobs_under_way import refuse_beside
-from scopebook.labeling_methods import KEYWORDS
+from scopebook.labeling_methods import KEYWORDS, WORDING
 from scopebook.labelings import (
     NAMED,
     find_labeling,
@@ -30,6 +30,7 @@ from scopebook.labelings import (
     speaks_of_all,
 )
 from scopebook.llm_labelings import newest_base
+from scopebook.panels import panel_steps
 from scopebook.releases import find_release, find_saes
 from scopebook.steps import NewStep, create_job
 from scopebook.window_embedders import AskedEmbedder
@@ -122,7 +123,11 @@ def label_once(
     }
     # The senses that a model words need not be found anew each time.
     anew = anew and llm is None
-    steps = labeling_steps(wanted, features=named, anew=anew, llm=llm, embedder=embedder)
+    # A few features are not worth a pass of the model; they have contrasts if it was made.
+    panels = panel_steps(session, wanted) if llm and named is None else ()
+    steps = labeling_steps(
+        wanted, features=named, anew=anew, llm=llm, embedder=embedder, panels=panels
+    )
     of = f"{_in_words(wanted[0], named)} of " if named else ""
     title = f"Label {of}{release.name}" + (f" by {llm.model}" if llm else "")
     return create_job(session, LABEL_JOB, title, steps, parameters=asked).id, True
@@ -156,13 +161,15 @@ def labeling_steps(
     anew: bool = False,
     llm: LanguageModel | None = None,
     embedder: AskedEmbedder | None = None,
+    panels: Sequence[NewStep] = (),
 ) -> list[NewStep]:
     """Return the steps that word the examples of a run, else of the shown ones.
 
     `features` are numbers of features of the only SAE, whose senses are known: a model words those.
 
-    By keywords for all layers side by side; by a language model for one after the other, so that
-    the budget is spent in one place; then the model's labels are checked, and all are embedded.
+    By keywords for all layers side by side, and beside them `panels` for contrasts; by a language
+    model for one after the other, so that the budget is spent in one place; then the model's
+    labels are checked, layers side by side, and all are embedded.
     """
     by_model = embedder is not None and embedder.runs_here
     steps = [
@@ -182,6 +189,7 @@ def labeling_steps(
         # Finding the senses anew could change what is in force for other features.
         if llm is None or features is None
     ]
+    steps += panels
     if llm is not None:
         first = first_stage + len(steps[:1])
         steps += _wording_steps(saes, llm, run_id, first, features, embedder)
@@ -217,13 +225,22 @@ def _wording_steps(
         )
         for place, sae in enumerate(saes)
     ]
-    check = NewStep(
-        kind=CHECK_LABELS,
-        stage=first_stage + len(saes),
-        title="Check the labels against unseen examples",
-        parameters={"sae_ids": [sae.id for sae in saes]},
-    )
-    return [*words, check]
+    return [*words, *check_steps(saes, first_stage + len(saes), features)]
+
+
+def check_steps(
+    saes: Sequence[Sae], stage: int, features: Sequence[int] | None = None
+) -> list[NewStep]:
+    """Return the steps that check what a model has said of each SAE, side by side."""
+    return [
+        NewStep(
+            kind=CHECK_LABELS,
+            stage=stage,
+            title=f"Check the labels of {_in_words(sae, features)} against unseen examples",
+            parameters={"sae_ids": [sae.id]},
+        )
+        for sae in saes
+    ]
 
 
 def _in_words(sae: Sae, features: Sequence[int] | None) -> str:
@@ -317,6 +334,7 @@ def _same(
             Labeling.source == "llm",
             Labeling.method == llm.model,
             Labeling.parameters["endpoint"].astext == llm.endpoint,
+            Labeling.parameters["prompt"].astext == WORDING,
         )
         if embedder is None:
             return session.scalar(by_llm)

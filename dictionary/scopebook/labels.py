@@ -9,6 +9,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from scopebook.db.label_tables import Label, Labeling, LabelOutcome, Sense
+from scopebook.sense_resolution import SenseResolution, resolution_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,10 @@ class Grouping:
     unassigned: float | None
     #: Positions of examples that nobody who words it sees.
     held_out: list[int]
+    #: How far senses of its SAE can be trusted; None where that was not measured.
+    resolution: SenseResolution | None
+    #: Why no language model is asked about it; None where one may be.
+    ineligible: str | None
 
 
 def _view(row: Row[Any]) -> LabelView:
@@ -153,8 +158,13 @@ def grouping_of(session: Session, feature_id: int, run_id: int) -> Grouping | No
     if labeling is None:
         return None
     outcome = session.get_one(LabelOutcome, (labeling.id, feature_id))
+    sorting = session.get_one(Labeling, labeling.base_id or labeling.id)
     return Grouping(
-        kind=outcome.kind, unassigned=outcome.unassigned, held_out=list(outcome.held_out)
+        kind=outcome.kind,
+        unassigned=outcome.unassigned,
+        held_out=list(outcome.held_out),
+        resolution=resolution_in(sorting.parameters),
+        ineligible=outcome.reason if outcome.status == "ineligible" else None,
     )
 
 

@@ -193,11 +193,13 @@ def spent_by(session: Session, job_id: int) -> Spent:
     return Spent(tokens_in=int(row[0]), tokens_cached=int(row[1]), tokens_out=int(row[2]))
 
 
-def counted_by_guessed(session: Session, labeling_id: int) -> CountedByGuessed | None:
+def counted_by_guessed(
+    session: Session, labeling_id: int, *, counted_by: str
+) -> CountedByGuessed | None:
     """Return what this model has counted, to these questions, by what was guessed for them.
 
-    By the newest labeling of any SAE with the same parameters and enough answers; None without
-    one.
+    By the newest labeling of any SAE with the same parameters, the same way of guessing
+    (`counted_by`) and enough answers; None without one.
     """
     counted = (
         select(
@@ -212,6 +214,7 @@ def counted_by_guessed(session: Session, labeling_id: int) -> CountedByGuessed |
             == select(Labeling.sha256).where(Labeling.id == labeling_id).scalar_subquery(),
             Labeling.source == "llm",
             Labeling.parameters.has_key("guess"),
+            func.coalesce(Labeling.parameters["counted_by"].astext, "guess") == counted_by,
             LabelOrigin.tokens_in > 0,
         )
         .group_by(Labeling.id)

@@ -9,13 +9,15 @@ from sqlalchemy import BigInteger, delete, func, select
 from sqlalchemy.orm import Session
 
 from scopebook.artifacts import list_artifacts, open_artifact
-from scopebook.db.label_tables import Embedder, Label
+from scopebook.db.jobs import Job
+from scopebook.db.label_tables import Embedder, Label, LabelChoice
 from scopebook.db.map_tables import FeatureMap
 from scopebook.db.tables import FEATURE_BITS, Model, Release, Sae
 from scopebook.errors import InvalidInputError, NotFoundError, UnavailableError
 from scopebook.job_reports import JobReport, read_job
 from scopebook.jobs import EMBED_LABELS, MAP_RELEASE
-from scopebook.jobs_under_way import job_under_way, refuse_beside
+from scopebook.jobs_under_way import UNDER_WAY, refuse_beside
+from scopebook.label_reports import Outcome, outcomes_of
 from scopebook.map_points import FLAGS, SOURCES
 from scopebook.releases import find_release, find_saes
 from scopebook.steps import NewStep, create_job
@@ -34,6 +36,8 @@ class RegionFeature:
 
     id: str
     text: str
+    #: Why the language model that was asked last has given no label.
+    unlabelled: Outcome | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +67,9 @@ class MapReport:
     points: int
     created_at: datetime
     job_id: int | None
-    #: Labels have changed since it was drawn.
+    #: Labels have changed since it was drawn, and when the first did; None: not known.
     stale: bool
+    changed_at: datetime | None
     sources: list[str]
     flags: list[str]
     regions: list[Region]
@@ -72,7 +77,10 @@ class MapReport:
 
 @dataclass(frozen=True, kw_only=True)
 class MapState:
-    """What there is of a release's map: the newest one, the job that draws another, or neither."""
+    """What there is of a release's map: the newest one, the job that draws another, or neither.
+
+    A job that has failed stays until another draws the map.
+    """
 
     release: str
     #: Features with a label, which a map would show.
@@ -141,20 +149,34 @@ def read_map_state(session: Session, release_name: str) -> MapState:
         .order_by(FeatureMap.id.desc())
         .limit(1)
     )
-    busy = job_under_way(session, MAP_JOB, release.name)
+    job_id = _job_to_tell(session, release.name, drawn)
     sae_ids = [sae.id for sae in find_saes(session, release=release.name)]
     return MapState(
         release=release.name,
         labelled=_count_labelled(session, sae_ids),
-        job=None if busy is None else read_job(session, busy),
+        job=None if job_id is None else read_job(session, job_id),
         map=None if drawn is None else _report(session, release, drawn),
     )
+
+
+def _job_to_tell(session: Session, release: str, drawn: FeatureMap | None) -> int | None:
+    """Return the newest job of a release's map where it is not over, or has failed since."""
+    newest = session.execute(
+        select(Job.id, Job.state)
+        .where(Job.kind == MAP_JOB, Job.parameters["release"].astext == release)
+        .order_by(Job.id.desc())
+        .limit(1)
+    ).one_or_none()
+    if newest is None or newest.state not in (*UNDER_WAY, "failed"):
+        return None
+    return None if drawn is not None and drawn.job_id == newest.id else newest.id
 
 
 def _report(session: Session, release: Release, drawn: FeatureMap) -> MapReport:
     saes = list(session.scalars(select(Sae).where(Sae.release_id == release.id)))
     asked = drawn.asked_layers
-    now = labels_state(session, [sae.id for sae in saes if asked is None or sae.layer in asked])
+    minded = [sae.id for sae in saes if asked is None or sae.layer in asked]
+    stale = labels_state(session, minded) != drawn.labels_state
     model = session.get_one(Model, release.model_id).name
     heads = {sae.id: f"{model}/{sae.layer}-{release.set_name}" for sae in saes}
     return MapReport(
@@ -167,22 +189,44 @@ def _report(session: Session, release: Release, drawn: FeatureMap) -> MapReport:
         points=drawn.points,
         created_at=drawn.created_at,
         job_id=drawn.job_id,
-        stale=now != drawn.labels_state,
+        stale=stale,
+        changed_at=_first_change(session, minded, drawn.created_at) if stale else None,
         sources=list(SOURCES),
         flags=list(FLAGS),
-        regions=[_region(region, heads) for region in drawn.regions],
+        regions=_regions(session, drawn.regions, heads),
     )
 
 
-def _region(stored: dict[str, Any], heads: dict[int, str]) -> Region:
-    features = [
-        RegionFeature(
-            id=f"{heads[feature_id >> FEATURE_BITS]}/{feature_id & (2**FEATURE_BITS - 1)}",
-            text=text,
+def _first_change(session: Session, sae_ids: Sequence[int], drawn_at: datetime) -> datetime | None:
+    """Return when after a time the first label came in force; None: labels only went."""
+    return session.execute(
+        select(func.min(LabelChoice.created_at))
+        .join(Label, Label.id == LabelChoice.label_id)
+        .where(
+            Label.sae_id.in_(sae_ids),
+            Label.sense_id.is_(None),
+            LabelChoice.created_at > drawn_at,
         )
-        for feature_id, text in stored["features"]
-    ]
-    return Region(**(stored | {"features": features}))
+    ).scalar_one()
+
+
+def _regions(
+    session: Session, stored: Sequence[dict[str, Any]], heads: dict[int, str]
+) -> list[Region]:
+    ids = [feature_id for region in stored for feature_id, _ in region["features"]]
+    unlabelled = outcomes_of(session, ids)
+
+    def features(region: dict[str, Any]) -> list[RegionFeature]:
+        return [
+            RegionFeature(
+                id=f"{heads[feature_id >> FEATURE_BITS]}/{feature_id & (2**FEATURE_BITS - 1)}",
+                text=text,
+                unlabelled=unlabelled.get(feature_id),
+            )
+            for feature_id, text in region["features"]
+        ]
+
+    return [Region(**(region | {"features": features(region)})) for region in stored]
 
 
 def read_points(session: Session, map_id: int) -> bytes:

@@ -106,6 +106,24 @@ class ExampleSet:
         return self.positions[part], self.shares[part].astype(np.float32) * self.activation[example]
 
 
+def silent_examples(rows: Sequence[tuple[int, int, int]]) -> ExampleSet:
+    """Return contexts in which nothing fires: of each its id, a token to show, and its length."""
+    context_ids, centers, lengths = zip(*rows, strict=True) if rows else ((), (), ())
+    n = len(rows)
+    return ExampleSet(
+        context_id=np.asarray(context_ids, dtype=np.int64),
+        kind=np.full(n, SAMPLE, dtype=np.uint8),
+        activation=np.zeros(n, dtype=np.float32),
+        quantile=np.zeros(n, dtype=np.float32),
+        peak=np.asarray(centers, dtype=np.int32),
+        start=np.zeros(n, dtype=np.int32),
+        end=np.asarray(lengths, dtype=np.int32),
+        offsets=np.zeros(n + 1, dtype=np.int32),
+        positions=np.empty(0, dtype=np.int32),
+        shares=np.empty(0, dtype=np.float16),
+    )
+
+
 _DTYPES: Final = {
     "context_id": "<i8",
     "kind": "u1",

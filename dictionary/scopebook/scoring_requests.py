@@ -8,14 +8,14 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from scopebook.db.jobs import Step
-from scopebook.db.label_tables import Panel
 from scopebook.db.tables import Sae
 from scopebook.errors import InvalidInputError
-from scopebook.jobs import COMPARE_SAE, COMPUTE_PANEL, SCORE_SAE
+from scopebook.jobs import COMPARE_SAE, SCORE_SAE
 from scopebook.jobs_under_way import refuse_beside
 from scopebook.judges import require_other_judge
 from scopebook.label_scores import EMBEDDING, JUDGED, SCORERS, labelers_of, labels_by_source
 from scopebook.labeling_requests import LanguageModel
+from scopebook.panels import panel_steps
 from scopebook.release_names import shown
 from scopebook.releases import find_release, find_saes
 from scopebook.steps import NewStep, create_job
@@ -97,7 +97,7 @@ def score_once(
         session,
         SCORE_JOB,
         title + (", which also worded labels" if same else ""),
-        [*_panel_steps(session, saes), *_steps(saes, scorers, wanted, asks)],
+        [*panel_steps(session, saes), *_steps(saes, scorers, wanted, asks)],
         parameters={
             "release": release.name,
             "layers": [sae.layer for sae in saes],
@@ -154,26 +154,6 @@ def _check_judge(
     }
     allowed = wanted.allow_same_judge
     return require_other_judge(labelers, judge.model, allow_same=allowed) is not None
-
-
-def _panel_steps(session: Session, saes: Sequence[Sae]) -> list[NewStep]:
-    """Return a step for each run that no panel is drawn of yet, for some of the layers."""
-    known = {
-        (panel.run_id, panel.sae_id)
-        for panel in session.scalars(
-            select(Panel).where(Panel.sae_id.in_([sae.id for sae in saes]))
-        )
-    }
-    missing = {sae.current_run_id for sae in saes if (sae.current_run_id, sae.id) not in known}
-    return [
-        NewStep(
-            kind=COMPUTE_PANEL,
-            stage=0,
-            title=f"Find where features are silent in run {run_id}",
-            parameters={"run_id": run_id},
-        )
-        for run_id in sorted(run_id for run_id in missing if run_id is not None)
-    ]
 
 
 def _steps(

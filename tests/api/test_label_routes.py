@@ -1,5 +1,7 @@
 """The routes of labels: their scores, and what stands behind them."""
 
+from typing import Any
+
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
@@ -19,6 +21,14 @@ from scopebook.db.sessions import Sessions
 from scopebook.db.tables import Context
 
 FEATURE = "Tiny-Model/1-res-w1k-l0_8/7"
+#: As a labeling by keywords keeps it.
+SHARP = {
+    "split_rate": 0.05,
+    "conflated_ari": 0.9,
+    "parted_rate": 0.95,
+    "n_single": 100,
+    "n_pairs": 200,
+}
 
 
 @pytest.fixture
@@ -48,6 +58,45 @@ def test_a_feature_is_read_with_the_scores_of_its_labels(client: TestClient) -> 
     ]
     assert {score["label_id"] for score in feature["scores"]} == {feature["label"]["id"]}
     assert feature["label"]["current"] is True
+
+
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        ({}, None),
+        ({"resolution": None}, None),
+        ({"resolution": SHARP}, SHARP | {"coarse": False}),
+        (
+            {"resolution": SHARP | {"split_rate": 0.62}},
+            SHARP | {"split_rate": 0.62, "coarse": True},
+        ),
+        (
+            {"resolution": SHARP | {"conflated_ari": 0.79}},
+            SHARP | {"conflated_ari": 0.79, "coarse": True},
+        ),
+    ],
+)
+def test_how_far_senses_can_be_trusted_is_told_of_a_layer_and_of_a_feature(
+    client: TestClient, sessions: Sessions, kept: dict[str, Any], told: dict[str, Any] | None
+) -> None:
+    with sessions.begin() as session:
+        sae, _ = make_release(session)
+        run = make_run(session, [sae], make_corpus(session, ["rivers run down"]))
+        context_id = session.scalars(select(Context.id)).one()
+        make_evidence(session, run, sae, 7, examples=make_examples([context_id], end=6))
+        sorting = make_labeling(session, sae, run.id)
+        sorting.parameters = kept
+        wording = make_labeling(session, sae, run.id, source="llm")
+        wording.base_id = sorting.id
+        make_origin(session, wording, 7)
+        # Of single features alone: it speaks of them, not of the layer.
+        make_labeling(session, sae, run.id).parameters = {"features": [7], "resolution": SHARP}
+
+    coverage = client.get("/api/labels/coverage").json()["items"]
+    feature = client.get(f"/api/features/{FEATURE}").json()
+
+    assert [layer["resolution"] for layer in coverage] == [told, None]
+    assert (feature["resolution"], feature["asked"], feature["ineligible"]) == (told, 1, None)
 
 
 @pytest.mark.usefixtures("scored")
@@ -84,6 +133,19 @@ def test_what_a_model_was_asked_is_read_with_the_texts_it_saw(client: TestClient
     assert "".join(token["text"] for token in origin["shown"][0]["tokens"]) == "rivers"
     assert client.get(f"/api/features/{FEATURE[:-1]}9/origins").json()["items"] == []
     missing = client.get(f"/api/features/{FEATURE}99/origins")
+    assert (missing.status_code, "has 16 features" in missing.json()["detail"]) == (404, True)
+
+
+@pytest.mark.usefixtures("scored")
+def test_features_labelled_nearly_the_same_are_asked_for_by_the_features_id(
+    client: TestClient,
+) -> None:
+    assert client.get(f"/api/features/{FEATURE}/alike").json() == {
+        "items": [],
+        "next": None,
+        "total": 0,
+    }
+    missing = client.get(f"/api/features/{FEATURE}99/alike")
     assert (missing.status_code, "has 16 features" in missing.json()["detail"]) == (404, True)
 
 

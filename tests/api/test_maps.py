@@ -59,8 +59,11 @@ def test_the_newest_map_comes_with_its_regions(client: TestClient, drawn: int) -
 
     assert (answer["release"], answer["labelled"], answer["job"]) == (RELEASE, 1, None)
     assert (answer["map"]["id"], answer["map"]["stale"]) == (drawn, False)
+    assert answer["map"]["changed_at"] is None
     [region] = answer["map"]["regions"]
-    assert region["features"] == [{"id": "Tiny-Model/1-res-w1k-l0_8/7", "text": "a"}]
+    assert region["features"] == [
+        {"id": "Tiny-Model/1-res-w1k-l0_8/7", "text": "a", "unlabelled": None}
+    ]
 
 
 def test_points_come_as_bytes(client: TestClient, drawn: int) -> None:

@@ -1,6 +1,7 @@
 """What two labelings of one layer say of the same features."""
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from tests.dictionary.test_labels import begin, make_sae
 from tests.makers import feature_id, make_model, make_release
@@ -137,6 +138,8 @@ def test_labels_are_compared_by_what_they_mean_senses_in_any_order(
     assert [round(item.cosine, 2) for item in found.items] == [0, 1, 1]
     assert (found.items[0].first, found.items[0].second) == ("rivers", "code")
     assert (found.compared, found.same) == (3, 2)
+    assert (found.both, found.gained, found.lost) == (3, 0, 1)
+    assert drift(session, other, one).gained == 1
     assert found.median_cosine == pytest.approx(0.995, abs=0.01)
     assert found.outcomes == {"ok, ok": 3, "ok, abstained": 1}
     change, count = found.score_changes["support"]
@@ -144,6 +147,21 @@ def test_labels_are_compared_by_what_they_mean_senses_in_any_order(
     # Features 0 and 2: the labelings found senses of their own in feature 1.
     assert count == 2
     assert newest_two(session, "SAE-Res-Tiny-Model-W1K-L0_8", sae.layer) == (one, other)
+
+
+def test_a_suspect_label_is_lost_and_not_compared(
+    session: Session, dictionary: tuple[Sae, Run, int]
+) -> None:
+    said: dict[int, list[Said] | str] = {0: [("rivers", (1, 0))], 1: [("kings", (0, 1))]}
+    one, other = (labeling(session, *dictionary, said) for _ in range(2))
+    suspect = select(Label).where(Label.labeling_id == other, Label.text == "kings")
+    session.scalars(suspect).one().status = "suspect"
+    session.flush()
+
+    found = drift(session, one, other)
+
+    assert [item.first for item in found.items] == ["rivers"]
+    assert (found.both, found.lost, found.compared) == (1, 1, 1)
 
 
 def test_pages_neither_skip_nor_repeat(session: Session, dictionary: tuple[Sae, Run, int]) -> None:

@@ -1,4 +1,5 @@
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from tests.makers import (
     feature_id,
@@ -12,18 +13,19 @@ from tests.makers import (
 )
 
 from scopebook.db.jobs import Job, Step
-from scopebook.db.label_tables import LabelOutcome
+from scopebook.db.label_tables import LabelOutcome, Panel
 from scopebook.db.tables import Run, Sae
 from scopebook.errors import ConflictError, InvalidInputError, NotFoundError
 from scopebook.jobs import (
     CHECK_LABELS,
+    COMPUTE_PANEL,
     EMBED_LABELS,
     LABEL_SAE,
     LABEL_SAE_BY_MODEL,
     WORD_SAE,
 )
 from scopebook.label_reports import label_coverage, outcomes_of
-from scopebook.labeling_methods import KEYWORDS
+from scopebook.labeling_methods import KEYWORDS, WORDING
 from scopebook.labeling_requests import LanguageModel, label_once
 from scopebook.labelings import sha256_of
 from scopebook.llm_labelings import newest_base
@@ -179,14 +181,40 @@ def test_a_labeling_of_some_features_does_not_stand_for_one_of_all(session: Sess
     release, saes, run = make_collected(session)
     llm = LanguageModel(endpoint="http://127.0.0.1:1/v1", model="test-1")
     some = make_labeling(session, saes[0], run.id, source="llm")
-    some.parameters = {"endpoint": llm.endpoint, "features": [3]}
+    said = {"endpoint": llm.endpoint, "prompt": WORDING}
+    some.parameters = said | {"features": [3]}
 
     _, first_is_new = label_once(session, release, [1], llm=llm)
     session.query(Job).update({"state": "done"})
-    some.parameters = {"endpoint": llm.endpoint}
+    some.parameters = said
     _, second_is_new = label_once(session, release, [1], llm=llm)
 
     assert (first_is_new, second_is_new) == (True, False)
+
+
+def test_a_model_that_words_a_layer_is_shown_silent_texts_which_are_found_first(
+    session: Session,
+) -> None:
+    release, saes, run = make_collected(session)
+    llm = LanguageModel(endpoint="http://127.0.0.1:1/v1", model="test-1")
+
+    first, _ = label_once(session, release, [1], llm=llm)
+    session.query(Job).update({"state": "done"})
+    session.add(Panel(run_id=run.id, sae_id=saes[0].id, artifact="panel.npz", contexts=1))
+    session.flush()
+    second, _ = label_once(session, release, [1], anew=True, llm=llm)
+
+    assert first is not None
+    assert second is not None
+    stages = {step.kind: step.stage for step in session.query(Step).filter_by(job_id=first)}
+    assert stages == {
+        LABEL_SAE: 0,
+        COMPUTE_PANEL: 0,
+        WORD_SAE: 1,
+        CHECK_LABELS: 2,
+        EMBED_LABELS: 3,
+    }
+    assert COMPUTE_PANEL not in [kind for kind, _ in steps(session, second)]
 
 
 def test_layers_without_examples_are_named(session: Session) -> None:
@@ -252,6 +280,20 @@ def test_why_a_model_gave_no_label_is_not_told_while_an_earlier_ones_is_in_force
     session.flush()
 
     assert outcomes_of(session, [wanted]) == {}
+
+
+def test_what_a_model_has_said_is_checked_layer_by_layer_side_by_side(session: Session) -> None:
+    release, saes, _ = make_collected(session)
+    llm = LanguageModel(endpoint="http://127.0.0.1:1/v1", model="stub")
+
+    job_id, _ = label_once(session, release, None, llm=llm)
+
+    checks = session.scalars(
+        select(Step).where(Step.job_id == job_id, Step.kind == CHECK_LABELS).order_by(Step.id)
+    ).all()
+    assert [step.parameters["sae_ids"] for step in checks] == [[sae.id] for sae in saes]
+    assert len({step.stage for step in checks}) == 1
+    assert "layer 1" in checks[0].title
 
 
 MINILM = AskedEmbedder(name="all-MiniLM-L6-v2")
@@ -325,7 +367,8 @@ def test_a_model_words_the_senses_of_the_embedder_that_is_asked_for(session: Ses
     llm = LanguageModel(endpoint="http://localhost:1/v1", model="m")
     make_found(session, sae, run, MINILM)
     worded = make_labeling(session, sae, run.id, source="llm")
-    worded.method, worded.parameters = "m", {"endpoint": llm.endpoint}
+    worded.method = "m"
+    worded.parameters = {"endpoint": llm.endpoint, "prompt": WORDING}
     worded.base_id = newest_base(session, sae.id, run.id)
     session.flush()
 

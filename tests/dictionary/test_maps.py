@@ -1,14 +1,24 @@
 """Maps: who may ask for one, what is told of it, and when it no longer fits the labels."""
 
+from datetime import datetime, timedelta
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 import pytest
 from sqlalchemy.orm import Session
-from tests.makers import make_embedding, make_label, make_release
+from tests.makers import (
+    make_corpus,
+    make_embedding,
+    make_label,
+    make_labeling,
+    make_origin,
+    make_release,
+    make_run,
+)
 
 from scopebook.db.jobs import Job, Step
+from scopebook.db.label_tables import LabelChoice
 from scopebook.db.map_tables import FeatureMap
 from scopebook.db.tables import Sae
 from scopebook.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
@@ -50,6 +60,12 @@ def is_stale(session: Session) -> bool:
     drawn = read_map_state(session, RELEASE).map
     assert drawn is not None
     return drawn.stale
+
+
+def changed_at(session: Session) -> datetime | None:
+    drawn = read_map_state(session, RELEASE).map
+    assert drawn is not None
+    return drawn.changed_at
 
 
 def test_a_map_is_asked_for_as_a_job_that_embeds_first(session: Session) -> None:
@@ -111,6 +127,63 @@ def test_a_map_is_stale_once_another_label_is_in_force(session: Session) -> None
 
     make_label(session, saes[1], 9, "names of ships")
     assert is_stale(session)
+
+
+def test_a_job_that_failed_is_told_until_a_map_is_drawn(session: Session) -> None:
+    saes = make_labelled(session)
+    job_id = request_map(session, RELEASE)
+    job = session.get_one(Job, job_id)
+
+    def told() -> tuple[int, str] | None:
+        session.flush()
+        found = read_map_state(session, RELEASE).job
+        return None if found is None else (found.id, found.state)
+
+    job.state = "failed"
+    assert told() == (job_id, "failed")
+    drawn = make_map(session, saes)
+    assert told() == (job_id, "failed")
+    # What failed came after the map was there.
+    drawn.job_id = job_id
+    assert told() is None
+    for state in ("done", "cancelled"):
+        session.get_one(Job, request_map(session, RELEASE)).state = state
+        assert told() is None
+
+
+def test_a_stale_map_says_when_the_first_label_came_after_it(session: Session) -> None:
+    saes = make_labelled(session)
+    drawn = make_map(session, saes)
+    assert changed_at(session) is None
+
+    label = make_label(session, saes[1], 9, "names of ships")
+    assert (is_stale(session), changed_at(session)) == (True, None)
+
+    for hours in (-1, 2, 1):
+        session.add(
+            LabelChoice(
+                label_id=label.id,
+                chosen_by="test-1",
+                created_at=drawn.created_at + timedelta(hours=hours),
+            )
+        )
+    session.flush()
+    assert changed_at(session) == drawn.created_at + timedelta(hours=1)
+
+
+def test_a_region_tells_which_of_its_features_a_model_gave_no_label(session: Session) -> None:
+    saes = make_labelled(session)
+    run = make_run(session, saes, make_corpus(session, ["text"]))
+    labeling = make_labeling(session, saes[0], run.id, source="llm")
+    make_origin(session, labeling, 7, status="abstained")
+    make_map(session, saes)
+
+    drawn = read_map_state(session, RELEASE).map
+
+    assert drawn is not None
+    [feature] = drawn.regions[0].features
+    assert feature.unlabelled is not None
+    assert feature.unlabelled.status == "abstained"
 
 
 def test_a_map_of_some_layers_does_not_mind_the_others(session: Session) -> None:

@@ -1,7 +1,9 @@
 """One real instance, killed once in its first run, and a real browser to look at it."""
 
+import json
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
-from running import Running
+from asked_models import Asked, judge
+from chat_server import Chats, by_keywords, serve_chats
+from running import SCOPEBOOK, Running, environment, run
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Nothing that a browser does by itself may reach for the network.
@@ -128,3 +132,44 @@ def feature_id(page: Page) -> str:
     """The feature that answers "Chinese text" best."""
     answer = page.request.get("/api/search", params={"q": "Chinese text", "limit": 1}).json()
     return str(answer["items"][0]["id"])
+
+
+@pytest.fixture(scope="session")
+def asked(instance: Running) -> Iterator[Asked]:
+    """Ask about the first twelve features of layer 2, of which one abstains and one fails.
+
+    What comes of it is then judged while the tests that need no judge go on.
+    """
+    answers = {0: json.dumps({"senses": [], "abstain": True}), 1: "no JSON", 2: "still none"}
+    chats = Chats()
+    chats.answer = lambda user: answers.get(len(chats.asked) - 1) or by_keywords(user)
+    [release] = {item["release"] for item in instance.get("/api/labels/coverage")["items"]}
+    with serve_chats(chats), serve_chats(Chats(answer=judge, model="judge-1")) as judges:
+        there = [release, "--layers", "2", "--endpoint"]
+        done = run(
+            instance.data_dir,
+            *("label", *there, chats.url, "--llm", "stub"),
+            *("--parallel", "1", "--limit", "12", "--json"),
+        )
+        assert done.returncode == 0, done.stderr
+        judging = subprocess.Popen(
+            [
+                *(*SCOPEBOOK, "score", *there, judges.url, "--llm", "judge", "--json"),
+                *("--source", "llm", "--scorers", "detection", "--sample", "4"),
+            ],
+            env=environment(instance.data_dir),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        yield Asked(chats, json.loads(done.stdout)["id"], judging)
+        judging.kill()
+        judging.communicate()
+
+
+@pytest.fixture(scope="session")
+def judged(asked: Asked) -> Asked:
+    """Wait until the labels are judged."""
+    _, said = asked.judging.communicate(timeout=600)
+    assert asked.judging.returncode == 0, said
+    return asked

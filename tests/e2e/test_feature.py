@@ -155,3 +155,20 @@ def test_the_list_of_features_can_be_sorted_and_filtered(page: Page) -> None:
     wanted = page.request.get("/api/features", params={"layer": layer, "sort": "max", "limit": 1})
     first = wanted.json()["items"][0]
     expect(rows.first).to_contain_text(f"L{first['layer']} · {first['index']}")
+
+
+def test_features_that_are_labelled_nearly_the_same_are_linked(page: Page) -> None:
+    listed = page.request.get("/api/features?layer=1&limit=50").json()["items"]
+    answers = {
+        feature["id"]: page.request.get(f"/api/features/{feature['id']}/alike").json()
+        for feature in listed
+    }
+    feature_id, answer = next(pair for pair in answers.items() if pair[1]["items"])
+
+    page.goto(f"/features/{feature_id}")
+
+    heading = page.get_by_role("heading", name="Labelled nearly the same")
+    links = page.locator("section").filter(has=heading).locator("li a")
+    expect(links).to_have_text([item["label"]["text"] for item in answer["items"]])
+    links.first.click()
+    expect(page).to_have_url(re.compile(re.escape(answer["items"][0]["id"])))

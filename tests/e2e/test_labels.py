@@ -1,42 +1,14 @@
-"""The page of labels: how far they reach, and labelling again."""
+"""Labels on the pages: how far they reach, who worded them, how good they are."""
 
-import json
 import re
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
-import httpx2
 import pytest
 from playwright.sync_api import Page, expect
 
-from chat_server import Chats, by_keywords, serve_chats
-from running import Running
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A stub model that is still there, and the job that asked it."""
-
-    chats: Chats
-    job_id: int
-
-
-@pytest.fixture(scope="module")
-def asked(instance: Running) -> Iterator[Asked]:
-    """Ask about the first twelve features of layer 2: one abstains, one fails."""
-    answers = {0: json.dumps({"senses": [], "abstain": True}), 1: "no JSON", 2: "still none"}
-    chats = Chats()
-    chats.answer = lambda user: answers.get(len(chats.asked) - 1) or by_keywords(user)
-    [release] = {item["release"] for item in instance.get("/api/labels/coverage")["items"]}
-    with serve_chats(chats):
-        llm = {"endpoint": chats.url, "model": "stub", "parallel": 1, "limit": 12}
-        wanted = {"release": release, "layers": [2], "llm": llm}
-        job_id = httpx2.post(f"{instance.url}/api/labels", json=wanted, timeout=30).json()["id"]
-        over = ("done", "failed", "cancelled")
-        instance.wait_for(f"/api/jobs/{job_id}", lambda job: job["state"] in over, within_s=600)
-        yield Asked(chats, job_id)
+from asked_models import Asked, ends_and_chance
+from chat_server import by_keywords
 
 
 def outcomes(page: Page) -> dict[str, str | None]:
@@ -114,7 +86,7 @@ def test_what_a_language_model_has_said_and_not_said_is_told_apart(
     expect(page.locator("h1")).to_contain_text("Texts with")
     expect(page.get_by_text("LLM", exact=True).first).to_be_visible()
     page.goto("/labels")
-    expect(page.get_by_role("table")).to_contain_text("1 abstained")
+    expect(page.get_by_role("table")).to_contain_text("1 unlabelled (abstained)")
 
 
 @pytest.mark.usefixtures("asked")
@@ -164,6 +136,8 @@ def test_a_score_says_what_it_is_and_on_what_it_rests(page: Page) -> None:
     expect(page.get_by_role("tooltip")).to_contain_text("by chance 0.50")
     page.goto(f"/features/{feature['id'].replace('/2-', '/1-')}")
     expect(page.get_by_text("not scored").first).to_be_visible()
+    expect(page.get_by_text("No language model was asked about this feature.")).to_be_visible()
+    expect(page.get_by_text("Origin: what language models were asked")).to_have_count(0)
 
 
 def test_where_a_label_comes_from_is_told_with_the_raw_answer(page: Page, asked: Asked) -> None:
@@ -211,7 +185,7 @@ def test_one_feature_is_labelled_again_and_keeps_its_label_where_that_fails(
 @pytest.mark.usefixtures("asked")
 def test_the_labels_page_tells_how_good_labels_are_and_which_are_the_worst(page: Page) -> None:
     worst = page.request.get("/api/labels/scores?scorer=support").json()["items"][0]
-    page.goto("/labels")
+    page.goto("/labels?scorer=support")
 
     scorers = page.get_by_role("list", name="Scorers")
     expect(
@@ -225,3 +199,71 @@ def test_the_labels_page_tells_how_good_labels_are_and_which_are_the_worst(page:
 
     page.goto("/labels?layer=1")
     expect(page.get_by_text("No label here is scored")).to_be_visible()
+
+
+def test_how_far_senses_can_be_trusted_is_told_of_a_layer_and_beside_a_features_senses(
+    page: Page,
+) -> None:
+    [first, _] = page.request.get("/api/labels/coverage").json()["items"]
+    kept = first["resolution"]
+    split = f"{float(format(100 * kept['split_rate'], '.2g')):g} % of single features split"
+    apart = f"two mixed told apart to {kept['conflated_ari']:.2f}"
+    page.goto("/labels")
+
+    row = page.get_by_role("table").get_by_role("row").nth(1)
+    expect(row).to_contain_text(f"{split}, {apart}")
+    assert kept["coarse"]
+    expect(row).to_contain_text("coarse")
+    expect(page.get_by_text("Senses here are coarse: one meaning may be cut")).to_be_visible()
+
+    items = page.request.get("/api/features?layer=1&limit=20").json()["items"]
+    several = next(one for one in items if len(read(page, one["id"])["senses"]) > 1)
+    page.goto(f"/features/{several['id']}")
+    senses = page.get_by_role("region", name=re.compile(r"^\d senses$"))
+    expect(senses).to_contain_text(f"coarse ({split}, {apart})")
+    senses.get_by_role("link", name="Sense resolution").click()
+    expect(page).to_have_url(re.compile(r"/labels\?release=.*&layer=1$"))
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_feature_without_a_label_says_why_in_every_list(page: Page) -> None:
+    for name, status in outcomes(page).items():
+        if status is None:
+            continue
+        feature = read(page, name)
+        for address in ("/features?layer=2", f"/?q={name}"):
+            page.goto(address)
+            hit = page.locator("tr, article").filter(
+                has=page.get_by_role("link", name=feature["label"]["text"], exact=True),
+                has_text=f"L2 · {feature['index']}",
+            )
+            expect(hit.first).to_contain_text(f"unlabelled ({status})")
+            expect(hit.first).to_contain_text("keywords")
+
+
+def telling(feature: Any, label: Any) -> list[Any]:
+    """Return the scores of a label that rest on enough examples."""
+    return [
+        score
+        for score in feature["scores"]
+        if score["label_id"] == label["id"] and score["details"].get("checked", True)
+    ]
+
+
+@pytest.mark.usefixtures("asked")
+def test_every_sense_has_its_label_and_its_score_with_interval_and_null(page: Page) -> None:
+    feature, senses = next(
+        (feature, senses)
+        for feature in (read(page, name) for name in outcomes(page))
+        if len(senses := [sense for sense in feature["senses"] if sense["label"]]) > 1
+        and sum(bool(telling(feature, sense["label"])) for sense in senses) > 1
+    )
+    page.goto(f"/features/{feature['id']}")
+
+    cards = page.get_by_role("list", name="Senses").get_by_role("listitem")
+    for sense in senses:
+        card = cards.filter(has_text=f"Sense {sense['ordinal']}").first
+        expect(card).to_contain_text(sense["label"]["text"])
+        expect(card.get_by_text("LLM", exact=True)).to_be_visible()
+        for score in telling(feature, sense["label"]):
+            expect(card.get_by_role("list", name="Scores")).to_contain_text(ends_and_chance(score))

@@ -130,3 +130,28 @@ def test_points_that_cannot_be_read_are_said_to_be(page: Page, shown: Locator) -
     expect(page.get_by_role("alert")).to_contain_text(sentence)
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
     expect(shown).to_have_count(0)
+
+
+@pytest.mark.usefixtures("shown")
+def test_a_map_that_could_not_be_drawn_and_one_that_is_stale_say_so_after_a_reload(
+    page: Page,
+) -> None:
+    state = state_of(page)
+    drawn = state["map"]
+    assert isinstance(drawn, dict)
+    job = page.request.get(f"/api/jobs/{drawn['job_id']}").json()
+    failed = job | {"state": "failed", "error": "The disk is full."}
+    changed = drawn | {"stale": True, "changed_at": "2026-03-01T12:00:00Z"}
+    answer = state | {"job": failed, "map": changed}
+    page.route("**/api/maps/latest?*", lambda route: route.fulfill(json=answer))
+    page.route("**/api/jobs/*/events", lambda route: route.abort())
+    page.route(f"**/api/jobs/{job['id']}", lambda route: route.fulfill(json=failed))
+
+    page.reload()
+
+    told = page.locator(f"section[aria-label='{job['title']}']")
+    expect(told).to_contain_text("The disk is full.")
+    expect(told).to_contain_text("failed")
+    expect(told.get_by_role("link", name=f"Job {job['id']}")).to_be_visible()
+    expect(told.get_by_role("button", name="Try again")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"Labels have changed since Mar 1, 2026"))).to_be_visible()

@@ -4,13 +4,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
+from scopebook.alike import labelled_alike
 from scopebook.feature_views import FeatureInFull
 from scopebook.features import Sort, find_feature, list_features, read_feature
 from scopebook.label_details import origins_of
 from scopebook.release_names import parse_feature_id
 from scopebook_api.deps import Cursor, DbSession, Limit
 from scopebook_api.label_schemas import OriginRead
-from scopebook_api.schemas import FeatureRead, FeatureSummary, Page
+from scopebook_api.schemas import AlikePage, FeatureRead, FeatureSummary, Page
 
 router = APIRouter(prefix="/features", tags=["features"])
 
@@ -40,7 +41,7 @@ def browse(
     return {"items": features, "next": following}
 
 
-# Before the feature itself, whose path would take "origins" for an index.
+# Those below stand before the feature itself, whose path would take "origins" for an index.
 @router.get("/{model:path}/{source}/{index}/origins", response_model=Page[OriginRead])
 def origins(
     session: DbSession,
@@ -56,6 +57,20 @@ def origins(
         session, find_feature(session, wanted), limit=limit, cursor=cursor
     )
     return {"items": found, "next": following}
+
+
+@router.get("/{model:path}/{source}/{index}/alike", response_model=AlikePage)
+def alike(
+    session: DbSession,
+    model: str,
+    source: Annotated[str, Path(description="`{layer}-{set}`.")],
+    index: str,
+    limit: Annotated[int, Query(ge=1, le=50, description="Features to return.")] = 10,
+) -> dict[str, object]:
+    """List features of the release that are labelled nearly the same, the nearest first."""
+    wanted = parse_feature_id(f"{model}/{source}/{index}", any_index=True)
+    found, total = labelled_alike(session, wanted, limit=limit)
+    return {"items": found, "total": total}
 
 
 @router.get("/{model:path}/{source}/{index}", response_model=FeatureRead)

@@ -73,8 +73,10 @@ class StubServer:
         faults: Faults | None = None,
         own_process: bool = False,
         count: Callable[[str], int] = tokens_of,
+        tokenizes: bool = False,
     ) -> None:
-        self._desk = _Desk(answer, delay_s, faults or Faults(), count)
+        """`tokenizes` opens `/tokenize`, which says what `count` makes of a text."""
+        self._desk = _Desk(answer, delay_s, faults or Faults(), count, tokenizes=tokenizes)
         self._own_process = own_process
         self._worker: Any = None
         self._pipe: Connection | None = None
@@ -140,10 +142,16 @@ class _Desk:
     """Takes requests, keeps count, and answers or fails."""
 
     def __init__(
-        self, answer: Answering, delay_s: float, faults: Faults, count: Callable[[str], int]
+        self,
+        answer: Answering,
+        delay_s: float,
+        faults: Faults,
+        count: Callable[[str], int],
+        *,
+        tokenizes: bool,
     ) -> None:
         self._answer, self._delay_s, self._faults = answer, delay_s, faults
-        self._tokens_of = count
+        self._tokens_of, self._tokenizes = count, tokenizes
         self._counts = Counts()
         self._now = 0
         self._seen: dict[bytes, int] = {}
@@ -170,6 +178,9 @@ class _Desk:
         """Return whether the connection stays open."""
         if asked.path == "/counts":
             return await send(writer, 200, json.dumps(vars(self._counts)).encode())
+        if asked.path == "/tokenize" and self._tokenizes:
+            counted = {"count": self._tokens_of(asked.body["prompt"])}
+            return await send(writer, 200, json.dumps(counted).encode())
         if asked.path != "/v1/chat/completions":
             return await send(writer, 404, b'{"error": {"message": "no such path"}}')
         self._counts.requests += 1

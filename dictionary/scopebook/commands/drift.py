@@ -50,6 +50,8 @@ def drift(
 def _sentences(found: DriftReport) -> list[str]:
     median = "" if found.median_cosine is None else f", median cosine {found.median_cosine:.2f}"
     said = [f"{found.same:,} of {found.compared:,} labels mean the same{median}."]
+    if found.gained or found.lost:
+        said.append(f"{found.gained:,} features gained a label, {found.lost:,} lost theirs.")
     other = {pair: n for pair, n in found.outcomes.items() if pair != "ok, ok"}
     if other:
         said.append("Otherwise: " + "; ".join(f"{pair} {n:,}" for pair, n in other.items()) + ".")

@@ -1,6 +1,7 @@
 """`scopebook search` and `scopebook feature`: find features and read one."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -8,6 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from scopebook.alike import Alike, labelled_alike
 from scopebook.console import dictionary, err, out, print_json
 from scopebook.db.sessions import unit_of_work
 from scopebook.embedding import query_embedder
@@ -78,20 +80,24 @@ def feature(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show everything known of one feature."""
+    wanted = parse_feature_id(feature_id, any_index=True)
     with dictionary() as factory, unit_of_work(factory) as session:
-        found = read_feature(session, parse_feature_id(feature_id, any_index=True))
+        found = read_feature(session, wanted)
+        alike, total = labelled_alike(session, wanted)
     if as_json:
-        print_json(found)
+        print_json(asdict(found) | {"labelled_alike": alike, "labelled_alike_total": total})
     else:
-        _print_feature(found)
+        _print_feature(found, alike, total)
 
 
-def _print_feature(found: FeatureInFull) -> None:
+def _print_feature(found: FeatureInFull, alike: Sequence[Alike], total: int) -> None:
     label = f"{found.label.text}  [{found.label.source}]" if found.label else "unlabelled"
     out.print(Text(found.id, style="bold"))
     out.print(Text(label))
     facts = Table.grid(padding=(0, 2))
     for name, value in _facts(found):
+        facts.add_row(Text(name, style="dim"), Text(value, overflow="fold"))
+    for name, value in _in_rows(alike, total):
         facts.add_row(Text(name, style="dim"), Text(value, overflow="fold"))
     out.print(facts)
     for example in found.examples[:_EXAMPLES_SHOWN]:
@@ -122,6 +128,17 @@ def _facts(found: FeatureInFull) -> list[tuple[str, str]]:
         ("suppresses", _tokens(found.suppressed)),
         ("near", ", ".join(f"{n.index} ({n.cosine:.2f})" for n in found.neighbours)),
     ]
+
+
+def _in_rows(alike: Sequence[Alike], total: int) -> list[tuple[str, str]]:
+    """Return the features that are labelled nearly the same, one in a row."""
+    rows = []
+    for place, one in enumerate(alike):
+        near = "" if one.direction is None else f", directions {one.direction:.2f}"
+        name = "" if place else "labelled alike"
+        rows.append((name, f"{one.cosine:.2f}  {one.id}  {one.label.text}{near}"))
+    left = total - len(alike)
+    return [*rows, ("", f"and {left:,} more")] if left else rows
 
 
 def _activity(measured: Statistics) -> list[tuple[str, str]]:

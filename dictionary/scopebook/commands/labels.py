@@ -1,6 +1,7 @@
 """`scopebook label`: word features by what their examples share, and by a language model."""
 
 import re
+from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -11,7 +12,9 @@ from scopebook.console import dictionary, err, leaving, print_json, read_whole_j
 from scopebook.db.sessions import unit_of_work
 from scopebook.errors import InvalidInputError
 from scopebook.job_reports import JobReport
+from scopebook.label_reports import label_coverage
 from scopebook.labeling_requests import LanguageModel, label_once, told_costs
+from scopebook.llm_labelings import spent_by
 from scopebook.release_names import chosen_layers, shown
 from scopebook.settings import settings
 from scopebook.window_embedders import TERMS, AskedEmbedder, asked_embedder, on_this_machine
@@ -133,6 +136,7 @@ def _label(
     as_json: bool,
 ) -> None:
     report: JobReport | None = None
+    ended: list[str] = []
     with dictionary(work=True) as factory:
         with unit_of_work(factory) as session:
             job_id, is_new = label_once(
@@ -147,12 +151,15 @@ def _label(
         if job_id is not None and is_new:
             with leaving(job_id):
                 report = watch_job(factory, job_id, news=partial(_costs, job_id=job_id))
+            with factory() as session:
+                ended = ended_lines(session, release, job_id)
         elif job_id is not None:
             report = read_whole_job(factory, job_id)
     if as_json:
         print_json(report)
     elif is_new and report is not None:
-        err.print(f"{report.title}: done.", markup=False)
+        for line in [f"{report.title}: done.", *ended]:
+            err.print(line, markup=False, highlight=False)
     else:
         err.print(
             f"Nothing to do: the examples that are shown for {release} are labelled"
@@ -166,6 +173,30 @@ def _label(
 def _costs(session: Session, *, job_id: int) -> list[str]:
     """Return what asking is expected to take, which is known before the first request."""
     return [f"{title}." for title in told_costs(session, job_id)]
+
+
+def ended_lines(session: Session, release: str, job_id: int) -> list[str]:
+    """Return how a job's labelings ended for the features, a line each, and what asking took."""
+    lines = [
+        f"Layer {layer.layer} by {labeling.method}: {_counted(labeling.outcomes)}."
+        for layer in label_coverage(session, release)
+        for labeling in reversed(layer.labelings)
+        if labeling.job_id == job_id
+    ]
+    spent = spent_by(session, job_id)
+    if spent.tokens_in or spent.tokens_out:
+        lines.append(
+            f"The language model counted {spent.tokens_in:,} tokens in "
+            f"({spent.tokens_cached:,} of them cached) and {spent.tokens_out:,} out."
+        )
+    return lines
+
+
+def _counted(outcomes: Mapping[str, int]) -> str:
+    """Return the features by how it ended, labelled ones first, the others by their number."""
+    ordered = sorted(outcomes.items(), key=lambda pair: (pair[0] != "ok", -pair[1], pair[0]))
+    said = [f"{n:,} {'labelled' if status == 'ok' else status}" for status, n in ordered]
+    return ", ".join(said) or "no feature was asked about"
 
 
 def _language_model(

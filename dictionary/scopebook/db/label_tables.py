@@ -9,6 +9,7 @@ from typing import Any
 from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import (
     REAL,
+    BigInteger,
     CheckConstraint,
     Computed,
     Double,
@@ -125,6 +126,10 @@ class LabelOrigin(Base):
     )
     #: Positions of the examples that were shown.
     shown: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
+    #: Of each silent passage that was shown: its context, and the token it was shown around.
+    contrasts: Mapped[list[list[int]]] = mapped_column(
+        ARRAY(BigInteger, dimensions=2), server_default=sql("'{}'")
+    )
     prompt_sha256: Mapped[bytes] = mapped_column(LargeBinary(32))
     model_reported: Mapped[str | None]
     system_fingerprint: Mapped[str | None]

@@ -104,6 +104,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/features/{model}/{source}/{index}/alike": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Alike
+         * @description List features of the release that are labelled nearly the same, the nearest first.
+         */
+        get: operations["alike_api_features__model___source___index__alike_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/features/{model}/{source}/{index}": {
         parameters: {
             query?: never;
@@ -560,6 +580,48 @@ export interface components {
             position: number;
         };
         /**
+         * AlikePage
+         * @description Features of a release that are labelled nearly the same as one, the nearest first.
+         */
+        AlikePage: {
+            /** Items */
+            items: components["schemas"]["AlikeRead"][];
+            /** Next */
+            next?: string | null;
+            /**
+             * Total
+             * @description How many there are in all.
+             */
+            total: number;
+        };
+        /**
+         * AlikeRead
+         * @description A feature that is labelled nearly the same; both keep their labels.
+         */
+        AlikeRead: {
+            /** Id */
+            id: string;
+            /** Layer */
+            layer: number;
+            /** Set Name */
+            set_name: string;
+            /** Index */
+            index: number;
+            /**
+             * Cosine
+             * @description Of the two labels' vectors, 0.9 or more.
+             */
+            cosine: number;
+            label: components["schemas"]["LabelRead"];
+            /** @description The label of the feature itself that it is like. */
+            own: components["schemas"]["LabelRead"];
+            /**
+             * Direction
+             * @description Cosine of the decoder directions; null: not among the nearest of its layer.
+             */
+            direction: number | null;
+        };
+        /**
          * CollectRequest
          * @description Ask for a collection and labels.
          */
@@ -649,6 +711,8 @@ export interface components {
              * @description Of the shown run, newest first.
              */
             labelings: components["schemas"]["LabelingRead"][];
+            /** @description How far senses can be trusted, by the newest sorting; null: not measured. */
+            resolution: components["schemas"]["ResolutionRead"] | null;
         };
         /**
          * DocumentRead
@@ -690,6 +754,21 @@ export interface components {
             outcomes: {
                 [key: string]: number;
             };
+            /**
+             * Both
+             * @description Features that both have labelled.
+             */
+            both: number;
+            /**
+             * Gained
+             * @description Features that both have tried and the second alone has labelled.
+             */
+            gained: number;
+            /**
+             * Lost
+             * @description Features that both have tried and the first alone has labelled.
+             */
+            lost: number;
             /**
              * Compared
              * @description Features both of whose labels have vectors.
@@ -859,6 +938,18 @@ export interface components {
              * @description Share of its examples that are in no sense.
              */
             unassigned: number | null;
+            /** @description How far senses of its layer can be trusted; null: not measured. */
+            resolution: components["schemas"]["ResolutionRead"] | null;
+            /**
+             * Asked
+             * @description How often a language model was asked about it.
+             */
+            asked: number;
+            /**
+             * Ineligible
+             * @description Why no language model is asked about it; null: one may be.
+             */
+            ineligible: string | null;
             /** Examples */
             examples: components["schemas"]["ExampleRead"][];
             /**
@@ -1276,6 +1367,11 @@ export interface components {
              */
             stale: boolean;
             /**
+             * Changed At
+             * @description When the first did; null: they have not, or it is not known.
+             */
+            changed_at: string | null;
+            /**
              * Sources
              * @description A point names its label's source by its position.
              */
@@ -1316,7 +1412,7 @@ export interface components {
              * @description Features with a label.
              */
             labelled: number;
-            /** @description The job that draws a map now. */
+            /** @description The job that draws a map now, or has failed to since the newest. */
             job: components["schemas"]["JobRead"] | null;
             /** @description The newest; null: none was drawn. */
             map: components["schemas"]["MapRead"] | null;
@@ -1409,6 +1505,11 @@ export interface components {
              * @description What the model read, cut around the peaks.
              */
             shown: components["schemas"]["ExampleRead"][];
+            /**
+             * Contrasts
+             * @description Like texts that it read in which the feature is silent; no activations.
+             */
+            contrasts: components["schemas"]["ExampleRead"][];
             /**
              * Created At
              * Format: date-time
@@ -1510,6 +1611,8 @@ export interface components {
             id: string;
             /** Text */
             text: string;
+            /** @description Why the language model that was asked last has given no label. */
+            unlabelled: components["schemas"]["OutcomeRead"] | null;
         };
         /**
          * RegionRead
@@ -1560,6 +1663,42 @@ export interface components {
             caution: string | null;
             /** Saes */
             saes: components["schemas"]["SaeRead"][];
+        };
+        /**
+         * ResolutionRead
+         * @description How far to trust the senses of an SAE's features, tried on the features themselves.
+         */
+        ResolutionRead: {
+            /**
+             * Split Rate
+             * @description Share of single features, halves together, that are cut into several senses; some may have several. At most 0.10 is wanted.
+             */
+            split_rate: number;
+            /**
+             * Conflated Ari
+             * @description How well two features mixed come apart: mean adjusted Rand index with the known halves, 1 is perfect, 0 is chance. At least 0.80 is wanted.
+             */
+            conflated_ari: number;
+            /**
+             * Parted Rate
+             * @description Share of the mixtures cut into two senses or more.
+             */
+            parted_rate: number;
+            /**
+             * N Single
+             * @description Single features tried.
+             */
+            n_single: number;
+            /**
+             * N Pairs
+             * @description Mixtures tried.
+             */
+            n_pairs: number;
+            /**
+             * Coarse
+             * @description Whether a figure misses what is wanted.
+             */
+            coarse: boolean;
         };
         /**
          * RunRead
@@ -2291,6 +2430,43 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_OriginRead_"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    alike_api_features__model___source___index__alike_get: {
+        parameters: {
+            query?: {
+                /** @description Features to return. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                model: string;
+                /** @description `{layer}-{set}`. */
+                source: string;
+                index: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlikePage"];
                 };
             };
             /** @description Validation Error */

@@ -13,12 +13,17 @@ export type JobState = Job["state"];
 export type Label = Schemas["LabelRead"];
 export type Outcome = Schemas["OutcomeRead"];
 export type Coverage = Schemas["CoverageRead"];
+export type Drift = Schemas["DriftRead"];
+export type FeatureDrift = Schemas["FeatureDriftRead"];
 export type Labeling = Schemas["LabelingRead"];
 export type Origin = Schemas["OriginRead"];
+export type Resolution = Schemas["ResolutionRead"];
 export type Score = Schemas["ScoreRead"];
 export type ScoreDistribution = Schemas["ScoreDistributionRead"];
 export type ScoredLabel = Schemas["ScoredLabelRead"];
 export type Scores = Schemas["ScoresRead"];
+export type Alike = Schemas["AlikeRead"];
+export type AlikePage = Schemas["AlikePage"];
 export type Neighbour = Schemas["NeighbourRead"];
 export type Activity = Schemas["Activity"];
 export type Release = Schemas["ReleaseRead"];
@@ -271,12 +276,25 @@ export function listOrigins(
   );
 }
 
+/** Features of the same release that are labelled nearly the same, the nearest first. */
+export function listAlike(id: string, signal?: AbortSignal): Promise<AlikePage> {
+  return ask<AlikePage>(`/api/features/${encodeId(id)}/alike`, { signal: signal ?? null });
+}
+
 /** How the labels in force are scored, and those of one scorer, the worst first. */
 export function labelScores(
   query: Place & { scorer?: string | null; cursor?: string | null },
   signal?: AbortSignal,
 ): Promise<Scores> {
   return get("/api/labels/scores", { ...query, limit: 20 }, signal);
+}
+
+/** Two labelings of one layer by their ids, the farthest drifted features first. */
+export function labelDrift(
+  query: { first: number; second: number; cursor: string | null },
+  signal?: AbortSignal,
+): Promise<Drift> {
+  return get("/api/labels/drift", { ...query, limit: 50 }, signal);
 }
 
 export function isFinal(state: JobState): boolean {

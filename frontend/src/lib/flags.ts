@@ -25,7 +25,7 @@ export const ORIGINS = {
   import: { word: "imported", sentence: "Taken over from another dictionary." },
 } as const;
 
-/** Why a language model that was asked has given no label. */
+/** Why a language model that was asked has given no label; what `reason` adds, see `whyUnlabelled`. */
 export const OUTCOMES = {
   abstained: "A language model read its examples and saw nothing they share.",
   refused: "A language model would not speak of its examples.",
@@ -33,3 +33,10 @@ export const OUTCOMES = {
   suspect:
     "What a language model wrote does not fit the examples it had not seen, so it is not shown as a label.",
 } as const;
+
+/** How a question to a language model ended without a label, in full. */
+export function whyUnlabelled(status: string, reason: string | null): string {
+  const sentence = OUTCOMES[status as keyof typeof OUTCOMES] ?? "";
+  // Of the others the reason says the same in other words.
+  return status === "failed" || !sentence ? `${sentence} ${reason ?? ""}`.trim() : sentence;
+}

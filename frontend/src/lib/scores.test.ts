@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Score } from "./client";
-import { apart, figure, isTelling, newestOf, spokenScore } from "./scores";
+import { apart, figure, isTelling, newestOf, shortScore, spokenScore } from "./scores";
 
 function score(changes: Partial<Score>): Score {
   return {
@@ -49,6 +49,13 @@ describe("scores", () => {
       "0.99",
       "1.00",
     ]);
+  });
+
+  it("show interval and null beside the figure, or that there are none", () => {
+    expect(shortScore(score({}))).toBe("0.76 to 0.93, chance 0.50");
+    expect(shortScore(score({ ci_high: null, null_value: null }))).toBe(
+      "no interval, chance unknown",
+    );
   });
 
   it("are said with interval, null, windows, failures and judge", () => {

@@ -90,6 +90,17 @@ export function spokenScore(score: Score): string {
   return `${parts.filter((part) => part !== null).join("; ")}.`;
 }
 
+/** What a figure has to be read with: its interval, and what chance gives. */
+export function shortScore(score: Score): string {
+  const interval =
+    score.ci_low !== null && score.ci_high !== null
+      ? `${figure(score.ci_low)} to ${figure(score.ci_high)}`
+      : "no interval";
+  const chance =
+    score.null_value === null ? "chance unknown" : `chance ${figure(score.null_value)}`;
+  return `${interval}, ${chance}`;
+}
+
 /** How well a sense stands apart from the others, in plain words. */
 export function apart(silhouette: number): string {
   if (silhouette >= 0.25) return "stands well apart from the other senses";

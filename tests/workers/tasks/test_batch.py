@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 from tests.chat_server import Chats
 from tests.makers import feature_id
+from tests.workers.tasks.panels import make_panel
 from tests.workers.tasks.test_label import make_dictionary
 from tests.workers.tasks.test_word import check_labels
 
@@ -21,14 +22,17 @@ from scopebook.jobs import LABEL_SAE, READ_BATCH, WRITE_BATCH
 from scopebook.labeling_requests import label_once
 from scopebook.labels import current_labels
 from scopebook_workers.claims import work_off
+from scopebook_workers.labeling.prompts import prompt_sha256
+from scopebook_workers.llm.chat import ChatRequest, Message
 
 
 @pytest.fixture
 def sae(worker: Sessions) -> Sae:
     """An SAE that is sorted into senses; five of its features are eligible."""
     with unit_of_work(worker) as session:
-        found, _ = make_dictionary(session)
+        found, run = make_dictionary(session)
         label_once(session, name_of(session, found))
+    make_panel(worker, found, run)
     work_off(LABEL_SAE)
     with unit_of_work(worker) as session:
         session.query(Job).update({"state": "done"})
@@ -103,6 +107,12 @@ def test_answers_to_written_requests_come_into_force(
     assert {label.source for label in labels.values()} == {"llm"}
     assert {origin.model_reported for origin in origins} == {"stub-1"}
     assert len(origins) == 5
+    asked = {int(one["custom_id"]): one["body"]["messages"] for one in requests}
+    assert all("contrast 3>" in messages[-1]["content"] for messages in asked.values())
+    assert {origin.feature_id: origin.prompt_sha256 for origin in origins} == {
+        key: prompt_sha256(ChatRequest(key="", messages=[Message(**m) for m in messages]))
+        for key, messages in asked.items()
+    }
     assert (labeling.method, labeling.parameters["endpoint"]) == ("m", "batch")
     assert labeling.finished_at is not None
     assert "layer-1, about 5 calls" in said[0]

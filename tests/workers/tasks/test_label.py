@@ -75,12 +75,6 @@ def examples(context_ids: Sequence[int]) -> ExampleSet:
     )
 
 
-@pytest.fixture
-def dictionary(worker: Sessions) -> tuple[Sae, Run]:
-    with unit_of_work(worker) as session:
-        return make_dictionary(session)
-
-
 def label(sessions: Sessions, sae: Sae, run: Run, **wanted: object) -> int:
     with unit_of_work(sessions) as session:
         step = NewStep(

@@ -4,9 +4,8 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import Any
 
-import numpy as np
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import func, select, text
@@ -15,22 +14,24 @@ from tests.chat_server import MODEL, Chats, serve_chats
 from tests.embeddings_server import Embeddings, serve_embeddings
 from tests.makers import feature_id
 from tests.workers.labeling.planted import GERMAN
-from tests.workers.tasks.test_label import TEXTS, N, make_dictionary
+from tests.workers.tasks.panels import make_panel
+from tests.workers.tasks.test_label import TEXTS, make_dictionary
 
-from scopebook.artifacts import write_artifact
 from scopebook.db.jobs import Job, Step
-from scopebook.db.label_tables import Label, LabelScore, Panel
+from scopebook.db.label_tables import Label, LabelOrigin, LabelScore
 from scopebook.db.sessions import Sessions, unit_of_work
-from scopebook.db.tables import Context, Release, Run, Sae
+from scopebook.db.tables import Release, Run, Sae
 from scopebook.jobs import CHECK_LABELS, COMPARE_SAE, LABEL_SAE, SCORE_SAE, WORD_SAE
-from scopebook.label_scores import publish_scores
+from scopebook.label_scores import labels_to_score, publish_scores
 from scopebook.labeling_requests import LanguageModel, label_once
 from scopebook.scoring_requests import Wanted, score_once
 from scopebook.settings import settings, use_settings
 from scopebook.steps import retry_job
 from scopebook_workers.claims import work_off
+from scopebook_workers.labeling.sampling import may_contrast
 from scopebook_workers.tasks import embed as embed_task
 from scopebook_workers.tasks import score as score_task
+from scopebook_workers.tasks.score_cases import CaseReader
 
 LANGUAGES = [language for _, _, language in TEXTS]
 JUDGE = "judge-2026-11"
@@ -119,30 +120,6 @@ def dictionary(worker: Sessions, vectors: Embeddings) -> tuple[Sae, Run]:
     return sae, run
 
 
-def make_panel(sessions: Sessions, sae: Sae, run: Run) -> None:
-    """Write a panel of all contexts, which says of each feature what its examples say."""
-    with unit_of_work(sessions) as session:
-        contexts = session.scalars(select(Context.id).order_by(Context.id)).all()
-        fired = [list(range(index * N, (index + 1) * N)) for index in range(4)]
-        fired.append([*fired[0], *fired[2]])
-        counts = [len(places) for places in fired] + [0] * (sae.d_sae - 5)
-        rows = np.concatenate([np.asarray(places) for places in fired]).astype(np.int32)
-
-        def write(file: BinaryIO) -> None:
-            np.savez(
-                file,
-                allow_pickle=False,
-                context_ids=np.asarray(contexts),
-                starts=np.concatenate([[0], np.cumsum(counts)]),
-                contexts=rows,
-                peaks=np.full(len(rows), 22, dtype=np.int32),
-                activations=np.ones(len(rows), dtype=np.float32),
-            )
-
-        name = write_artifact("panels/test.npz", write)
-        session.add(Panel(run_id=run.id, sae_id=sae.id, artifact=name, contexts=len(contexts)))
-
-
 def ask(
     sessions: Sessions,
     sae: Sae,
@@ -204,6 +181,25 @@ def test_labels_that_say_where_a_feature_fires_score_high_beside_a_null_of_other
         german.null_value
     }
     assert german.details["null_labels"] == 5
+
+
+def test_no_label_is_tried_on_a_text_that_its_model_may_have_seen_as_a_contrast(
+    worker: Sessions, dictionary: tuple[Sae, Run]
+) -> None:
+    sae, run = dictionary
+    with worker() as session:
+        labels = labels_to_score(session, sae, run.id, None)
+        shown = session.scalars(select(LabelOrigin.contrasts)).all()
+
+    reader = CaseReader(
+        sae_id=sae.id, run_id=run.id, labels=labels, embed=lambda texts: [[1.0, 0.0]] * len(texts)
+    )
+
+    cases = [case for one in reader.prepare(labels) for case in one.cases]
+    seen = {context for pairs in shown for context, _ in pairs}
+    assert len(seen) > 5
+    assert not seen & {case.passage.id for case in cases}
+    assert not [c for c in cases if not c.fires and may_contrast(c.passage.document_hash)]
 
 
 def test_the_tokens_of_all_scores_and_nulls_are_what_the_server_counted(

@@ -9,9 +9,8 @@ from sqlalchemy import func, select
 from tests.chat_server import MODEL, Chats, by_keywords, serve_chats
 from tests.embeddings_server import Embeddings, serve_embeddings
 from tests.makers import feature_id
-from tests.workers.tasks.test_label import make_dictionary
 
-from scopebook.db.jobs import Job, Step
+from scopebook.db.jobs import Job
 from scopebook.db.label_tables import (
     Label,
     Labeling,
@@ -33,12 +32,6 @@ from scopebook_workers.claims import work_off
 from scopebook_workers.tasks import embed as embed_task
 
 Dictionary = tuple[Sae, Run]
-
-
-@pytest.fixture
-def dictionary(worker: Sessions) -> Dictionary:
-    with unit_of_work(worker) as session:
-        return make_dictionary(session)
 
 
 def ask(sessions: Sessions, sae: Sae, chats: Chats, **wanted: Any) -> int:
@@ -109,65 +102,16 @@ def test_a_models_labels_come_into_force_with_all_that_they_rest_on(
         None,
     )
     assert len(origin.shown) == 8
+    with worker() as session:
+        [view], _ = origins_of(session, wanted[0])
+    asked = [request["messages"][-1]["content"] for request in chats.asked]
+    read_back = ["".join(token.text for token in one.tokens) for one in view.contrasts]
+    assert len(read_back) == len(origin.contrasts) == 3
+    assert any(all(text[:30].strip() in user for text in read_back) for user in asked)
+    assert all(token.activation == 0 for one in view.contrasts for token in one.tokens)
     assert (labeling.job_id, labeling.method) == (job_id, "stub")
     assert labeling.finished_at is not None
     assert {"endpoint", "prompt", "temperature", "estimate"} <= set(labeling.parameters)
-
-
-def test_the_cost_is_told_before_the_first_call_and_is_what_is_then_counted(
-    worker: Sessions, dictionary: Dictionary
-) -> None:
-    sae, _ = dictionary
-    told = []
-    chats = Chats()
-
-    def answer(user: str) -> str:
-        with worker() as session:
-            titles = session.scalars(select(Step.title).where(Step.kind == WORD_SAE))
-            told.append(next(iter(titles)))
-        return by_keywords(user)
-
-    chats.answer = answer
-    with serve_chats(chats):
-        ask(worker, sae, chats, price_in=1.0, price_out=2.0)
-        do_all()
-
-    assert "about 5 calls" in told[0]
-    assert "$0.0" in told[0]
-    with worker() as session:
-        cost = session.scalars(select(Labeling.parameters).where(Labeling.source == "llm")).one()[
-            "estimate"
-        ]
-        spent = session.execute(
-            select(func.sum(LabelOrigin.tokens_in), func.sum(LabelOrigin.tokens_out))
-        ).one()
-    assert sum(spent) == chats.tokens
-    assert cost["calls"] == 5
-
-
-def test_what_a_model_has_counted_sets_the_next_estimate_right(
-    worker: Sessions, dictionary: Dictionary, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("scopebook.llm_labelings._ENOUGH", 5)
-    sae, _ = dictionary
-    with serve_chats() as chats:
-        for name in ("first", "second"):
-            ask(worker, sae, chats, price_in=1.0, price_out=2.0)
-            do_all()
-            with unit_of_work(worker) as session:
-                session.query(Job).update({"state": "done"})
-                if name == "first":
-                    # As if it had labelled another SAE: the same is not asked twice.
-                    session.query(Labeling).filter_by(source="llm").update({"method": "before"})
-
-    with worker() as session:
-        first, second = session.scalars(
-            select(Labeling.parameters).where(Labeling.source == "llm").order_by(Labeling.id)
-        )
-    told, again = first["estimate"], second["estimate"]
-    assert told == first["guess"] == second["guess"]
-    assert again["tokens_in"] + again["tokens_out"] == pytest.approx(chats.tokens / 2, abs=2)
-    assert again["usd"] < told["usd"]
 
 
 def test_what_a_model_does_not_say_is_shown_as_that_with_keywords_beside_it(
@@ -361,26 +305,6 @@ def test_a_stopped_job_keeps_what_was_answered_and_a_retry_asks_for_the_rest(
     # The refused one, one more that may have been under way, and five with an answer.
     assert 6 <= len(chats.asked) <= 7
     assert {label.source for label in labels.values()} == {"llm"}
-
-
-def test_a_spent_budget_ends_the_job_and_a_larger_one_goes_on(
-    worker: Sessions, dictionary: Dictionary
-) -> None:
-    sae, _ = dictionary
-    with serve_chats() as chats:
-        first = ask(worker, sae, chats, parallel=1, budget_tokens=6_000)
-        do_all()
-        before = len(chats.asked)
-        second = ask(worker, sae, chats, parallel=1)
-        do_all()
-
-    with worker() as session:
-        error = session.get_one(Job, first).error or ""
-        labelings = session.scalars(select(Labeling).where(Labeling.source == "llm")).all()
-    assert "--budget-tokens" in error
-    assert 0 < before < 5
-    assert len(chats.asked) == 5
-    assert [labeling.job_id for labeling in labelings] == [second]
 
 
 def test_merged_groups_are_one_label_over_several_senses(

@@ -22,6 +22,13 @@ class Passage:
     ends: NDArray[np.int32]  # (tokens,) the one after its last
     tag: str | None
     language: str | None
+    #: The document that its own nearly repeats, if any.
+    near_document_id: int | None = None
+
+    @property
+    def family(self) -> int:
+        """The earliest of the documents that nearly repeat each other, or its own."""
+        return self.document_id if self.near_document_id is None else self.near_document_id
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from scopebook.labeling_methods import KEYWORDS
+from scopebook.sense_resolution import KEPT_AS
 from scopebook_workers.labeling import calibration, clusters
 from scopebook_workers.labeling.encoding import CentredVectors, WindowEncoder
 from scopebook_workers.labeling.evidence import WINDOW_TOKENS, FeatureEvidence
@@ -147,7 +148,7 @@ class KeywordLabeler:
             "threshold": round(self.threshold, 4),
             "calibrated": self.calibrated,
             "sample_windows": self._background.n_windows,
-            "resolution": asdict(self.resolution) if self.resolution else None,
+            KEPT_AS: asdict(self.resolution) if self.resolution else None,
         }
 
     def word(self, evidence: FeatureEvidence) -> FeatureWords | None:

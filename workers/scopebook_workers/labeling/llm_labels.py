@@ -14,6 +14,7 @@ from scopebook_workers.labeling.answers import (
 from scopebook_workers.labeling.material import Material
 from scopebook_workers.labeling.prompts import (
     prompt_sha256,
+    quiets_shown,
     request_for,
     shown_contrasts,
     shown_examples,
@@ -36,6 +37,8 @@ class Wording:
     reason: str | None = None
     error_class: str | None = None
     shown: Sequence[int] = ()
+    #: Of each contrast that was shown its context, and the token it was shown around.
+    contrasts: Sequence[tuple[int, int]] = ()
     prompt_sha256: bytes = b""
     model_reported: str | None = None
     system_fingerprint: str | None = None
@@ -135,6 +138,7 @@ def _begun(request: ChatRequest, material: Material) -> _Asked:
         Wording(
             status="failed",
             shown=tuple(shown_examples(material)),
+            contrasts=tuple((q.passage.id, q.center) for q in quiets_shown(material)),
             prompt_sha256=prompt_sha256(request),
         )
     )

@@ -10,23 +10,24 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
+from scopebook.labeling_methods import WORDING
 from scopebook_workers.labeling.addressing import speaks_to_a_model
 from scopebook_workers.labeling.evidence import Firing, Passage
 from scopebook_workers.labeling.hostile_text import CLOSE, OPEN, delimiter_of, fenced, harmless
-from scopebook_workers.labeling.material import Cluster, Material
+from scopebook_workers.labeling.material import Cluster, Material, Quiet
 from scopebook_workers.llm.chat import ChatRequest, Message
 
-#: Changes whenever the same material may be put in other words.
-PROMPT_VERSION: Final = "wording-2"
+#: See `scopebook.labeling_methods`.
+PROMPT_VERSION: Final = WORDING
 #: Tokens of an example that are shown, and how many of them stand before the peak.
 SHOWN_TOKENS: Final = 48
 SHOWN_LEFT: Final = 32
+CONTRASTS: Final = 3
 #: Tokens above this share of the window's largest activation are marked.
 MARKED_FROM: Final = 0.3
 #: Firing tokens of an example that are listed with their strength.
 _LISTED: Final = 4
 _KEYWORDS: Final = 8
-_CONTRASTS: Final = 3
 _PROMOTED: Final = 8
 #: Examples that speak to a model are left out while they are less than this share of a group.
 _MINORITY: Final = 0.5
@@ -240,8 +241,16 @@ def _contrasts(material: Material) -> list[tuple[str, str]]:
 
 def shown_contrasts(material: Material) -> list[str]:
     """Return the quiet texts that the model sees."""
-    texts = [shown_text(quiet.passage, quiet.center) for quiet in material.contrasts[:_CONTRASTS]]
-    return [text for text in texts if not speaks_to_a_model(text)]
+    return [shown_text(quiet.passage, quiet.center) for quiet in quiets_shown(material)]
+
+
+def quiets_shown(material: Material) -> list[Quiet]:
+    """Return the quiet passages that the model sees: no more than three, none that speaks to it."""
+    return [
+        quiet
+        for quiet in material.contrasts[:CONTRASTS]
+        if not speaks_to_a_model(shown_text(quiet.passage, quiet.center))
+    ]
 
 
 def shown_tokens(n_tokens: int, center: int) -> tuple[int, int]:

@@ -115,9 +115,22 @@ def held_out_sides(firings: Sequence[Firing]) -> list[bool]:
     return [_held_out(families[root]) for root in roots]
 
 
+def may_contrast(document_hash: int) -> bool:
+    """Return whether a document's texts may be shown where a feature is silent, one in three.
+
+    Such a document is never held out for its own hash, and no label is tried on its silent texts:
+    a label must not pass because its contrast comes back as a question.
+    """
+    return _lot(document_hash) == 1
+
+
 def _held_out(document_hash: int) -> bool:
+    return _lot(document_hash) == 0
+
+
+def _lot(document_hash: int) -> int:
     digest = hashlib.sha256(f"{SAMPLE_VERSION} {document_hash}".encode()).digest()
-    return int.from_bytes(digest[:8]) % 3 == 0
+    return int.from_bytes(digest[:8]) % 3
 
 
 def stratified(positions: Sequence[int], peaks: NDArray[np.float32], n: int) -> list[int]:

@@ -1,7 +1,7 @@
 """Check the labels of a language model against examples that it has not seen."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +16,7 @@ from scopebook.jobs import CHECK_LABELS
 from scopebook.label_checks import (
     LabelToCheck,
     conclude_labeling,
+    count_to_check,
     labels_to_check,
     note_support,
 )
@@ -35,6 +36,7 @@ BATCH: Final = 64
 _OWN: Final = 10
 _FOREIGN: Final = 40
 
+Vector = NDArray[np.float32]
 Vectors = NDArray[np.float32]
 
 
@@ -50,12 +52,13 @@ def check_labels(claim: Claim, progress: Progress) -> Finish:
                 Labeling.source == "llm",
             )
         ).all()
-    windows = _Windows(embed_function())
+        total = sum(count_to_check(session, labeling.id) for labeling in labelings)
+    embed = embed_function()
     done = 0
     for labeling in labelings:
-        checker = _Checker(labeling, windows)
+        checker = _Checker(labeling, embed)
         while batch := checker.next_batch():
-            progress(done, 0, "labels")
+            progress(done, total, "labels")
             scores, suspects = checker.check(batch, claim.job_id)
             with unit_of_work(sessions()) as session:
                 progress.hold(session)
@@ -69,30 +72,18 @@ def check_labels(claim: Claim, progress: Progress) -> Finish:
     return write
 
 
-class _Windows:
-    """Vectors of texts, each text embedded once."""
-
-    def __init__(self, embed: Callable[[Sequence[str]], list[list[float]]]) -> None:
-        self._embed = embed
-        self._known: dict[str, NDArray[np.float32]] = {}
-
-    def of(self, texts: Sequence[str]) -> Vectors:
-        """Return the unit vectors of the texts (text, dimension)."""
-        missing = sorted({text for text in texts if text not in self._known})
-        if missing:
-            vectors = np.asarray(self._embed(missing), dtype=np.float32)
-            self._known.update(zip(missing, vectors, strict=True))
-        return np.stack([self._known[text] for text in texts])
-
-
 class _Checker:
     """Checks labels of one labeling."""
 
-    def __init__(self, labeling: Labeling, windows: _Windows) -> None:
-        self._labeling, self._windows = labeling, windows
+    def __init__(
+        self, labeling: Labeling, embed: Callable[[Sequence[str]], list[list[float]]]
+    ) -> None:
+        self._labeling, self._embed = labeling, embed
         with sessions()() as session:
             self._reader = MaterialReader(session.get_one(Labeling, labeling.base_id))
             self._foreign = self._foreign_windows(session)
+        #: Only vectors that every label is compared with are kept from batch to batch.
+        self._known = self._vectors({text for _, text in self._foreign}, {})
 
     def _foreign_windows(self, session: Session) -> list[tuple[int, str]]:
         """Return one unseen window each of features drawn by their number."""
@@ -118,44 +109,62 @@ class _Checker:
         """Return the labels' support scores, and which labels are suspect."""
         with sessions()() as session:
             evidence = self._reader.evidence(session, [label.feature_id for label in batch])
+        own = [
+            [_window(evidence[label.feature_id], at) for at in label.held_out[:_OWN]]
+            for label in batch
+        ]
+        wanted = {*map(_words, batch), *(text for texts in own for text in texts)}
+        known = self._vectors(wanted, self._known)
         scores, suspects = [], []
-        for label in batch:
-            own = [_window(evidence[label.feature_id], at) for at in label.held_out[:_OWN]]
+        for label, texts in zip(batch, own, strict=True):
             foreign = [text for key, text in self._foreign if key != label.feature_id][:_FOREIGN]
-            score, holds = self._score(label, own, foreign)
+            score, holds = _score(label, texts, foreign, known)
             scores.append(score | {"job_id": job_id})
             if holds is False:
                 suspects.append(label.label_id)
         return scores, suspects
 
-    def _score(
-        self, label: LabelToCheck, own: Sequence[str], foreign: Sequence[str]
-    ) -> tuple[dict[str, Any], bool | None]:
-        words = f"{label.text}. {label.description}" if label.description else label.text
-        [vector] = self._windows.of([words])
-        nothing = np.empty((0, len(vector)), dtype=np.float32)
-        found = support_of(
-            vector,
-            self._windows.of(own) if own else nothing,
-            self._windows.of(foreign) if foreign else nothing,
-        )
-        judged = "\0".join([*own, "", *foreign]).encode("utf-8", "replace")
-        return {
-            "label_id": label.label_id,
-            "scorer": "support",
-            "scorer_version": VERSION,
-            "judge": embedder_name(settings()),
-            "n_pos": found.n_own,
-            "n_neg_random": found.n_foreign,
-            "n_neg_hard": 0,
-            "n_failed": 0,
-            "value": found.value,
-            "ci_low": found.low,
-            "ci_high": found.high,
-            "null_value": 0.5,
-            "held_out_sha256": hashlib.sha256(judged).digest(),
-            "details": {"checked": found.holds is not None},
-        }, found.holds
+    def _vectors(self, texts: set[str], known: Mapping[str, Vector]) -> dict[str, Vector]:
+        """Return unit vectors by text: those of `texts`, beside the known ones."""
+        missing = sorted(texts - known.keys())
+        vectors = np.asarray(self._embed(missing), dtype=np.float32) if missing else ()
+        return {**known, **dict(zip(missing, vectors, strict=True))}
+
+
+def _score(
+    label: LabelToCheck, own: Sequence[str], foreign: Sequence[str], known: Mapping[str, Vector]
+) -> tuple[dict[str, Any], bool | None]:
+    vector = known[_words(label)]
+    found = support_of(
+        vector,
+        _stacked([known[text] for text in own], len(vector)),
+        _stacked([known[text] for text in foreign], len(vector)),
+    )
+    judged = "\0".join([*own, "", *foreign]).encode("utf-8", "replace")
+    return {
+        "label_id": label.label_id,
+        "scorer": "support",
+        "scorer_version": VERSION,
+        "judge": embedder_name(settings()),
+        "n_pos": found.n_own,
+        "n_neg_random": found.n_foreign,
+        "n_neg_hard": 0,
+        "n_failed": 0,
+        "value": found.value,
+        "ci_low": found.low,
+        "ci_high": found.high,
+        "null_value": 0.5,
+        "held_out_sha256": hashlib.sha256(judged).digest(),
+        "details": {"checked": found.holds is not None},
+    }, found.holds
+
+
+def _words(label: LabelToCheck) -> str:
+    return f"{label.text}. {label.description}" if label.description else label.text
+
+
+def _stacked(vectors: Sequence[Vector], dimension: int) -> Vectors:
+    return np.stack(vectors) if vectors else np.empty((0, dimension), dtype=np.float32)
 
 
 def _window(evidence: FeatureEvidence, place: int) -> str:

@@ -9,6 +9,7 @@ from scopebook.llm_labelings import Spent
 from scopebook.settings import settings
 from scopebook_workers.llm.budget import Budget, Prices, Usage
 from scopebook_workers.llm.chat import Chat
+from scopebook_workers.llm.counting import Counting, counting_of
 from scopebook_workers.llm.opening import open_chat
 
 
@@ -31,6 +32,11 @@ def budget_of(llm: LanguageModel, spent: Spent) -> Budget:
             tokens_out=spent.tokens_out,
         ),
     )
+
+
+def counting_for(llm: LanguageModel, *, judges: bool = False) -> Counting:
+    """Return how tokens are counted for the model, to tell beforehand what asking takes."""
+    return counting_of(llm.endpoint, model=llm.model, api_key=_key(llm.endpoint, judges=judges))
 
 
 def open_model(

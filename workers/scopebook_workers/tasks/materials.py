@@ -1,27 +1,40 @@
 """Read from the dictionary what a wording may rest on: senses, and the examples behind them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from scopebook.db.label_tables import Labeling, LabelOutcome, Sense
 from scopebook.db.tables import Feature
 from scopebook.packing import unpack_pairs
+from scopebook_workers.labeling.contrasts import ContrastFinder
 from scopebook_workers.labeling.evidence import FeatureEvidence
 from scopebook_workers.labeling.material import Cluster, Kind, Material
 from scopebook_workers.tasks.evidence_rows import EvidenceReader
+from scopebook_workers.tasks.panel_rows import nearest_of, read_panel
+from scopebook_workers.tasks.score_plan import index_of
 
 #: Representatives of a sense, where its labeling has kept none: its strongest members.
 _SHOWN = 8
 _PROMOTED = 8
 
+#: A feature's id, and what its direction promotes and stands beside, packed.
+_Row = Row[int, bytes, bytes]
+
 
 class MaterialReader:
-    """Reads the material of features of one labeling by keywords."""
+    """Reads the material of features of one labeling by keywords.
+
+    It reads the run's panel once, with the first features.
+    """
 
     def __init__(self, base: Labeling) -> None:
-        self._base_id = base.id
+        self._base_id, self._sae_id, self._run_id = base.id, base.sae_id, base.run_id
+        #: None where the run has no panel: then nobody knows where a feature is silent.
+        self._contrasts: ContrastFinder | None = None
+        self._panel_is_read = False
         self._reader = EvidenceReader(sae_id=base.sae_id, run_id=base.run_id)
 
     def evidence(self, session: Session, feature_ids: Sequence[int]) -> dict[int, FeatureEvidence]:
@@ -48,8 +61,13 @@ class MaterialReader:
                 )
             )
         }
-        promoted = self._promoted(session, feature_ids)
-        return {
+        rows = session.execute(
+            select(Feature.id, Feature.promoted, Feature.neighbours).where(
+                Feature.id.in_(feature_ids)
+            )
+        ).all()
+        promoted = self._promoted(session, rows)
+        materials = {
             feature_id: _material(
                 found[feature_id],
                 senses[feature_id],
@@ -59,11 +77,28 @@ class MaterialReader:
             for feature_id in feature_ids
             if feature_id in found and senses.get(feature_id)
         }
+        return self._with_contrasts(session, materials, rows)
 
-    def _promoted(self, session: Session, feature_ids: Sequence[int]) -> dict[int, list[str]]:
-        rows = session.execute(
-            select(Feature.id, Feature.promoted).where(Feature.id.in_(feature_ids))
+    def _with_contrasts(
+        self, session: Session, materials: dict[int, Material], rows: Sequence[_Row]
+    ) -> dict[int, Material]:
+        """Add what resembles the examples and does not fire, where the run has a panel."""
+        if not self._panel_is_read:
+            self._panel_is_read = True
+            panel = read_panel(session, self._reader, sae_id=self._sae_id, run_id=self._run_id)
+            self._contrasts = None if panel is None else ContrastFinder(panel)
+        if self._contrasts is None:
+            return materials
+        found = self._contrasts.find(
+            {index_of(key): material for key, material in materials.items()},
+            {index_of(row.id): nearest_of(row.neighbours) for row in rows},
         )
+        return {
+            key: replace(material, contrasts=found[index_of(key)])
+            for key, material in materials.items()
+        }
+
+    def _promoted(self, session: Session, rows: Sequence[_Row]) -> dict[int, list[str]]:
         tokens = {
             row.id: [token for token, _ in unpack_pairs(row.promoted)[:_PROMOTED]] for row in rows
         }

@@ -39,7 +39,12 @@ from scopebook_workers.llm.budget import Budget, Estimate, Usage
 from scopebook_workers.llm.chat import Chat
 from scopebook_workers.prefetch import ahead
 from scopebook_workers.tasks.embed import embed_function
-from scopebook_workers.tasks.language_models import budget_of, open_model, prices_of
+from scopebook_workers.tasks.language_models import (
+    budget_of,
+    counting_for,
+    open_model,
+    prices_of,
+)
 from scopebook_workers.tasks.score_asking import (
     Null,
     ask_by_cases,
@@ -181,7 +186,9 @@ class _Scoring:
         labels = [label for label, _ in self._work[:_SAMPLE]]
         sample = [item for item in cases.prepare(labels) if item.has_both_kinds]
         requests = [detection_requests(item.key, judged(item.label), item.cases) for item in sample]
-        cost = self._read.plan.cost(requests, self._lacking_nulls())
+        cost = self._read.plan.cost(
+            requests, self._lacking_nulls(), counting_for(judge, judges=True).count
+        )
         prices = prices_of(judge)
         used = Usage(
             tokens_in=cost.tokens_in, tokens_cached=cost.tokens_cached, tokens_out=cost.tokens_out

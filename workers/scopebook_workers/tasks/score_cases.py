@@ -9,23 +9,20 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from scopebook.artifacts import open_artifact
-from scopebook.db.label_tables import Panel as PanelRow
 from scopebook.db.sessions import sessions
 from scopebook.db.tables import Feature
 from scopebook.errors import NotFoundError
 from scopebook.label_scores import LabelToScore
-from scopebook.packing import unpack_pairs
 from scopebook_workers.labeling.evidence import Firing
 from scopebook_workers.labeling.prompts import shown_text
+from scopebook_workers.labeling.sampling import may_contrast
 from scopebook_workers.labeling.scoring.cases import Case, JudgedLabel, detection_cases
 from scopebook_workers.labeling.scoring.negatives import Negatives, Search, choose_negatives
 from scopebook_workers.labeling.scoring.panel import Panel
 from scopebook_workers.tasks.evidence_rows import EvidenceReader
+from scopebook_workers.tasks.panel_rows import nearest_of, read_panel
 from scopebook_workers.tasks.score_plan import index_of, lot_of
 
-#: Features with the nearest directions, whose peaks are tried.
-_NEIGHBOURS: Final = 5
 #: Features of which one unseen example each stands in where the panel has too few windows.
 _FOREIGN: Final = 80
 
@@ -98,9 +95,14 @@ class CaseReader:
             if label.feature_held_out
         }
         drawn = sorted(places, key=lot_of)[:_FOREIGN]
-        return {
+        found = {
             feature.feature_id: feature.evidence.firings[places[feature.feature_id]]
             for feature in self._reader.read(session, drawn)
+        }
+        return {
+            feature_id: firing
+            for feature_id, firing in found.items()
+            if not may_contrast(firing.passage.document_hash)
         }
 
     def prepare(self, labels: Sequence[LabelToScore]) -> list[Prepared]:
@@ -187,19 +189,13 @@ class CaseReader:
 
 
 def _read_panel(session: Session, reader: EvidenceReader, *, sae_id: int, run_id: int) -> Panel:
-    row = session.get(PanelRow, (run_id, sae_id))
-    if row is None:
+    """Return the panel without the texts that whoever words a feature may be shown as contrasts."""
+    panel = read_panel(session, reader, sae_id=sae_id, run_id=run_id)
+    if panel is None:
         raise NotFoundError(
             f"Run {run_id} has no panel for the SAE {sae_id}; ask for the scores again."
         )
-    with open_artifact(row.artifact) as file, np.load(file, allow_pickle=False) as arrays:
-        return Panel(
-            passages=reader.passages(session, arrays["context_ids"].tolist()),
-            starts=arrays["starts"],
-            contexts=arrays["contexts"],
-            peaks=arrays["peaks"],
-            activations=arrays["activations"],
-        )
+    return panel.only([not may_contrast(passage.document_hash) for passage in panel.passages])
 
 
 def _neighbours(session: Session, feature_ids: Sequence[int]) -> dict[int, list[int]]:
@@ -207,9 +203,7 @@ def _neighbours(session: Session, feature_ids: Sequence[int]) -> dict[int, list[
     rows = session.execute(
         select(Feature.id, Feature.neighbours).where(Feature.id.in_(feature_ids))
     )
-    return {
-        row.id: [index for index, _ in unpack_pairs(row.neighbours)[:_NEIGHBOURS]] for row in rows
-    }
+    return {row.id: list(nearest_of(row.neighbours)) for row in rows}
 
 
 def _key(label: LabelToScore) -> str:

@@ -12,6 +12,7 @@ from scopebook_workers.labeling.scoring.cost import FUZZED, Cost, costs_of_one
 from scopebook_workers.labeling.scoring.intruder import OWN
 from scopebook_workers.labeling.scoring.null import LABELS
 from scopebook_workers.llm.chat import ChatRequest
+from scopebook_workers.llm.tokens import Counter, estimate_tokens
 
 #: Labels that intruders are looked for, in one run.
 INTRUDED: Final = 100
@@ -79,9 +80,14 @@ class Plan:
             found.setdefault(label.feature_id, label)
         return list(found.values())
 
-    def cost(self, sample: Sequence[Sequence[ChatRequest]], nulls: Collection[str]) -> Cost:
+    def cost(
+        self,
+        sample: Sequence[Sequence[ChatRequest]],
+        nulls: Collection[str],
+        count: Counter = estimate_tokens,
+    ) -> Cost:
         """Return about what asking will take; of the scorers in `nulls` the null is asked too."""
-        each = costs_of_one(sample)
+        each = costs_of_one(sample, count=count)
         labels = {scorer: len(self.left(scorer)) for scorer in self.chosen if scorer in each}
         for scorer in nulls:
             labels[scorer] += min(LABELS, len(self.null_pool(scorer)))

@@ -1,7 +1,7 @@
 """Let a language model word the features of an SAE, and check what it has said."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any, Final
@@ -30,10 +30,15 @@ from scopebook_workers.labeling.prompts import PROMPT_VERSION, likely_answer_tok
 from scopebook_workers.labeling.scoring.asking import together
 from scopebook_workers.llm.budget import Budget, Estimate, estimate
 from scopebook_workers.llm.chat import Chat
-from scopebook_workers.llm.counting import counter_of
+from scopebook_workers.llm.counting import Counting
 from scopebook_workers.outages import patiently, read_patiently
 from scopebook_workers.prefetch import ahead
-from scopebook_workers.tasks.language_models import budget_of, open_model, prices_of
+from scopebook_workers.tasks.language_models import (
+    budget_of,
+    counting_for,
+    open_model,
+    prices_of,
+)
 from scopebook_workers.tasks.materials import MaterialReader
 
 #: Features whose answers are written together; a worker that is killed loses no more.
@@ -89,14 +94,18 @@ def word_sae(claim: Claim, progress: Progress) -> Finish:
         wanted = features_to_ask(session, labeling_id, limit=llm.limit)
         spent = spent_by(session, claim.job_id)
     budget = budget_of(llm, spent)
-    guess = _guessed(reader, wanted, llm)
-    _tell_cost(claim, progress, labeling_id, guess)
-    work = _Work(claim, progress, labeling_id, guess)
+    counting = counting_for(llm)
+    guess = _guessed(reader, wanted, llm, counting)
+    bill = partial(_tell_cost, claim, progress, labeling_id, guess, counting)
+    bill()
+    work = _Work(claim, progress, labeling_id, bill, calls=guess.calls)
     asyncio.run(work.all(ahead(_batches(reader, wanted)), llm, budget))
     return lambda session: None
 
 
-def _guessed(reader: MaterialReader, wanted: Sequence[int], llm: LanguageModel) -> Estimate:
+def _guessed(
+    reader: MaterialReader, wanted: Sequence[int], llm: LanguageModel, counting: Counting
+) -> Estimate:
     """Return what asking is likely to take, by the requests of some features."""
     every = max(1, len(wanted) // _SAMPLE)
     with sessions()() as session:
@@ -107,11 +116,13 @@ def _guessed(reader: MaterialReader, wanted: Sequence[int], llm: LanguageModel) 
         out_per_call=round(sum(answers) / max(1, len(answers))),
         calls=len(wanted),
         prices=prices_of(llm),
-        count=counter_of(llm.endpoint),
+        count=counting.count,
     )
 
 
-def _tell_cost(claim: Claim, progress: Progress, labeling_id: int, guess: Estimate) -> None:
+def _tell_cost(
+    claim: Claim, progress: Progress, labeling_id: int, guess: Estimate, counting: Counting
+) -> None:
     """Say what asking about all will take: with the labeling, and in the step's title.
 
     Said before the first call, and again after the first answers: what the model has counted so
@@ -120,11 +131,15 @@ def _tell_cost(claim: Claim, progress: Progress, labeling_id: int, guess: Estima
     llm = LanguageModel(**claim.parameters["llm"])
     with unit_of_work(sessions()) as session:
         progress.hold(session)
-        known = counted_by_guessed(session, labeling_id)
+        known = counted_by_guessed(session, labeling_id, counted_by=counting.by)
         cost = guess
         if known is not None:
             cost = guess.scaled(read=known.read, written=known.written, prices=prices_of(llm))
-        note_parameters(session, labeling_id, {"estimate": vars(cost), "guess": vars(guess)})
+        note_parameters(
+            session,
+            labeling_id,
+            {"estimate": vars(cost), "guess": vars(guess), "counted_by": counting.by},
+        )
         retitle_step(session, claim, f"{claim.title.split(': about ')[0]}: {cost}")
 
 
@@ -136,10 +151,19 @@ def _batches(reader: MaterialReader, wanted: Sequence[int]) -> Iterator[dict[int
 class _Work:
     """Asks about batches of features and writes what comes of it."""
 
-    def __init__(self, claim: Claim, progress: Progress, labeling_id: int, guess: Estimate) -> None:
+    def __init__(
+        self,
+        claim: Claim,
+        progress: Progress,
+        labeling_id: int,
+        bill: Callable[[], None],
+        *,
+        calls: int,
+    ) -> None:
+        """`bill` says what asking takes, anew after the first batch."""
         self._claim, self._progress = claim, progress
-        self._labeling_id, self._guess = labeling_id, guess
-        self._done = 0
+        self._labeling_id, self._bill = labeling_id, bill
+        self._calls, self._done = calls, 0
 
     async def all(
         self, batches: Iterator[dict[int, Material]], llm: LanguageModel, budget: Budget
@@ -148,8 +172,8 @@ class _Work:
         async with open_model(llm, budget) as chat:
             for number, materials in enumerate(batches):
                 await self._batch(chat, materials)
-                if number == 0 and self._done < self._guess.calls:
-                    patiently(self._tell_cost_again, "the cost")
+                if number == 0 and self._done < self._calls:
+                    patiently(self._bill, "the cost")
 
     async def _batch(self, chat: Chat, materials: dict[int, Material]) -> None:
         """Ask about a batch; what was answered before an error ends it is kept."""
@@ -159,7 +183,7 @@ class _Work:
             worded[feature_id] = await word(chat, str(feature_id), material)
             self._done += 1
             # The place where a cancelled step stops.
-            self._progress(self._done, self._guess.calls, "features")
+            self._progress(self._done, self._calls, "features")
 
         try:
             await together(one(*pair) for pair in materials.items())
@@ -172,9 +196,6 @@ class _Work:
         with unit_of_work(sessions()) as session:
             self._progress.hold(session)
             publish_outcomes(session, self._labeling_id, outcomes)
-
-    def _tell_cost_again(self) -> None:
-        _tell_cost(self._claim, self._progress, self._labeling_id, self._guess)
 
 
 def outcome_of(feature_id: int, wording: Wording) -> FeatureOutcome:
@@ -195,6 +216,7 @@ def outcome_of(feature_id: int, wording: Wording) -> FeatureOutcome:
         ],
         origin={
             "shown": list(wording.shown),
+            "contrasts": [list(pair) for pair in wording.contrasts],
             "prompt_sha256": wording.prompt_sha256,
             "model_reported": wording.model_reported,
             "system_fingerprint": wording.system_fingerprint,

@@ -16,7 +16,7 @@ from scopebook_workers.llm.chat import Chat, ChatRequest
 
 SCORER: Final = "detection"
 #: Changes whenever the same label and cases may be asked otherwise.
-VERSION: Final = "detection-1"
+VERSION: Final = "detection-2"
 _FIELD: Final = "fires"
 
 

@@ -15,7 +15,7 @@ from scopebook_workers.labeling.scoring.metrics import Confusion, auprc, auroc, 
 from scopebook_workers.labeling.scoring.score import Score, require_both_kinds
 
 SCORER: Final = "embedding"
-VERSION: Final = "embedding-1"
+VERSION: Final = "embedding-2"
 
 
 def score_embedding(

@@ -82,9 +82,9 @@ def choose_negatives(
     negative is of a document that has an example outside of `held_out`, nor nearly repeats any
     example. Where the panel has too few, `foreign` (other features' examples) fill `random`.
     """
-    chooser = _Chooser(search.panel, feature, firings, frozenset(held_out))
-    beside = chooser.take(_beside(search.panel, feature, neighbours), N_BESIDE)
-    near = chooser.take(_nearest(search, positive_vectors), N_NEAR)
+    chooser = Chooser(search.panel, feature, firings, frozenset(held_out))
+    beside = chooser.take(beside_peaks(search.panel, feature, neighbours), N_BESIDE)
+    near = chooser.take(nearest_windows(search, positive_vectors), N_NEAR)
     rng = np.random.default_rng(seed_of(SAMPLE_VERSION, key))
     drawn = (search.windows[i] for i in rng.permutation(len(search.windows)).tolist())
     random = chooser.take(drawn, N_RANDOM)
@@ -96,19 +96,24 @@ def choose_negatives(
     return Negatives(random=[*random, *filled], near=near, beside=beside, n_foreign=len(filled))
 
 
-class _Chooser:
-    """Takes windows that may stand as negatives of one feature, each text once."""
+class Chooser:
+    """Takes windows in which one feature is silent, each text once.
+
+    None of a document that has an example outside of `held_out`, or nearly repeats such a one.
+    """
 
     def __init__(
-        self, panel: Panel, feature: int, firings: Sequence[Firing], held_out: frozenset[int]
+        self,
+        panel: Panel,
+        feature: int,
+        firings: Sequence[Firing],
+        held_out: frozenset[int] = frozenset(),
     ) -> None:
         fired = (panel.passages[i].id for i in panel.fires(feature).contexts.tolist())
         self._fired = {*fired, *(firing.passage.id for firing in firings)}
-        self._documents = {
-            firing.passage.document_hash
-            for place, firing in enumerate(firings)
-            if place not in held_out
-        }
+        seen = [f.passage for place, f in enumerate(firings) if place not in held_out]
+        self._documents = {passage.document_hash for passage in seen}
+        self._families = {passage.family for passage in seen}
         self._groups = {firing.passage.group for firing in firings}
 
     def take(self, quiets: Iterable[Quiet], n: int) -> list[Quiet]:
@@ -127,10 +132,11 @@ class _Chooser:
             passage.id not in self._fired
             and passage.group not in self._groups
             and passage.document_hash not in self._documents
+            and passage.family not in self._families
         )
 
 
-def _nearest(search: Search, positives: NDArray[np.float32]) -> Iterator[Quiet]:
+def nearest_windows(search: Search, positives: NDArray[np.float32]) -> Iterator[Quiet]:
     """Yield the windows by their cosine with the positive that each is nearest to."""
     if not len(positives) or not len(search.vectors):
         return
@@ -139,23 +145,20 @@ def _nearest(search: Search, positives: NDArray[np.float32]) -> Iterator[Quiet]:
         yield search.windows[place]
 
 
-def _beside(panel: Panel, feature: int, neighbours: Sequence[int]) -> Iterator[Quiet]:
+def beside_peaks(panel: Panel, feature: int, neighbours: Sequence[int]) -> Iterator[Quiet]:
     """Yield windows around the neighbours' peaks, a neighbour in turn, its strongest first.
 
     Where the feature fires too is left out before the turns are taken: else the nearest
     neighbours, who fire with it most often, would lose most of theirs.
     """
-    queues: list[list[Quiet]] = []
-    fired = panel.fires(feature).contexts
-    for neighbour in neighbours:
-        fires = panel.fires(neighbour)
-        order = np.argsort(-fires.activations, kind="stable")
-        order = order[~np.isin(fires.contexts[order], fired)]
-        queues.append(
-            [
-                Quiet(passage=panel.passages[fires.contexts[row]], center=int(fires.peaks[row]))
-                for row in order.tolist()
-            ]
-        )
-    for turn in zip_longest(*queues):
+    fired = frozenset(panel.fires(feature).contexts.tolist())
+    for turn in zip_longest(*(_peaks(panel, neighbour, fired) for neighbour in neighbours)):
         yield from (quiet for quiet in turn if quiet is not None)
+
+
+def _peaks(panel: Panel, neighbour: int, fired: frozenset[int]) -> Iterator[Quiet]:
+    """Yield the windows of one neighbour; few of many are ever asked for."""
+    fires = panel.fires(neighbour)
+    for row in np.argsort(-fires.activations, kind="stable").tolist():
+        if (context := int(fires.contexts[row])) not in fired:
+            yield Quiet(passage=panel.passages[context], center=int(fires.peaks[row]))

@@ -93,6 +93,20 @@ class Panel:
         rows = slice(int(self.starts[feature]), int(self.starts[feature + 1]))
         return Fires(self.contexts[rows], self.peaks[rows], self.activations[rows])
 
+    def only(self, kept: Sequence[bool]) -> "Panel":
+        """Return the panel of those contexts alone, in the same order; `kept` says it of each."""
+        chosen = np.asarray(kept, dtype=bool)
+        rows = chosen[self.contexts]
+        before = np.concatenate([[0], np.cumsum(rows)])
+        places = np.cumsum(chosen) - 1
+        return Panel(
+            passages=[self.passages[place] for place in np.flatnonzero(chosen).tolist()],
+            starts=before[self.starts].astype(np.int64),
+            contexts=places[self.contexts[rows]].astype(np.int32),
+            peaks=self.peaks[rows],
+            activations=self.activations[rows],
+        )
+
     def quiets(self) -> list[Quiet]:
         """Return for each context the window that stands for it, drawn by its text.
 

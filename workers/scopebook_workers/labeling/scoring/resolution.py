@@ -6,13 +6,13 @@ the senses that it finds.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scopebook.errors import InvalidInputError
+from scopebook.sense_resolution import SenseResolution
 from scopebook_workers.labeling import clusters
 from scopebook_workers.labeling.calibration import calibrate
 from scopebook_workers.labeling.clusters import Vectors
@@ -24,21 +24,6 @@ FEWEST: Final = 20
 
 Joined = Callable[[Vectors], NDArray[np.float32]]
 Cut = Callable[[NDArray[np.float32], float], NDArray[np.int64]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SenseResolution:
-    """How well the senses of an SAE's features can be told apart."""
-
-    #: Share of single features, both halves together, that were cut into several senses. A
-    #: feature may really have several: so this bounds the true rate from above.
-    split_rate: float
-    #: Mean adjusted Rand index with the known halves, of two features mixed.
-    conflated_ari: float
-    #: Share of the mixtures that were cut into two senses or more.
-    parted_rate: float
-    n_single: int
-    n_pairs: int
 
 
 def sense_resolution(

@@ -25,7 +25,7 @@ from scopebook_workers.labeling.scoring.score import (
 from scopebook_workers.llm.chat import Chat
 
 SCORER: Final = "union"
-VERSION: Final = "union-1"
+VERSION: Final = "union-2"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,127 @@
+"""Features that are labelled nearly the same: linked, and never made one.
+
+A wide SAE splits one concept over several features. Whether two of them are one is for people to
+say; that their labels mean the same, and whether their directions are near, is shown.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Float, Row, Select, func, select
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.orm import Session, aliased
+
+from scopebook.db.label_tables import Label, LabelEmbedding
+from scopebook.db.tables import FEATURE_BITS, Feature, Sae
+from scopebook.embedders import current_embedder
+from scopebook.features import find_feature
+from scopebook.label_drift import SAME
+from scopebook.labels import LabelView, labels_by_id
+from scopebook.packing import unpack_pairs
+from scopebook.release_names import FeatureId
+from scopebook.settings import settings
+
+MOST: Final = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alike:
+    """A feature with a label in force that means nearly the same."""
+
+    id: str
+    layer: int
+    set_name: str
+    index: int
+    #: Of the two labels' vectors, 0.9 or more.
+    cosine: float
+    #: Its label, and the feature's own that it is like.
+    label: LabelView
+    own: LabelView
+    #: Cosine of the decoder directions; None where the other one is of another layer, or not among
+    #: the feature's nearest.
+    direction: float | None
+
+
+def labelled_alike(
+    session: Session, wanted: FeatureId, *, limit: int = MOST
+) -> tuple[list[Alike], int]:
+    """Return features of the release that are labelled nearly the same, and how many there are.
+
+    The nearest first; by the vectors of all labels in force, those of senses included. Every
+    vector of the release is looked at, so the answer is exact.
+    """
+    feature_id = find_feature(session, wanted)
+    embedder = current_embedder(session, settings())
+    if embedder is None:
+        return [], 0
+    rows = session.execute(_near(feature_id, embedder.id).limit(limit)).all()
+    return _described(session, wanted, feature_id, rows), rows[0].total if rows else 0
+
+
+def _near(feature_id: int, embedder_id: int) -> Select[Any]:
+    """Select of each feature with a label like one of the feature's own the nearest such pair."""
+    own, other = aliased(LabelEmbedding), aliased(LabelEmbedding)
+    mine, label = aliased(Label), aliased(Label)
+    cosine = 1 - own.embedding.op("<=>", return_type=Float())(other.embedding)
+    release = select(Sae.release_id).where(Sae.id == feature_id >> FEATURE_BITS).scalar_subquery()
+    pairs = (
+        select(
+            label.feature_id,
+            label.id.label("label_id"),
+            mine.id.label("own_id"),
+            cosine.label("cosine"),
+        )
+        .ext(distinct_on(label.feature_id))
+        .select_from(mine)
+        .join(own, (own.label_id == mine.id) & (own.embedder_id == embedder_id))
+        .join(other, (other.embedder_id == embedder_id) & (cosine >= SAME))
+        .join(label, label.id == other.label_id)
+        .where(
+            mine.feature_id == feature_id,
+            mine.current,
+            other.sae_id.in_(select(Sae.id).where(Sae.release_id == release)),
+            label.current,
+            label.feature_id != feature_id,
+        )
+        .order_by(label.feature_id, cosine.desc(), label.id, mine.id)
+        .subquery()
+    )
+    return select(pairs, func.count().over().label("total")).order_by(
+        pairs.c.cosine.desc(), pairs.c.feature_id
+    )
+
+
+def _described(
+    session: Session, wanted: FeatureId, feature_id: int, rows: Sequence[Row[Any]]
+) -> list[Alike]:
+    labels = labels_by_id(session, [key for row in rows for key in (row.label_id, row.own_id)])
+    saes = {row.feature_id >> FEATURE_BITS for row in rows}
+    layers = {
+        row.id: row.layer
+        for row in session.execute(select(Sae.id, Sae.layer).where(Sae.id.in_(saes)))
+    }
+    near = _directions(session, feature_id)
+    return [
+        Alike(
+            id=str(FeatureId(wanted.model, layers[sae_id], wanted.set_name, index)),
+            layer=layers[sae_id],
+            set_name=wanted.set_name,
+            index=index,
+            cosine=row.cosine,
+            label=labels[row.label_id],
+            own=labels[row.own_id],
+            direction=near.get(row.feature_id),
+        )
+        for row in rows
+        for sae_id, index in [divmod(row.feature_id, 1 << FEATURE_BITS)]
+    ]
+
+
+def _directions(session: Session, feature_id: int) -> dict[int, float]:
+    """Return the cosines of the features with the nearest directions, by row id."""
+    packed = session.execute(
+        select(Feature.neighbours).where(Feature.id == feature_id)
+    ).scalar_one()
+    first = feature_id >> FEATURE_BITS << FEATURE_BITS
+    return {first | index: cosine for index, cosine in unpack_pairs(packed)}
