@@ -128,9 +128,15 @@ def label_once(
     steps = labeling_steps(
         wanted, features=named, anew=anew, llm=llm, embedder=embedder, panels=panels
     )
-    of = f"{_in_words(wanted[0], named)} of " if named else ""
-    title = f"Label {of}{release.name}" + (f" by {llm.model}" if llm else "")
+    title = _title(release, wanted[0], named, llm)
     return create_job(session, LABEL_JOB, title, steps, parameters=asked).id, True
+
+
+def _title(
+    release: Release, sae: Sae, named: Sequence[int] | None, llm: LanguageModel | None
+) -> str:
+    of = f"{_in_words(sae, named)} of " if named else ""
+    return f"Label {of}{release.name}" + (f" by {llm.model}" if llm else "")
 
 
 def labelable_saes(
