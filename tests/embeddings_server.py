@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -16,9 +16,17 @@ class Embeddings:
     dimension: int = 8
     status: int = 200
     body: bytes | None = None
+    #: Statuses of the next answers, before `status` is that of all others.
+    statuses: list[int] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
     url: str = ""
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
+
+    @property
+    def texts(self) -> list[str]:
+        """All texts it was asked about."""
+        return [text for request in self.asked for text in request["input"]]
 
     def vector(self, text: str) -> list[float]:
         """Return the vector of a text: the letters it holds, not of unit length."""
@@ -44,10 +52,14 @@ def serve_embeddings(answers: Embeddings | None = None) -> Iterator[Embeddings]:
                 for i, text in reversed(list(enumerate(request["input"])))
             ]
             body = state.body or json.dumps({"data": items}).encode()
-            self.send_response(state.status if self.path == "/v1/embeddings" else 404)
+            status = state.statuses.pop(0) if state.statuses else state.status
+            self.send_response(status if self.path == "/v1/embeddings" else 404)
+            for name, value in state.headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            with suppress(BrokenPipeError, ConnectionResetError):  # who asked was killed
+                self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

@@ -138,6 +138,17 @@ class LabelRequest(Schema):
         default=False, description="Word the examples though the same method has done so."
     )
     llm: LanguageModelRequest | None = Field(default=None, description="Null: keywords alone.")
+    embedder: str | None = Field(
+        default=None,
+        max_length=500,
+        pattern=r"^(https?://.+|[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)?)$",
+        description="What finds the senses: `terms`, `residual` (what the model itself makes of "
+        "the firing token), a sentence-transformers model of the hub, or the base URL of an "
+        "OpenAI-style embeddings server; without a key, which is a setting. Null: `terms`.",
+    )
+    embedder_model: str | None = Field(
+        default=None, min_length=1, max_length=500, description="The model's name at that URL."
+    )
 
 
 class FeatureDriftRead(Schema):

@@ -1,6 +1,6 @@
 """Run every tier there is and print one table; the exit status is 1 when a gate fails.
 
-usage: python -m benchmarks.labels [TIER ...] [--size SHARE]
+usage: python -m benchmarks.labels [TIER ...] [--size SHARE] [--embedder NAME]
 """
 
 import argparse
@@ -9,8 +9,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Final
 
 from benchmarks.labels.result import TierResult
+
+#: The tiers that any embedder of windows can be tried on.
+_BY_EMBEDDER: Final = frozenset(("t1", "t2"))
 
 
 def tiers() -> list[str]:
@@ -35,15 +39,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.labels", description=__doc__)
     parser.add_argument("tiers", nargs="*", metavar="TIER", help="such as t1; all without one")
     parser.add_argument("--size", type=float, default=1.0, help="below 1: fewer features")
+    parser.add_argument(
+        "--embedder",
+        help="t1 and t2 alone, by a sentence-transformers model, or by MODEL@URL on a server",
+    )
     given = parser.parse_args(arguments)
     known = tiers()
     unknown = [name for name in given.tiers if name.lower() not in known]
     if unknown:
         parser.error(f"there is no tier {unknown[0]}; choose from {', '.join(known)}")
+    chosen = [name.lower() for name in given.tiers]
+    if given.embedder and (set(chosen) or {""}) - _BY_EMBEDDER:
+        parser.error(f"--embedder is for {' and '.join(sorted(_BY_EMBEDDER))}; name them")
+    options = {"embedder": given.embedder} if given.embedder else {}
     results = []
     sys.stdout.write("| tier | gate | value | bound | ok |\n|---|---|---|---|---|\n")
-    for name in [name.lower() for name in given.tiers] or known:
-        result = import_module(f"benchmarks.labels.{name}").run(size=given.size)
+    for name in chosen or known:
+        result = import_module(f"benchmarks.labels.{name}").run(size=given.size, **options)
         results.append(result)
         sys.stdout.writelines(rows(result))
         sys.stdout.flush()

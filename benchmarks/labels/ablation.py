@@ -31,7 +31,7 @@ _SILHOUETTE: Final = 0.5
 def _mean_left(vectors: WindowVectors, matrix: csr_matrix) -> Any:
     """Stand for `WindowVectors._project`."""
     dense = matrix.toarray() if vectors._basis is None else matrix @ vectors._basis
-    return window_vectors._unit(dense)
+    return window_vectors.unit(dense)
 
 
 def _plain_svd(matrix: csr_matrix, seed: int) -> Any:

@@ -6,14 +6,21 @@ from functools import cache
 from typing import Final
 
 import numpy as np
+from benchmarks.labels.encoders import encoder_of
 from benchmarks.labels.planted_text import KINDS, FeatureKind, PlantedFeature, plant
 from numpy.typing import NDArray
 
 from scopebook_workers.labeling.calibration import calibrate
 from scopebook_workers.labeling.clusters import agreement, cut, joining_distances
+from scopebook_workers.labeling.encoding import CentredVectors
 from scopebook_workers.labeling.keywords import Background, keywords_of
 from scopebook_workers.labeling.reading import Reader, Window
-from scopebook_workers.labeling.window_vectors import TermVectors, Vectors
+from scopebook_workers.labeling.window_vectors import (
+    TermVectors,
+    Vectors,
+    WindowEmbedder,
+    embed_each,
+)
 
 FEATURES: Final = 150
 #: Of the features that the threshold is calibrated on, and of those that are judged.
@@ -59,10 +66,11 @@ class Judged:
 
 
 @cache
-def judge(size: float = 1.0, seed: int = JUDGED) -> Judged:
+def judge(size: float = 1.0, seed: int = JUDGED, embedder: str | None = None) -> Judged:
     """Sort new features by a threshold that was calibrated on others.
 
     As of a release that is labelled, not all of those have one sense: one third has several.
+    `embedder` names a model that gives the windows their vectors; None: their terms do.
     """
     n = max(12, round(FEATURES * size))
     reader = Reader()
@@ -77,14 +85,18 @@ def judge(size: float = 1.0, seed: int = JUDGED) -> Judged:
     every = [w for part in (known, *read.values()) for feature in part for w in feature]
     chosen = np.sort(np.random.default_rng(0).permutation(len(every))[:6_000])
     learnt = [every[i] for i in chosen]
-    vectors = TermVectors(learnt, reader.vocabulary)
-    threshold = calibrate([vectors.embed(windows) for windows in known])
+    vectors: WindowEmbedder = TermVectors(learnt, reader.vocabulary)
+    if embedder is not None:
+        vectors = CentredVectors(encoder_of(embedder), learnt)
+    threshold = calibrate(embed_each(vectors, known))
     if threshold is None:
         raise RuntimeError(f"{len(known)} features of {FEATURES} are too few to calibrate on.")
     by_kind = {
         kind: [
-            Sorted(feature, windows, _place(vectors.embed(windows), threshold))
-            for feature, windows in zip(judged[kind], read[kind], strict=True)
+            Sorted(feature, windows, _place(own, threshold))
+            for feature, windows, own in zip(
+                judged[kind], read[kind], embed_each(vectors, read[kind]), strict=True
+            )
         ]
         for kind in KINDS
     }

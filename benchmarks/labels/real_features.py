@@ -3,16 +3,18 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from pathlib import Path
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from transformers import PreTrainedModel
 
 from scopebook.demo import bundle_path
 from scopebook_demo.sae import load_sae
 from scopebook_workers.labeling.evidence import FeatureEvidence, Firing, Passage
+from scopebook_workers.labeling.residual_encoder import ResidualEncoder
 from scopebook_workers.qwen.capture import capture
 from scopebook_workers.qwen.model import load_model
 from scopebook_workers.qwen.tokenizer import cut_texts, load_tokenizer
@@ -32,13 +34,8 @@ def demo_features(*, tokens: int, layer: int = 1) -> list[FeatureEvidence]:
 
     Documents are spread over the whole corpus; the first token of a context does not count.
     """
-    bundle = bundle_path()
-    manifest = json.loads((bundle / "bundle.json").read_text())
-    token_ids, passages = _contexts(bundle, manifest, tokens)
-    release = manifest["releases"][0]
-    stored = load_sae(bundle / release["path"] / f"layer{layer}.sae.pt", release["k"])
-    sae = SparseAutoencoder(stored.W_enc, stored.b_enc, stored.W_dec.T, stored.b_dec, stored.k)
-    model = load_model(bundle / manifest["model"]["path"], torch.device("cpu"))
+    model, sae = _model_and_sae(layer)
+    token_ids, passages = _contexts(tokens)
     found: list[NDArray[np.float64]] = []
     for batch in capture(model, [layer], token_ids, batch_tokens=BATCH_TOKENS):
         active = active_features(batch.residuals[layer], sae)
@@ -50,10 +47,35 @@ def demo_features(*, tokens: int, layer: int = 1) -> list[FeatureEvidence]:
     return _evidence(np.concatenate(found, axis=1), passages)
 
 
-def _contexts(
-    bundle: Path, manifest: dict[str, Any], tokens: int
-) -> tuple[list[NDArray[np.int32]], list[Passage]]:
+def demo_residuals(*, tokens: int, layer: int = 1) -> ResidualEncoder:
+    """Return the encoder of the residuals at the tokens where these features fire."""
+    model, sae = _model_and_sae(layer)
+    token_ids, _ = _contexts(tokens)
+    return ResidualEncoder(
+        model,
+        sae,
+        layer=layer,
+        name="the demo model",
+        tokens_of=lambda wanted: {context: token_ids[context] for context in wanted},
+        batch_tokens=BATCH_TOKENS,
+    )
+
+
+@cache
+def _model_and_sae(layer: int) -> tuple[PreTrainedModel, SparseAutoencoder]:
+    bundle = bundle_path()
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    release = manifest["releases"][0]
+    stored = load_sae(bundle / release["path"] / f"layer{layer}.sae.pt", release["k"])
+    sae = SparseAutoencoder(stored.W_enc, stored.b_enc, stored.W_dec.T, stored.b_dec, stored.k)
+    return load_model(bundle / manifest["model"]["path"], torch.device("cpu")), sae
+
+
+@cache
+def _contexts(tokens: int) -> tuple[list[NDArray[np.int32]], list[Passage]]:
     """Cut the documents, in an order that mixes their sources, until there are enough tokens."""
+    bundle = bundle_path()
+    manifest = json.loads((bundle / "bundle.json").read_text())
     lines = (bundle / manifest["corpus"]["path"]).read_text().splitlines()
     documents = sorted((json.loads(line) for line in lines), key=lambda row: str(row["id"]))
     cut = cut_texts(
@@ -111,4 +133,5 @@ def _firing(part: NDArray[np.float64], passages: Sequence[Passage]) -> Firing:
         peak=int(positions[activations.argmax()]),
         positions=positions,
         activations=activations,
+        feature=int(part[0, 0]),
     )

@@ -6,10 +6,10 @@ from benchmarks.labels.planted import exact_share, judge, mean_agreement, whole_
 from benchmarks.labels.result import Gate, TierResult
 
 
-def run(*, size: float = 1.0) -> TierResult:
+def run(*, size: float = 1.0, embedder: str | None = None) -> TierResult:
     """Judge one-sense features and unions of two or three that share neither word nor module."""
     begun = time.perf_counter()
-    judged = judge(size)
+    judged = judge(size, embedder=embedder)
     one, union = judged.by_kind["one"], judged.by_kind["union"]
     return TierResult(
         tier="T1",

@@ -13,20 +13,31 @@ from benchmarks.labels.result import Gate, TierResult
 
 from scopebook.sense_resolution import MAX_SPLIT_RATE, MIN_CONFLATED_ARI, SenseResolution
 from scopebook_workers.labeling.calibration import DEFAULT_THRESHOLD, calibrate
+from scopebook_workers.labeling.encoding import CentredVectors, WindowEncoder
 from scopebook_workers.labeling.evidence import FeatureEvidence
 from scopebook_workers.labeling.reading import Reader
 from scopebook_workers.labeling.scoring.resolution import sense_resolution
-from scopebook_workers.labeling.window_vectors import TermVectors, Vectors
+from scopebook_workers.labeling.window_vectors import (
+    TermVectors,
+    Vectors,
+    WindowEmbedder,
+    embed_each,
+)
 
 TOKENS: Final = 160_000
 
 
-def embed(features: Sequence[FeatureEvidence]) -> list[Vectors]:
-    """Return each feature's windows as vectors, by the embedder that needs no weights."""
+def embed(
+    features: Sequence[FeatureEvidence], encoder: WindowEncoder | None = None
+) -> list[Vectors]:
+    """Return each feature's windows as vectors: by their terms, or by an encoder."""
     reader = Reader()
     read = [[reader.window(firing) for firing in feature.firings] for feature in features]
-    vectors = TermVectors([window for windows in read for window in windows], reader.vocabulary)
-    return [vectors.embed(windows) for windows in read]
+    every = [window for windows in read for window in windows]
+    vectors: WindowEmbedder = TermVectors(every, reader.vocabulary)
+    if encoder is not None:
+        vectors = CentredVectors(encoder, every)
+    return embed_each(vectors, read)
 
 
 def resolve(features: Sequence[Vectors]) -> tuple[SenseResolution, float]:

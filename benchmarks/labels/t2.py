@@ -6,10 +6,10 @@ from benchmarks.labels.planted import exact_share, judge, mean_agreement
 from benchmarks.labels.result import Gate, TierResult
 
 
-def run(*, size: float = 1.0) -> TierResult:
+def run(*, size: float = 1.0, embedder: str | None = None) -> TierResult:
     """Judge features of one word in two or three modules: only what stands around it differs."""
     begun = time.perf_counter()
-    word = judge(size).by_kind["word"]
+    word = judge(size, embedder=embedder).by_kind["word"]
     return TierResult(
         tier="T2",
         title=f"senses of {len(word)} features of one word each in text",

@@ -14,8 +14,20 @@ _TIMEOUT_S: Final = 60.0
 _SHOWN: Final = 200
 
 
+class NoVectorsError(UnavailableError):
+    """No vectors this time, but the same request may get some a little later."""
+
+    def __init__(self, message: str, *, retry_after: str | None = None) -> None:
+        super().__init__(message)
+        #: What the server's header of that name says.
+        self.retry_after = retry_after
+
+
 class EmbeddingsServer:
-    """A client; vectors come back with unit length, in the order of the texts."""
+    """A client; vectors come back with unit length, in the order of the texts.
+
+    Several threads may use it. `settings` begins the names of the settings that errors name.
+    """
 
     def __init__(
         self,
@@ -24,10 +36,14 @@ class EmbeddingsServer:
         model: str | None = None,
         api_key: SecretStr | None = None,
         timeout_s: float = _TIMEOUT_S,
+        settings: str = "SCOPEBOOK_EMBEDDINGS",
     ) -> None:
         self._url = f"{url.rstrip('/')}/embeddings"
         self._model = model
-        headers = {"Authorization": f"Bearer {api_key.get_secret_value()}"} if api_key else {}
+        self._settings = settings
+        self._key = api_key.get_secret_value().strip() if api_key else ""
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        # Redirects are not followed, as they could carry the key elsewhere.
         self._client = httpx2.Client(timeout=timeout_s, headers=headers)
 
     @property
@@ -55,25 +71,50 @@ class EmbeddingsServer:
         try:
             response = self._client.post(self._url, json=body)
         except httpx2.TimeoutException as error:
-            raise UnavailableError(
+            raise NoVectorsError(
                 f"The embeddings server {self.address} did not answer in time; "
                 "look whether it is overloaded, then try again."
             ) from error
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise UnavailableError(
+            raise NoVectorsError(
                 f"The embeddings server {self.address} cannot be reached "
-                f"({type(error).__name__}); start it, or correct SCOPEBOOK_EMBEDDINGS_URL."
+                f"({type(error).__name__}); start it, or correct its address "
+                f"({self._settings}_URL)."
             ) from error
         if response.status_code != 200:
-            said = " ".join(response.text[:_SHOWN].split())
-            raise UnavailableError(
-                f"The embeddings server {self.address} answered {response.status_code} instead of "
-                f"vectors ({said or 'no text'}); correct its address, model or key."
-            )
+            raise self._refused(response)
         try:
             return response.json()
         except ValueError as error:
             raise self._strange("no JSON") from error
+
+    def _refused(self, response: httpx2.Response) -> UnavailableError:
+        status = response.status_code
+        text = response.text
+        if self._key:
+            text = text.replace(self._key, "[key]")  # servers like to quote it
+        said = " ".join(text[:_SHOWN].split()) or "no text"
+        answered = f"The embeddings server {self.address} answered {status}"
+        if status in (401, 403):
+            return UnavailableError(
+                f"{answered}: it does not accept the key, or its rights for "
+                f"{self._model or 'its model'}; set {self._settings}_API_KEY to a valid key."
+            )
+        if status in (404, 405, 410):
+            return UnavailableError(
+                f"{answered}: it has no model {self._model or '(none is named)'}, or no "
+                "/embeddings below its address; give the base URL (.../v1) and the model's name "
+                f"there ({said})."
+            )
+        if status in (408, 429) or status >= 500:
+            return NoVectorsError(
+                f"{answered} instead of vectors ({said}); look whether it is overloaded or out of "
+                "order, then try again.",
+                retry_after=response.headers.get("retry-after"),
+            )
+        return UnavailableError(
+            f"{answered} instead of vectors ({said}); correct its address, model or key."
+        )
 
     def _vectors(self, answer: Any, count: int) -> list[list[Any]]:
         """Return the vectors in the order of the texts; `index` says which text each is of."""

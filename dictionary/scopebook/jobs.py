@@ -14,6 +14,8 @@ MERGE_SAE: Final = "sae.merge"
 TIDY_RUN: Final = "run.tidy"
 COMPUTE_PANEL: Final = "run.panel"
 LABEL_SAE: Final = "sae.label"
+#: The same with windows that a model in the worker embeds.
+LABEL_SAE_BY_MODEL: Final = "sae.label.model"
 WORD_SAE: Final = "sae.word"
 WRITE_BATCH: Final = "batch.write"
 READ_BATCH: Final = "batch.read"
@@ -40,6 +42,7 @@ QUEUE_OF: Final[dict[str, str]] = {
     TIDY_RUN: CPU,
     COMPUTE_PANEL: GPU,
     LABEL_SAE: CPU,
+    LABEL_SAE_BY_MODEL: GPU,
     WORD_SAE: LLM,
     WRITE_BATCH: CPU,
     READ_BATCH: CPU,

@@ -6,22 +6,38 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from scopebook.db.jobs import Step
 from scopebook.db.label_tables import Labeling, LabelOutcome
 from scopebook.db.tables import Release, Sae
 from scopebook.errors import InvalidInputError
-from scopebook.jobs import CHECK_LABELS, EMBED_LABELS, LABEL_SAE, WORD_SAE
+from scopebook.jobs import (
+    CHECK_LABELS,
+    EMBED_LABELS,
+    LABEL_SAE,
+    LABEL_SAE_BY_MODEL,
+    WORD_SAE,
+)
 from scopebook.jobs_under_way import refuse_beside
 from scopebook.labeling_methods import KEYWORDS, WORDING
-from scopebook.labelings import NAMED, find_labeling, row_id, sha256_of, speaks_of_all
+from scopebook.labelings import (
+    NAMED,
+    find_labeling,
+    found_by,
+    row_id,
+    sha256_of,
+    speaks_of_all,
+)
 from scopebook.llm_labelings import newest_base
 from scopebook.panels import panel_steps
 from scopebook.releases import find_release, find_saes
 from scopebook.steps import NewStep, create_job
+from scopebook.window_embedders import AskedEmbedder
 
 LABEL_JOB: Final = "label"
+#: Where a step's parameters hold the embedder that was asked for.
+EMBEDDER: Final = "embedder"
 #: The database lock of those who ask for labels; the number is ours alone.
 _ASKING: Final = 7_263_014
 
@@ -71,6 +87,7 @@ def label_once(
     features: Sequence[int] | None = None,
     anew: bool = False,
     llm: LanguageModel | None = None,
+    embedder: AskedEmbedder | None = None,
 ) -> tuple[int | None, bool]:
     """Return the id of the job that words, or has worded, the features: by keywords, then `llm`.
 
@@ -78,13 +95,20 @@ def label_once(
     `anew` asks for it, or `features` names some of one layer by their numbers; nothing changes for
     the others. The id is None where they were worded before jobs were noted.
 
+    Senses are found by `embedder`; None: by `terms`, and a language model words those that were
+    found last.
+
     Raises InvalidInputError for layers or features without evidence, and ConflictError while they
     are worded.
     """
     release, saes = labelable_saes(session, release_name, layers)
-    named = None if features is None else _checked_features(session, release.name, saes, features)
+    named = None
+    if features is not None:
+        # What can be said of a feature is the same for all embedders; a model words one's senses.
+        base = embedder if llm else None
+        named = _checked_features(session, release.name, saes, features, base)
     begin_asking(session, release)
-    known = [_same(session, sae, llm) for sae in saes]
+    known = [_same(session, sae, llm, embedder) for sae in saes]
     anew = anew or named is not None
     wanted = [sae for sae, same in zip(saes, known, strict=True) if anew or same is None]
     if not wanted:
@@ -95,24 +119,24 @@ def label_once(
         "features": named,
         "anew": anew,
         "llm": asdict(llm) if llm else None,
+        **({"embedder": asdict(embedder)} if embedder else {}),
     }
-    job = create_job(
-        session,
-        LABEL_JOB,
-        f"Label {_in_words(wanted[0], named) + ' of ' if named else ''}{release.name}"
-        + (f" by {llm.model}" if llm else ""),
-        # The senses that a model words need not be found anew each time.
-        labeling_steps(
-            wanted,
-            features=named,
-            anew=anew and llm is None,
-            llm=llm,
-            # A few features are not worth a pass of the model; they have contrasts if it was made.
-            panels=panel_steps(session, wanted) if llm and named is None else (),
-        ),
-        parameters=asked,
+    # The senses that a model words need not be found anew each time.
+    anew = anew and llm is None
+    # A few features are not worth a pass of the model; they have contrasts if it was made.
+    panels = panel_steps(session, wanted) if llm and named is None else ()
+    steps = labeling_steps(
+        wanted, features=named, anew=anew, llm=llm, embedder=embedder, panels=panels
     )
-    return job.id, True
+    title = _title(release, wanted[0], named, llm)
+    return create_job(session, LABEL_JOB, title, steps, parameters=asked).id, True
+
+
+def _title(
+    release: Release, sae: Sae, named: Sequence[int] | None, llm: LanguageModel | None
+) -> str:
+    of = f"{_in_words(sae, named)} of " if named else ""
+    return f"Label {of}{release.name}" + (f" by {llm.model}" if llm else "")
 
 
 def labelable_saes(
@@ -142,6 +166,7 @@ def labeling_steps(
     features: list[int] | None = None,
     anew: bool = False,
     llm: LanguageModel | None = None,
+    embedder: AskedEmbedder | None = None,
     panels: Sequence[NewStep] = (),
 ) -> list[NewStep]:
     """Return the steps that word the examples of a run, else of the shown ones.
@@ -152,9 +177,10 @@ def labeling_steps(
     model for one after the other, so that the budget is spent in one place; then the model's
     labels are checked, layers side by side, and all are embedded.
     """
+    by_model = embedder is not None and embedder.runs_here
     steps = [
         NewStep(
-            kind=LABEL_SAE,
+            kind=LABEL_SAE_BY_MODEL if by_model else LABEL_SAE,
             stage=first_stage,
             title=f"Label {_in_words(sae, features)}",
             parameters={
@@ -162,6 +188,7 @@ def labeling_steps(
                 "run_id": run_id or sae.current_run_id,
                 "anew": anew,
                 **({NAMED: features} if features else {}),
+                **({} if embedder is None or embedder.is_terms else {EMBEDDER: asdict(embedder)}),
             },
         )
         for sae in saes
@@ -170,7 +197,8 @@ def labeling_steps(
     ]
     steps += panels
     if llm is not None:
-        steps += _wording_steps(saes, llm, run_id, first_stage + len(steps[:1]), features)
+        first = first_stage + len(steps[:1])
+        steps += _wording_steps(saes, llm, run_id, first, features, embedder)
     embed = NewStep(
         kind=EMBED_LABELS,
         stage=steps[-1].stage + 1,
@@ -186,6 +214,7 @@ def _wording_steps(
     run_id: int | None,
     first_stage: int,
     features: list[int] | None,
+    embedder: AskedEmbedder | None,
 ) -> list[NewStep]:
     words = [
         NewStep(
@@ -197,6 +226,7 @@ def _wording_steps(
                 "run_id": run_id or sae.current_run_id,
                 "llm": asdict(llm),
                 **({NAMED: features} if features else {}),
+                **({EMBEDDER: asdict(embedder)} if embedder else {}),
             },
         )
         for place, sae in enumerate(saes)
@@ -228,9 +258,16 @@ def _in_words(sae: Sae, features: Sequence[int] | None) -> str:
 
 
 def _checked_features(
-    session: Session, release: str, saes: Sequence[Sae], features: Sequence[int]
+    session: Session,
+    release: str,
+    saes: Sequence[Sae],
+    features: Sequence[int],
+    embedder: AskedEmbedder | None,
 ) -> list[int]:
-    """Return the numbers in order, each once, of features that can be worded again."""
+    """Return the numbers in order, each once, of features that can be worded again.
+
+    Their senses must be known, by this embedder if one is given.
+    """
     if len(saes) != 1 or not features:
         raise InvalidInputError(
             "Features are named by their numbers in one layer; give that layer and one or more "
@@ -245,11 +282,12 @@ def _checked_features(
         )
     assert sae.current_run_id is not None
     wanted = sorted(set(features))
-    base = newest_base(session, sae.id, sae.current_run_id)
+    base = newest_base(session, sae.id, sae.current_run_id, embedder)
     if base is None:
+        by = f" by the embedder {embedder}" if embedder else ""
         raise InvalidInputError(
-            f"Layer {sae.layer} of {release} has no labels yet; label all of it by keywords first, "
-            "which finds the senses."
+            f"Layer {sae.layer} of {release} has no labels{by} yet; label all of it by keywords "
+            f"first{by}, which finds the senses."
         )
     _check_worded(session, base, sae, wanted)
     return wanted
@@ -285,28 +323,37 @@ def _check_evidence(release: str, saes: Sequence[Sae]) -> None:
         )
 
 
-def _same(session: Session, sae: Sae, llm: LanguageModel | None) -> Labeling | None:
+def _same(
+    session: Session, sae: Sae, llm: LanguageModel | None, embedder: AskedEmbedder | None
+) -> Labeling | None:
     """Return the labeling that has worded the shown examples by the same method."""
     assert sae.current_run_id is not None
-    if llm is not None:
-        return session.scalar(
-            select(Labeling)
-            .where(
-                Labeling.sae_id == sae.id,
-                Labeling.run_id == sae.current_run_id,
-                Labeling.source == "llm",
-                speaks_of_all(),
-                Labeling.method == llm.model,
-                Labeling.parameters["endpoint"].astext == llm.endpoint,
-                Labeling.parameters["prompt"].astext == WORDING,
-                Labeling.finished_at.is_not(None),
-            )
-            .order_by(Labeling.id.desc())
-            .limit(1)
-        )
-    return find_labeling(
-        session, sae_id=sae.id, run_id=sae.current_run_id, sha256=sha256_of(KEYWORDS, {})
+    finished = (
+        Labeling.sae_id == sae.id,
+        Labeling.run_id == sae.current_run_id,
+        Labeling.finished_at.is_not(None),
+        speaks_of_all(),
     )
+    newest = select(Labeling).where(*finished).order_by(Labeling.id.desc()).limit(1)
+    if llm is not None:
+        by_llm = newest.where(
+            Labeling.source == "llm",
+            Labeling.method == llm.model,
+            Labeling.parameters["endpoint"].astext == llm.endpoint,
+            Labeling.parameters["prompt"].astext == WORDING,
+        )
+        if embedder is None:
+            return session.scalar(by_llm)
+        base = aliased(Labeling)
+        return session.scalar(
+            by_llm.join(base, base.id == Labeling.base_id).where(found_by(embedder, base))
+        )
+    if embedder is None or embedder.is_terms:
+        sha256 = sha256_of(KEYWORDS, {})
+        return find_labeling(session, sae_id=sae.id, run_id=sae.current_run_id, sha256=sha256)
+    if embedder.is_folder:
+        return None  # only who reads its weights knows whether they are the same
+    return session.scalar(newest.where(Labeling.method == KEYWORDS, found_by(embedder)))
 
 
 def told_costs(session: Session, job_id: int) -> list[str]:

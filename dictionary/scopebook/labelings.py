@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from scopebook.db.label_tables import Labeling
 from scopebook.db.tables import FEATURE_BITS
+from scopebook.window_embedders import ASKED, AskedEmbedder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,14 @@ NAMED: Final = "features"
 def speaks_of_all() -> ColumnElement[bool]:
     """Return the condition that a labeling has been through its whole SAE."""
     return Labeling.parameters[NAMED].is_(None)
+
+
+def found_by(embedder: AskedEmbedder, labeling: Any = Labeling) -> ColumnElement[bool]:
+    """Return the condition that a labeling by keywords was asked for with this embedder."""
+    found: ColumnElement[bool] = labeling.parameters.contains(embedder.parameters())
+    if embedder.is_terms:
+        found = ~labeling.parameters.has_key(ASKED)
+    return found
 
 
 def named_features(labeling: Labeling) -> list[int] | None:

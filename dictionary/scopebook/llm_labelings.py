@@ -15,7 +15,14 @@ from scopebook.db.label_tables import (
     Sense,
 )
 from scopebook.db.tables import Evidence
-from scopebook.labelings import begin_labeling, named_features, sha256_of, speaks_of_all
+from scopebook.labelings import (
+    begin_labeling,
+    found_by,
+    named_features,
+    sha256_of,
+    speaks_of_all,
+)
+from scopebook.window_embedders import AskedEmbedder
 
 #: A feature that fires on more than this share of all tokens seldom has one meaning.
 DENSE: Final = 0.1
@@ -72,11 +79,12 @@ def continue_labeling(
     run_id: int,
     model: str,
     parameters: dict[str, Any],
+    embedder: AskedEmbedder | None = None,
 ) -> int:
     """Return the unfinished labeling of this SAE with these parameters, or begin one.
 
     A job goes on where an earlier one ended, whose budget was spent or whose server was gone. It
-    words the senses of the run's newest labeling by keywords.
+    words the senses of the run's newest labeling by keywords, made with `embedder` if one is given.
     """
     sha256 = sha256_of(model, parameters)
     known = _adopt_unfinished(session, job_id, sae_id, run_id, sha256)
@@ -91,7 +99,7 @@ def continue_labeling(
         method=model,
         parameters=parameters,
         sha256=sha256,
-        base_id=newest_base(session, sae_id, run_id),
+        base_id=newest_base(session, sae_id, run_id, embedder),
     )
 
 
@@ -113,8 +121,13 @@ def _adopt_unfinished(
     return known
 
 
-def newest_base(session: Session, sae_id: int, run_id: int) -> int | None:
-    """Return the run's newest labeling by keywords of all features, whose senses are worded."""
+def newest_base(
+    session: Session, sae_id: int, run_id: int, embedder: AskedEmbedder | None = None
+) -> int | None:
+    """Return the run's newest labeling by keywords of all features, whose senses are worded.
+
+    Of those whose senses were found by this embedder, if one is given.
+    """
     found: int | None = session.scalar(
         select(Labeling.id)
         .where(
@@ -123,6 +136,7 @@ def newest_base(session: Session, sae_id: int, run_id: int) -> int | None:
             Labeling.source == "keywords",
             speaks_of_all(),
             Labeling.finished_at.is_not(None),
+            *([found_by(embedder)] if embedder else []),
         )
         .order_by(Labeling.id.desc())
         .limit(1)

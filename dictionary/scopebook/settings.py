@@ -60,6 +60,14 @@ class Settings(BaseSettings):
     embeddings_api_key: SecretStr | None = Field(
         None, description="Bearer token of the embeddings server."
     )
+    window_embedder_url: str | None = Field(
+        None,
+        description="Base URL of the server that gets `window_embedder_api_key` when "
+        "`scopebook label --embedder` names it; no other server does.",
+    )
+    window_embedder_api_key: SecretStr | None = Field(
+        None, description="Bearer token of the server `window_embedder_url`."
+    )
     llm_endpoint: str | None = Field(
         None,
         description="The language model that words labels: base URL (`/v1`) of an "

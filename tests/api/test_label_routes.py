@@ -100,6 +100,31 @@ def test_how_far_senses_can_be_trusted_is_told_of_a_layer_and_of_a_feature(
 
 
 @pytest.mark.usefixtures("scored")
+@pytest.mark.parametrize(
+    ("wanted", "status", "said"),
+    [
+        ({"embedder": "all-MiniLM-L6-v2"}, 202, ""),
+        ({"embedder": "http://localhost:1/v1", "embedder_model": "m"}, 202, ""),
+        ({"embedder": "/etc"}, 422, "embedder"),
+        ({"embedder": "../models/x"}, 422, "embedder"),
+        ({"embedder": "http://me:s3cret@localhost/v1"}, 422, "must hold no password"),
+        ({"embedder": "terms", "embedder_model": "m"}, 422, "no server's address"),
+        ({"embedder_model": "m"}, 422, "no server's address"),
+    ],
+)
+def test_senses_are_asked_for_by_an_embedder(
+    client: TestClient, wanted: dict[str, str], status: int, said: str
+) -> None:
+    [layer, *_] = client.get("/api/labels/coverage").json()["items"]
+    body = {"release": layer["release"], "layers": [1], **wanted}
+
+    answer = client.post("/api/labels", json=body)
+
+    assert answer.status_code == status, answer.text
+    assert said in answer.text
+
+
+@pytest.mark.usefixtures("scored")
 def test_what_a_model_was_asked_is_read_with_the_texts_it_saw(client: TestClient) -> None:
     answer = client.get(f"/api/features/{FEATURE}/origins").json()
 

@@ -16,12 +16,21 @@ from scopebook.db.jobs import Job, Step
 from scopebook.db.label_tables import LabelOutcome, Panel
 from scopebook.db.tables import Run, Sae
 from scopebook.errors import ConflictError, InvalidInputError, NotFoundError
-from scopebook.jobs import CHECK_LABELS, COMPUTE_PANEL, EMBED_LABELS, LABEL_SAE, WORD_SAE
+from scopebook.jobs import (
+    CHECK_LABELS,
+    COMPUTE_PANEL,
+    EMBED_LABELS,
+    LABEL_SAE,
+    LABEL_SAE_BY_MODEL,
+    WORD_SAE,
+)
 from scopebook.label_reports import label_coverage, outcomes_of
 from scopebook.labeling_methods import KEYWORDS, WORDING
 from scopebook.labeling_requests import LanguageModel, label_once
 from scopebook.labelings import sha256_of
+from scopebook.llm_labelings import newest_base
 from scopebook.releases import list_releases
+from scopebook.window_embedders import AskedEmbedder
 
 
 def make_collected(session: Session) -> tuple[str, list[Sae], Run]:
@@ -285,3 +294,101 @@ def test_what_a_model_has_said_is_checked_layer_by_layer_side_by_side(session: S
     assert [step.parameters["sae_ids"] for step in checks] == [[sae.id] for sae in saes]
     assert len({step.stage for step in checks}) == 1
     assert "layer 1" in checks[0].title
+
+
+MINILM = AskedEmbedder(name="all-MiniLM-L6-v2")
+SERVER = AskedEmbedder(name="http://localhost:8080/v1", model="m")
+
+
+def make_found(session: Session, sae: Sae, run: Run, embedder: AskedEmbedder) -> None:
+    """Add a labeling by keywords whose senses this embedder has found."""
+    labeling = make_labeling(session, sae, run.id)
+    labeling.method = KEYWORDS
+    labeling.parameters = embedder.parameters()
+    labeling.sha256 = sha256_of(KEYWORDS, {"embedder": "with its weights"})
+
+
+def end_jobs(session: Session) -> None:
+    for job in session.query(Job):
+        job.state = "done"
+    session.flush()
+
+
+def test_another_embedder_labels_anew_and_the_same_one_does_nothing(session: Session) -> None:
+    release, saes, run = make_collected(session)
+    for sae in saes:
+        make_worded(session, sae, run)
+
+    _, terms_are_new = label_once(session, release, embedder=AskedEmbedder())
+    job_id, is_new = label_once(session, release, embedder=MINILM)
+    end_jobs(session)
+    for sae in saes:
+        make_found(session, sae, run, MINILM)
+    _, again = label_once(session, release, embedder=MINILM)
+    _, by_server = label_once(session, release, embedder=SERVER)
+
+    assert (terms_are_new, is_new, again, by_server) == (False, True, False, True)
+    assert job_id is not None
+    embedder = {"name": "all-MiniLM-L6-v2", "model": None}
+    assert steps(session, job_id)[0] == (
+        LABEL_SAE_BY_MODEL,
+        {"sae_id": saes[0].id, "run_id": run.id, "anew": False, "embedder": embedder},
+    )
+
+
+def test_another_model_of_a_server_is_another_embedder(session: Session) -> None:
+    release, saes, run = make_collected(session)
+    for sae in saes:
+        make_found(session, sae, run, SERVER)
+
+    _, same = label_once(session, release, embedder=SERVER)
+    job_id, other = label_once(
+        session, release, embedder=AskedEmbedder(name=SERVER.name, model="n")
+    )
+
+    assert (same, other) == (False, True)
+    assert job_id is not None
+    assert steps(session, job_id)[0][0] == LABEL_SAE
+
+
+def test_whether_a_folders_weights_are_the_same_is_for_the_worker_to_see(session: Session) -> None:
+    release, saes, run = make_collected(session)
+    folder = AskedEmbedder(name="/models/encoder")
+    for sae in saes:
+        make_found(session, sae, run, folder)
+
+    _, is_new = label_once(session, release, embedder=folder)
+
+    assert is_new
+
+
+def test_a_model_words_the_senses_of_the_embedder_that_is_asked_for(session: Session) -> None:
+    release, [sae, _], run = make_collected(session)
+    llm = LanguageModel(endpoint="http://localhost:1/v1", model="m")
+    make_found(session, sae, run, MINILM)
+    worded = make_labeling(session, sae, run.id, source="llm")
+    worded.method = "m"
+    worded.parameters = {"endpoint": llm.endpoint, "prompt": WORDING}
+    worded.base_id = newest_base(session, sae.id, run.id)
+    session.flush()
+
+    _, any_senses = label_once(session, release, [1], llm=llm)
+    _, same_senses = label_once(session, release, [1], llm=llm, embedder=MINILM)
+    job_id, other_senses = label_once(session, release, [1], llm=llm, embedder=SERVER)
+
+    assert (any_senses, same_senses, other_senses) == (False, False, True)
+    assert job_id is not None
+    assert [
+        parameters["embedder"] for kind, parameters in steps(session, job_id) if kind == WORD_SAE
+    ] == [{"name": SERVER.name, "model": "m"}]
+
+
+def test_a_model_cannot_word_features_whose_senses_an_embedder_has_not_found(
+    session: Session,
+) -> None:
+    release, [sae, _], run = make_collected(session)
+    make_worded(session, sae, run)
+    llm = LanguageModel(endpoint="http://localhost:1/v1", model="m")
+
+    with pytest.raises(InvalidInputError, match="no labels by the embedder all-MiniLM-L6-v2 yet"):
+        label_once(session, release, [1], features=[3], llm=llm, embedder=MINILM)

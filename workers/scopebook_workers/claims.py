@@ -93,11 +93,15 @@ class Progress:
 
     def __call__(self, done: int, total: int, unit: str) -> None:
         """Note that `done` of `total` units are done; raise when the work is to be dropped."""
+        self.check()
+        self._state = (done, total, unit)
+
+    def check(self) -> None:
+        """Raise when the work is to be dropped."""
         if self._lost is not None:
             raise self._lost
         if process.stopping():
             raise StoppingError
-        self._state = (done, total, unit)
 
     def hold(self, session: Session) -> None:
         """Keep the claim until this transaction ends; raise `LostClaimError` if it is lost."""

@@ -9,6 +9,7 @@ from scopebook.job_reports import JobReport, read_job
 from scopebook.label_reports import label_coverage
 from scopebook.labeling_requests import LanguageModel, label_once
 from scopebook.score_reports import score_report
+from scopebook.window_embedders import TERMS, asked_embedder
 from scopebook_api.deps import Cursor, DbSession, Limit
 from scopebook_api.job_schemas import JobRead
 from scopebook_api.label_schemas import CoverageRead, LabelRequest, ScoresRead
@@ -55,6 +56,8 @@ def label(session: DbSession, wanted: LabelRequest) -> JobReport:
     are worded again in any case, and nothing changes for the others.
     """
     llm = LanguageModel(**wanted.llm.model_dump()) if wanted.llm else None
+    asked = wanted.embedder is not None or wanted.embedder_model is not None
+    embedder = asked_embedder(wanted.embedder or TERMS, wanted.embedder_model) if asked else None
     job_id, _ = label_once(
         session,
         wanted.release,
@@ -62,6 +65,7 @@ def label(session: DbSession, wanted: LabelRequest) -> JobReport:
         features=wanted.features,
         anew=wanted.anew,
         llm=llm,
+        embedder=embedder,
     )
     if job_id is None:
         raise ConflictError(

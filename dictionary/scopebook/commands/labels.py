@@ -17,9 +17,23 @@ from scopebook.labeling_requests import LanguageModel, label_once, told_costs
 from scopebook.llm_labelings import spent_by
 from scopebook.release_names import chosen_layers, shown
 from scopebook.settings import settings
+from scopebook.window_embedders import TERMS, AskedEmbedder, asked_embedder, on_this_machine
 
 _NUMBERS: Final = re.compile(r" *[0-9]{1,9} *(, *[0-9]{1,9} *)*")
 
+Features = Annotated[
+    str | None,
+    typer.Option(help="Numbers of features of the one layer, e.g. 12,40: label those again."),
+]
+Embedder = Annotated[
+    str | None,
+    typer.Option(
+        help="What finds the senses: terms (the default), residual (what the model itself makes "
+        "of the firing token), a sentence-transformers model (all-MiniLM-L6-v2, a hub id or a "
+        "folder), or an embeddings server's base URL."
+    ),
+]
+EmbedderModel = Annotated[str | None, typer.Option(help="The embedding model's name at that URL.")]
 Endpoint = Annotated[
     str | None,
     typer.Option(help="An OpenAI-compatible server's base URL (.../v1), or a model's folder."),
@@ -46,13 +60,12 @@ PriceOut = Annotated[
 def label(
     release: Annotated[str, typer.Argument(help="A registered release with examples.")],
     layers: Annotated[str | None, typer.Option(help="E.g. 11,12 or 20-23; all if unset.")] = None,
-    features: Annotated[
-        str | None,
-        typer.Option(help="Numbers of features of the one layer, e.g. 12,40: label those again."),
-    ] = None,
+    features: Features = None,
     anew: Annotated[
         bool, typer.Option("--anew", help="Word the examples though the same method has.")
     ] = False,
+    embedder: Embedder = None,
+    embedder_model: EmbedderModel = None,
     endpoint: Endpoint = None,
     llm: Annotated[str | None, typer.Option(help="The model's name there.")] = None,
     limit: Limit = None,
@@ -69,7 +82,8 @@ def label(
     With --endpoint and --llm, a language model then words the senses. What was said before stays
     in the history. With --features, some features of one layer are worded again, and nothing
     changes for the others. A key is read from SCOPEBOOK_LLM_API_KEY of the instance, and sent
-    only to the server that SCOPEBOOK_LLM_ENDPOINT names.
+    only to the server that SCOPEBOOK_LLM_ENDPOINT names. The same goes for an embedder's key:
+    SCOPEBOOK_WINDOW_EMBEDDER_API_KEY is for the server SCOPEBOOK_WINDOW_EMBEDDER_URL.
     """
     asked = _language_model(
         endpoint,
@@ -88,8 +102,15 @@ def label(
         features=_numbers(features),
         anew=anew,
         llm=asked,
+        embedder=_embedder(embedder, embedder_model),
         as_json=as_json,
     )
+
+
+def _embedder(name: str | None, model: str | None) -> AskedEmbedder | None:
+    if name is None and model is None:
+        return None
+    return asked_embedder(on_this_machine(name or TERMS), model)
 
 
 def _numbers(features: str | None) -> list[int] | None:
@@ -111,6 +132,7 @@ def _label(
     features: list[int] | None,
     anew: bool,
     llm: LanguageModel | None,
+    embedder: AskedEmbedder | None,
     as_json: bool,
 ) -> None:
     report: JobReport | None = None
@@ -118,7 +140,13 @@ def _label(
     with dictionary(work=True) as factory:
         with unit_of_work(factory) as session:
             job_id, is_new = label_once(
-                session, release, layers, features=features, anew=anew, llm=llm
+                session,
+                release,
+                layers,
+                features=features,
+                anew=anew,
+                llm=llm,
+                embedder=embedder,
             )
         if job_id is not None and is_new:
             with leaving(job_id):

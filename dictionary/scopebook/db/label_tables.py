@@ -249,6 +249,18 @@ class LabelEmbedding(Base):
     __table_args__ = (Index("ix_label_embedding_embedder_id_sae_id", "embedder_id", "sae_id"),)
 
 
+class WindowVector(Base):
+    """What an embedder said of a window; kept so that it is not computed or paid for twice."""
+
+    __tablename__ = "window_vector"
+
+    #: 16 bytes of the SHA-256 of the embedder's id, and of what it was given.
+    embedder: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
+    window: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
+    #: In half precision, little-endian.
+    vector: Mapped[bytes]
+
+
 class LabelScore(Base):
     """A measured quality of a label, with its interval and its null."""
 

@@ -1240,6 +1240,16 @@ export interface components {
             anew: boolean;
             /** @description Null: keywords alone. */
             llm?: components["schemas"]["LanguageModelRequest"] | null;
+            /**
+             * Embedder
+             * @description What finds the senses: `terms`, `residual` (what the model itself makes of the firing token), a sentence-transformers model of the hub, or the base URL of an OpenAI-style embeddings server; without a key, which is a setting. Null: `terms`.
+             */
+            embedder?: string | null;
+            /**
+             * Embedder Model
+             * @description The model's name at that URL.
+             */
+            embedder_model?: string | null;
         };
         /**
          * LabelingRead

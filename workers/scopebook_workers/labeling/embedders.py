@@ -64,7 +64,7 @@ def load_embedder(name: str, *, device: str = "cpu") -> LocalEmbedder:
         log.exception("The embedder %s could not be loaded", name)
         raise CheckpointError(
             f"The folder {folder} holds no sentence-transformers model that can be loaded "
-            f"({type(error).__name__}); give another one in SCOPEBOOK_EMBEDDER."
+            f"({type(error).__name__}); give another one in SCOPEBOOK_EMBEDDER or --embedder."
         ) from error
     dimension = model.get_embedding_dimension()
     return LocalEmbedder(name, sha256, int(dimension or 0), model.eval())
@@ -79,8 +79,8 @@ def _find(name: str) -> tuple[Path, str | None]:
         folder = local_folder(name)
     except NotFoundError as error:
         raise NotFoundError(
-            f"The embedder's folder {name} does not exist; correct SCOPEBOOK_EMBEDDER, or leave "
-            "it empty for all-MiniLM-L6-v2."
+            f"The embedder's folder {name} does not exist; correct SCOPEBOOK_EMBEDDER or "
+            "--embedder, whichever names it, or take all-MiniLM-L6-v2."
         ) from error
     if folder is not None:
         return folder, None
@@ -89,7 +89,7 @@ def _find(name: str) -> tuple[Path, str | None]:
     if name.count("/") != 1:
         raise InvalidInputError(
             f"The embedder {name!r} is neither a folder nor a hub id such as "
-            f"{MINILM[1]}; correct SCOPEBOOK_EMBEDDER."
+            f"{MINILM[1]}; correct SCOPEBOOK_EMBEDDER or --embedder."
         )
     with hub_refusals(name, None):
         return Path(snapshot_download(name, ignore_patterns=["onnx/*", "openvino/*", "*.h5"])), None

@@ -39,6 +39,8 @@ class Firing:
     peak: int
     positions: NDArray[np.int32]
     activations: NDArray[np.float32]
+    #: The feature's number in its SAE, where it is one of the dictionary's.
+    feature: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

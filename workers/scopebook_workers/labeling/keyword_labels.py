@@ -9,6 +9,7 @@ import numpy as np
 from scopebook.labeling_methods import KEYWORDS
 from scopebook.sense_resolution import KEPT_AS
 from scopebook_workers.labeling import calibration, clusters
+from scopebook_workers.labeling.encoding import CentredVectors, WindowEncoder
 from scopebook_workers.labeling.evidence import WINDOW_TOKENS, FeatureEvidence
 from scopebook_workers.labeling.keywords import Background, keywords_of
 from scopebook_workers.labeling.kinds import kind_of
@@ -30,7 +31,12 @@ from scopebook_workers.labeling.sampling import (
     strong_examples,
 )
 from scopebook_workers.labeling.scoring.resolution import crossed_resolution
-from scopebook_workers.labeling.window_vectors import TermVectors, Vectors, WindowEmbedder
+from scopebook_workers.labeling.window_vectors import (
+    TermVectors,
+    Vectors,
+    WindowEmbedder,
+    embed_each,
+)
 from scopebook_workers.labeling.wording import MIN_SHARE, Findings, find, word, word_mixed
 
 #: See `scopebook.labeling_methods`.
@@ -72,6 +78,17 @@ class Study:
 
 
 @dataclass(frozen=True, eq=False)
+class _Read:
+    """What is read of a feature: windows to word it by, in order of `positions`, and held out."""
+
+    evidence: FeatureEvidence
+    chosen: Sample | Ineligible
+    positions: list[int]
+    windows: list[Window]
+    held_out: list[Window]
+
+
+@dataclass(frozen=True, eq=False)
 class _Clustered:
     """A feature's windows to word it by, in order of `positions`, and the senses among them."""
 
@@ -94,21 +111,27 @@ class KeywordLabeler:
         self,
         features: Iterable[FeatureEvidence],
         *,
-        embedder: WindowEmbedder | None = None,
+        encoder: WindowEncoder | None = None,
         seed: int = SEED,
     ) -> None:
+        """`encoder` is the model that gives windows their vectors; None: their terms do."""
         self._reader = Reader()
-        read = [self._windows(evidence, _to_explain(evidence)) for evidence in features]
+        read = [
+            self._windows(evidence, _to_explain(evidence, sample(evidence)))
+            for evidence in features
+        ]
         windows = _some([window for feature in read for window in feature], seed)
         vocabulary = self._reader.vocabulary
-        self._embedder = embedder or TermVectors(windows, vocabulary, seed=seed)
+        self._embedder: WindowEmbedder = (
+            TermVectors(windows, vocabulary, seed=seed)
+            if encoder is None
+            else CentredVectors(encoder, windows)
+        )
         self._background = Background.learn(windows, vocabulary)
         self._base = self._reader.origin_shares()
-        known = [
-            self._embedder.embed(feature)
-            for feature in read
-            if len(feature) >= clusters.MIN_EXAMPLES
-        ]
+        known = embed_each(
+            self._embedder, [feature for feature in read if len(feature) >= clusters.MIN_EXAMPLES]
+        )
         calibrated = calibration.calibrate(known, seed=seed)
         self.calibrated = calibrated is not None
         self.threshold = calibration.DEFAULT_THRESHOLD if calibrated is None else calibrated
@@ -138,29 +161,55 @@ class KeywordLabeler:
 
     def study(self, evidence: FeatureEvidence) -> Study:
         """Return both `word` and `material` for the work of one."""
+        [study] = self.study_all([evidence])
+        return study
+
+    def study_all(self, features: Sequence[FeatureEvidence]) -> list[Study]:
+        """Return the study of each feature; all windows are embedded together."""
+        read = [self._read(evidence) for evidence in features]
+        vectors = embed_each(
+            self._embedder, [windows for one in read for windows in (one.windows, one.held_out)]
+        )
+        return [
+            self._study(one, own, held_out)
+            for one, own, held_out in zip(read, vectors[::2], vectors[1::2], strict=True)
+        ]
+
+    def _read(self, evidence: FeatureEvidence) -> _Read:
+        chosen = sample(evidence)
+        positions = _to_explain(evidence, chosen)
+        held_out = [] if isinstance(chosen, str) else chosen.held_out
+        return _Read(
+            evidence,
+            chosen,
+            positions,
+            self._windows(evidence, positions),
+            self._windows(evidence, held_out),
+        )
+
+    def _study(self, read: _Read, vectors: Vectors, held_out: Vectors) -> Study:
+        evidence, chosen = read.evidence, read.chosen
         if not evidence.firings:
             return Study(words=None, material="silent")
-        chosen = sample(evidence)
-        positions = strong_examples(evidence) if isinstance(chosen, str) else list(chosen.explain)
-        clustered = self._cluster(evidence, positions)
+        clustered = self._cluster(read, vectors)
         parts = [self._find([clustered.windows[i] for i in own]) for own in clustered.groups]
         words = self._words(evidence, clustered, parts)
         if isinstance(chosen, str):
             return Study(words=words, material=chosen)
-        return Study(words=words, material=self._material(evidence, chosen, clustered, parts))
+        material = self._material(evidence, chosen, clustered, parts, held_out)
+        return Study(words=words, material=material)
 
     def _windows(self, evidence: FeatureEvidence, positions: Sequence[int]) -> list[Window]:
         return [self._reader.window(evidence.firings[i]) for i in positions]
 
-    def _cluster(self, evidence: FeatureEvidence, positions: list[int]) -> _Clustered:
-        windows = self._windows(evidence, positions)
-        vectors = self._embedder.embed(windows)
+    def _cluster(self, read: _Read, vectors: Vectors) -> _Clustered:
+        windows = read.windows
         placed = np.zeros(len(windows), dtype=np.int64)
         if len(windows) >= 2 * clusters.MIN_WINDOWS:
             placed = clusters.cut(clusters.joining_distances(vectors), self.threshold)
         groups = [np.flatnonzero(placed == sense).tolist() for sense in range(placed.max() + 1)]
         return _Clustered(
-            positions, windows, vectors, groups, clusters.silhouettes(vectors, placed)
+            read.positions, windows, vectors, groups, clusters.silhouettes(vectors, placed)
         )
 
     def _words(
@@ -191,8 +240,8 @@ class KeywordLabeler:
         chosen: Sample,
         clustered: _Clustered,
         parts: Sequence[Findings],
+        held_out: Vectors,
     ) -> Material:
-        held_out = self._embedder.embed(self._windows(evidence, chosen.held_out))
         nearest = nearest_sense(held_out, [clustered.vectors[own] for own in clustered.groups])
         peaks = peaks_of(evidence.firings)
         found = []
@@ -228,9 +277,15 @@ class KeywordLabeler:
         return keywords_of(windows, self._reader.vocabulary, self._background)
 
 
-def _to_explain(evidence: FeatureEvidence) -> Sequence[int]:
+def embedded_examples(evidence: FeatureEvidence) -> list[int]:
+    """Return which examples of a feature are embedded when it is studied."""
     chosen = sample(evidence)
-    return strong_examples(evidence) if isinstance(chosen, str) else chosen.explain
+    held_out = [] if isinstance(chosen, str) else list(chosen.held_out)
+    return _to_explain(evidence, chosen) + held_out
+
+
+def _to_explain(evidence: FeatureEvidence, chosen: Sample | Ineligible) -> list[int]:
+    return strong_examples(evidence) if isinstance(chosen, str) else list(chosen.explain)
 
 
 def _word_whole(whole: Findings, parts: Sequence[Findings]) -> str:

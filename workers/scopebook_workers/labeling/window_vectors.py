@@ -35,6 +35,12 @@ class WindowEmbedder(Protocol):
         """Return a unit vector for each window (window, dimension)."""
 
 
+def embed_each(embedder: WindowEmbedder, groups: Sequence[Sequence[Window]]) -> list[Vectors]:
+    """Return the vectors of each group, embedded together: a model is quicker with many."""
+    together = embedder.embed([window for group in groups for window in group])
+    return np.split(together, np.cumsum([len(group) for group in groups])[:-1])
+
+
 class WindowVectors:
     """TF-IDF, SVD, and the mean taken off; fitted on the windows it is made from.
 
@@ -66,11 +72,11 @@ class WindowVectors:
         return self._project(self._matrix(windows, weights))
 
     def _project(self, matrix: csr_matrix) -> Vectors:
-        dense = _unit(matrix.toarray() if self._basis is None else matrix @ self._basis)
+        dense = unit(matrix.toarray() if self._basis is None else matrix @ self._basis)
         if self._mean is None:
             return dense
         known = np.diff(matrix.indptr) > 0
-        return _unit(np.where(known[:, None], dense - self._mean, 0))
+        return unit(np.where(known[:, None], dense - self._mean, 0))
 
     def _matrix(self, windows: Sequence[Ids], weights: Sequence[Weights] | None) -> csr_matrix:
         """Return the windows' terms (window, term) at length one."""
@@ -125,7 +131,8 @@ def _basis(matrix: csr_matrix, seed: int) -> Vectors | None:
     return basis
 
 
-def _unit(vectors: Vectors) -> Vectors:
+def unit(vectors: NDArray[np.floating]) -> Vectors:
+    """Return the vectors (vector, dimension) at length one; zero stays zero."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: Vectors = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
-    return unit
+    scaled: Vectors = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
+    return scaled

@@ -17,6 +17,7 @@ MODULE_OF: Final[dict[str, str]] = {
     jobs.TIDY_RUN: "scopebook_workers.tasks.tidy",
     jobs.COMPUTE_PANEL: "scopebook_workers.tasks.panel",
     jobs.LABEL_SAE: "scopebook_workers.tasks.label",
+    jobs.LABEL_SAE_BY_MODEL: "scopebook_workers.tasks.label_by_model",
     jobs.WORD_SAE: "scopebook_workers.tasks.word",
     jobs.WRITE_BATCH: "scopebook_workers.tasks.batch",
     jobs.READ_BATCH: "scopebook_workers.tasks.batch",

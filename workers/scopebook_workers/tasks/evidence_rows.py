@@ -28,6 +28,8 @@ from scopebook_workers.labeling.evidence import FeatureEvidence, Firing, Passage
 
 #: Passages kept between two batches of features; one takes about 3 KB.
 _KEPT = 50_000
+#: The bits of a row id that are the feature's number.
+_INDEX = 2**FEATURE_BITS - 1
 #: Contexts of one query.
 _CONTEXTS = 5_000
 
@@ -84,7 +86,7 @@ class EvidenceReader:
                 row.feature_id,
                 hashlib.sha256(row.examples).hexdigest(),
                 FeatureEvidence(
-                    firings=_firings(example_set, passages),
+                    firings=_firings(example_set, passages, row.feature_id & _INDEX),
                     top_tokens=[(self._pieces.get(token, b""), share) for token, share in pairs],
                 ),
             )
@@ -124,7 +126,7 @@ class EvidenceReader:
         return passages
 
 
-def _firings(examples: ExampleSet, passages: Mapping[int, Passage]) -> list[Firing]:
+def _firings(examples: ExampleSet, passages: Mapping[int, Passage], feature: int) -> list[Firing]:
     """Return all examples of a feature; `ExampleSet.activations` of each, at once."""
     amounts = examples.shares.astype(np.float32)
     amounts *= np.repeat(examples.activation, np.diff(examples.offsets))
@@ -135,6 +137,7 @@ def _firings(examples: ExampleSet, passages: Mapping[int, Passage]) -> list[Firi
             peak=peak,
             positions=examples.positions[start:end],
             activations=amounts[start:end],
+            feature=feature,
         )
         for context_id, peak, (start, end) in zip(
             examples.context_id.tolist(), examples.peak.tolist(), borders, strict=True

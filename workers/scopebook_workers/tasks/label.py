@@ -1,13 +1,15 @@
 """Sort the examples of an SAE's features into senses, and word both by keywords."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
 from sqlalchemy.orm import Session
 
 from scopebook.db.sessions import sessions
+from scopebook.embeddings_server import EmbeddingsServer
 from scopebook.jobs import LABEL_SAE
+from scopebook.labeling_requests import EMBEDDER
 from scopebook.labelings import (
     NAMED,
     NewSense,
@@ -19,8 +21,11 @@ from scopebook.labelings import (
     settle_labels,
     sha256_of,
 )
+from scopebook.settings import settings
 from scopebook.steps import Claim
+from scopebook.window_embedders import AskedEmbedder, key_for
 from scopebook_workers.claims import Finish, Progress, step_task
+from scopebook_workers.labeling.encoding import WindowEncoder
 from scopebook_workers.labeling.evidence import FeatureEvidence
 from scopebook_workers.labeling.keyword_labels import (
     METHOD,
@@ -32,7 +37,9 @@ from scopebook_workers.labeling.keyword_labels import (
 )
 from scopebook_workers.labeling.material import Cluster, Material
 from scopebook_workers.labeling.sampling import MIN_DOCUMENTS, Ineligible
+from scopebook_workers.labeling.server_encoder import ServerEncoder
 from scopebook_workers.tasks.evidence_rows import EvidenceOfFeature, EvidenceReader
+from scopebook_workers.tasks.kept_windows import KeptEncoder
 
 #: Features read at once.
 BATCH = 64
@@ -40,29 +47,58 @@ BATCH = 64
 
 @step_task(LABEL_SAE)
 def label_sae(claim: Claim, progress: Progress) -> Finish:
-    """Label every feature of an SAE that fired in a run, or those that are named."""
+    """Label every feature of an SAE that fired in a run, or those that are named.
+
+    Windows are told apart by their terms, or by the vectors of a server.
+    """
+    if EMBEDDER not in claim.parameters:
+        return label_features(claim, progress, AskedEmbedder(), None)
+    asked = AskedEmbedder(**claim.parameters[EMBEDDER])
+    progress(0, 0, "features")
+    return label_features(claim, progress, asked, _server_encoder(asked, progress))
+
+
+def _server_encoder(asked: AskedEmbedder, progress: Progress) -> ServerEncoder:
+    server = EmbeddingsServer(
+        asked.name,
+        model=asked.model,
+        api_key=key_for(asked.name, settings()),
+        settings="SCOPEBOOK_WINDOW_EMBEDDER",
+    )
+    return ServerEncoder(server, model=asked.model, tick=progress.check)
+
+
+def label_features(
+    claim: Claim,
+    progress: Progress,
+    asked: AskedEmbedder,
+    encoder: WindowEncoder | None,
+    prepare: Callable[[KeptEncoder, EvidenceReader, Sequence[int]], None] | None = None,
+) -> Finish:
+    """Label by the vectors of an encoder, or by terms without one.
+
+    `prepare` may have vectors made that the labeler will ask for, of features by their row ids.
+    Nothing is done where the same embedder has labelled the same examples, unless the step asks
+    for it anew.
+    """
     sae_id, run_id = claim.parameters["sae_id"], claim.parameters["run_id"]
     named = {NAMED: claim.parameters[NAMED]} if NAMED in claim.parameters else {}
     reader = EvidenceReader(sae_id=sae_id, run_id=run_id)
-    sha256 = sha256_of(METHOD, named)
+    by = {} if encoder is None else {"embedder": encoder.id}
+    sha256 = sha256_of(METHOD, named | by)
     with sessions()() as session:
         fired = reader.fired(session)
         same = find_labeling(session, sae_id=sae_id, run_id=run_id, sha256=sha256)
     if same is not None and not claim.parameters.get("anew", False):
         return lambda session: settle_labels(session, [sae_id])
     progress(0, len(fired), "features")
-    labeler = KeywordLabeler(_read(reader, _sample(fired)))
+    kept = None if encoder is None else KeptEncoder(encoder, progress)
+    if kept is not None and prepare is not None and not named:
+        prepare(kept, reader, fired)
+    labeler = KeywordLabeler(_read(reader, _sample(fired)), encoder=kept)
     if named:
         fired = [row_id(sae_id, index) for index in named[NAMED]]
-    wordings: list[NewWording] = []
-    for start in range(0, len(fired), BATCH):
-        with sessions()() as session:
-            features = reader.read(session, fired[start : start + BATCH])
-        for feature in features:
-            study = labeler.study(feature.evidence)
-            if study.words is not None:
-                wordings.append(_wording(feature, study.words, study.material))
-        progress(start + len(features), len(fired), "features")
+    wordings = _word(labeler, reader, fired, progress)
 
     def write(session: Session) -> None:
         labeling_id = begin_labeling(
@@ -72,12 +108,27 @@ def label_sae(claim: Claim, progress: Progress) -> Finish:
             run_id=run_id,
             source="keywords",
             method=METHOD,
-            parameters=labeler.provenance() | named,
+            parameters=labeler.provenance() | named | asked.parameters(),
             sha256=sha256,
         )
         publish_keywords(session, labeling_id, wordings)
 
     return write
+
+
+def _word(
+    labeler: KeywordLabeler, reader: EvidenceReader, fired: Sequence[int], progress: Progress
+) -> list[NewWording]:
+    wordings: list[NewWording] = []
+    for start in range(0, len(fired), BATCH):
+        with sessions()() as session:
+            features = reader.read(session, fired[start : start + BATCH])
+        studies = labeler.study_all([feature.evidence for feature in features])
+        for feature, study in zip(features, studies, strict=True):
+            if study.words is not None:
+                wordings.append(_wording(feature, study.words, study.material))
+        progress(start + len(features), len(fired), "features")
+    return wordings
 
 
 def _sample(fired: Sequence[int]) -> list[int]:

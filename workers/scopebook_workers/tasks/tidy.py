@@ -9,6 +9,7 @@ from scopebook.db.sessions import sessions, unit_of_work
 from scopebook.db.tables import Run, RunState, Shard
 from scopebook.jobs import TIDY_RUN
 from scopebook.steps import Claim
+from scopebook.window_vectors import remove_unused_vectors
 from scopebook_workers.claims import Finish, Progress, step_task
 
 
@@ -17,7 +18,8 @@ def tidy_run(claim: Claim, progress: Progress) -> Finish:
     """Remove the shards' results once all layers are merged, and what killed workers left.
 
     So too the states of the run that this one went on from: the next one goes on from this. The
-    rows go first, so that none ever names a file that is gone.
+    rows go first, so that none ever names a file that is gone. Vectors of windows by embedders
+    that no labeling names go as well.
     """
     run_id = claim.parameters["run_id"]
     with unit_of_work(sessions()) as session:
@@ -32,6 +34,9 @@ def tidy_run(claim: Claim, progress: Progress) -> Finish:
         for name in list_artifacts(f"runs/{run}"):
             if name not in kept:
                 remove_artifact(name)
+    with unit_of_work(sessions()) as session:
+        progress.hold(session)
+        remove_unused_vectors(session)
     return lambda session: None
 
 

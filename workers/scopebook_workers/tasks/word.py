@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any, Final
 
 from scopebook.db.label_tables import Labeling
 from scopebook.db.sessions import sessions, unit_of_work
 from scopebook.jobs import WORD_SAE
-from scopebook.labeling_requests import LanguageModel
+from scopebook.labeling_requests import EMBEDDER, LanguageModel
 from scopebook.labelings import NAMED
 from scopebook.llm_labelings import (
     FeatureOutcome,
@@ -21,6 +22,7 @@ from scopebook.llm_labelings import (
     spent_by,
 )
 from scopebook.steps import Claim, retitle_step
+from scopebook.window_embedders import ASKED, AskedEmbedder
 from scopebook_workers.claims import Finish, Progress, step_task
 from scopebook_workers.labeling.llm_labels import Wording, word
 from scopebook_workers.labeling.material import Material
@@ -45,10 +47,19 @@ BATCH: Final = 128
 _SAMPLE: Final = 64
 
 
-def said(endpoint: str, model: str, named: list[int] | None = None) -> dict[str, Any]:
-    """Return what decides the wordings, and of which features if of some; no keys are in it."""
+def said(
+    endpoint: str,
+    model: str,
+    named: list[int] | None = None,
+    embedder: AskedEmbedder | None = None,
+) -> dict[str, Any]:
+    """Return what decides the wordings, and of which features if of some; no keys are in it.
+
+    Whose senses are worded decides as well, if it was asked for.
+    """
     return {
         **({NAMED: named} if named else {}),
+        **({ASKED: asdict(embedder)} if embedder else {}),
         "endpoint": endpoint,
         "model": model,
         "prompt": PROMPT_VERSION,
@@ -64,6 +75,8 @@ def word_sae(claim: Claim, progress: Progress) -> Finish:
     Every batch stands in a transaction of its own, so that a lost worker's successor goes on.
     """
     llm = LanguageModel(**claim.parameters["llm"])
+    asked = claim.parameters.get(EMBEDDER)
+    embedder = AskedEmbedder(**asked) if asked else None
     with unit_of_work(sessions()) as session:
         progress.hold(session)
         labeling_id = continue_labeling(
@@ -72,7 +85,8 @@ def word_sae(claim: Claim, progress: Progress) -> Finish:
             sae_id=claim.parameters["sae_id"],
             run_id=claim.parameters["run_id"],
             model=llm.model,
-            parameters=said(llm.endpoint, llm.model, claim.parameters.get(NAMED)),
+            parameters=said(llm.endpoint, llm.model, claim.parameters.get(NAMED), embedder),
+            embedder=embedder,
         )
     with sessions()() as session:
         labeling = session.get_one(Labeling, labeling_id)
