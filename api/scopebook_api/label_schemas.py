@@ -59,7 +59,8 @@ class OriginRead(Schema):
     model_reported: str | None = Field(description="The model as its server names it.")
     system_fingerprint: str | None
     prompt_version: str | None
-    prompt_sha256: str
+    prompt_sha256: str = Field(description="Of all that was sent.")
+    rules: str | None = Field(description="What all requests of the labeling begin with.")
     temperature: float | None
     seed: int | None
     attempts: int = Field(description="Requests, those that failed included.")

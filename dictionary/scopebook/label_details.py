@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from scopebook.db.label_tables import Label, Labeling, LabelOrigin, LabelOutcome, LabelScore
 from scopebook.db.tables import Context, Evidence
 from scopebook.examples import Example, Window, read_examples
+from scopebook.labelings import RULES
 from scopebook.packing import ExampleSet, silent_examples, unpack_examples
 from scopebook.paging import decode_cursor, encode_cursor
 
@@ -59,6 +60,8 @@ class OriginView:
     system_fingerprint: str | None
     prompt_version: str | None
     prompt_sha256: str
+    #: What all requests of the labeling begin with.
+    rules: str | None
     temperature: float | None
     seed: int | None
     attempts: int
@@ -162,6 +165,7 @@ def _origin(row: _Asked, shown: list[Example], contrasts: list[Example]) -> Orig
         system_fingerprint=origin.system_fingerprint,
         prompt_version=asked.get("prompt"),
         prompt_sha256=origin.prompt_sha256.hex(),
+        rules=asked.get(RULES),
         temperature=asked.get("temperature"),
         seed=asked.get("seed"),
         attempts=origin.attempts,

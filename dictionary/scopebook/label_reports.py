@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from scopebook.db.label_tables import Label, Labeling, LabelOutcome
 from scopebook.db.tables import Model, Release, Sae
-from scopebook.labelings import NAMED
+from scopebook.labelings import NAMED, RULES
 from scopebook.releases import find_release, fired_features
 from scopebook.sense_resolution import SenseResolution, resolution_in
 
@@ -197,7 +197,8 @@ def _report(labeling: Labeling, counts: dict[int, dict[str, int]]) -> LabelingRe
         run_id=labeling.run_id,
         source=labeling.source,
         method=labeling.method,
-        parameters=labeling.parameters,
+        # The rules are pages long, and shown where a label comes from.
+        parameters={k: v for k, v in labeling.parameters.items() if k != RULES},
         created_at=labeling.created_at,
         finished_at=labeling.finished_at,
         outcomes=counts.get(labeling.id, {}),

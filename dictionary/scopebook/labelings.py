@@ -52,6 +52,8 @@ class NewWording:
     ineligible: str | None = None
 
 
+#: Where the parameters of a labeling by a language model hold what all its requests begin with.
+RULES: Final = "rules"
 #: Where the parameters of a labeling that speaks of some features alone hold their numbers.
 NAMED: Final = "features"
 

@@ -16,6 +16,7 @@ from scopebook.db.label_tables import (
 )
 from scopebook.db.tables import Evidence
 from scopebook.labelings import (
+    RULES,
     begin_labeling,
     found_by,
     named_features,
@@ -79,12 +80,14 @@ def continue_labeling(
     run_id: int,
     model: str,
     parameters: dict[str, Any],
+    rules: str,
     embedder: AskedEmbedder | None = None,
 ) -> int:
     """Return the unfinished labeling of this SAE with these parameters, or begin one.
 
     A job goes on where an earlier one ended, whose budget was spent or whose server was gone. It
     words the senses of the run's newest labeling by keywords, made with `embedder` if one is given.
+    `rules` is what all its requests begin with, kept to be shown.
     """
     sha256 = sha256_of(model, parameters)
     known = _adopt_unfinished(session, job_id, sae_id, run_id, sha256)
@@ -97,7 +100,7 @@ def continue_labeling(
         run_id=run_id,
         source="llm",
         method=model,
-        parameters=parameters,
+        parameters=parameters | {RULES: rules},
         sha256=sha256,
         base_id=newest_base(session, sae_id, run_id, embedder),
     )

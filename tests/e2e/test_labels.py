@@ -151,7 +151,10 @@ def test_where_a_label_comes_from_is_told_with_the_raw_answer(page: Page, asked:
     expect(origin).to_contain_text(re.compile(r"Answered by\s*stub-1"))
     expect(origin).to_contain_text(re.compile(r"Prompt\s*wording-"))
     origin.get_by_text("Raw answer").click()
-    expect(origin.locator("pre")).to_contain_text("still none")
+    expect(origin.locator("pre").filter(has_text="still none")).to_be_visible()
+    origin.get_by_text("Rules that every request begins with").click()
+    rules = asked.chats.asked[0]["messages"][0]["content"]
+    expect(origin.locator("pre").first).to_contain_text(rules[:80])
     origin.get_by_text(re.compile(r"\d+ examples that it read")).click()
     expect(origin.get_by_role("listitem").first).to_be_visible()
 

@@ -1469,8 +1469,16 @@ export interface components {
             system_fingerprint: string | null;
             /** Prompt Version */
             prompt_version: string | null;
-            /** Prompt Sha256 */
+            /**
+             * Prompt Sha256
+             * @description Of all that was sent.
+             */
             prompt_sha256: string;
+            /**
+             * Rules
+             * @description What all requests of the labeling begin with.
+             */
+            rules: string | null;
             /** Temperature */
             temperature: number | null;
             /** Seed */

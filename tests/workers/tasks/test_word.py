@@ -23,7 +23,7 @@ from scopebook.db.tables import Release, Run, Sae
 from scopebook.errors import InvalidInputError
 from scopebook.jobs import CHECK_LABELS, LABEL_SAE, WORD_SAE
 from scopebook.label_details import origins_of
-from scopebook.label_reports import outcomes_of
+from scopebook.label_reports import label_coverage, outcomes_of
 from scopebook.labeling_requests import LanguageModel, label_once
 from scopebook.labels import current_labels, senses_of
 from scopebook.settings import settings, use_settings
@@ -104,11 +104,14 @@ def test_a_models_labels_come_into_force_with_all_that_they_rest_on(
     assert len(origin.shown) == 8
     with worker() as session:
         [view], _ = origins_of(session, wanted[0])
+        [layer] = label_coverage(session)
     asked = [request["messages"][-1]["content"] for request in chats.asked]
     read_back = ["".join(token.text for token in one.tokens) for one in view.contrasts]
     assert len(read_back) == len(origin.contrasts) == 3
     assert any(all(text[:30].strip() in user for text in read_back) for user in asked)
     assert all(token.activation == 0 for one in view.contrasts for token in one.tokens)
+    assert view.rules == chats.asked[0]["messages"][0]["content"]
+    assert "rules" not in layer.labelings[0].parameters
     assert (labeling.job_id, labeling.method) == (job_id, "stub")
     assert labeling.finished_at is not None
     assert {"endpoint", "prompt", "temperature", "estimate"} <= set(labeling.parameters)

@@ -15,7 +15,7 @@ from scopebook.llm_labelings import continue_labeling, features_to_ask, publish_
 from scopebook.steps import Claim, retitle_step
 from scopebook_workers.claims import Finish, Progress, step_task
 from scopebook_workers.labeling.llm_labels import wording_of
-from scopebook_workers.labeling.prompts import request_for
+from scopebook_workers.labeling.prompts import SYSTEM, request_for
 from scopebook_workers.llm.batch_files import BatchAnswers, requested, write_batches
 from scopebook_workers.llm.budget import estimate
 from scopebook_workers.llm.chat import ChatAnswer, ChatFailedError, ChatRequest
@@ -94,6 +94,7 @@ def _labeling(claim: Claim, progress: Progress) -> tuple[int, MaterialReader]:
             sae_id=claim.parameters["sae_id"],
             run_id=claim.parameters["run_id"],
             model=model,
+            rules=SYSTEM,
             parameters=said(BATCH_ENDPOINT, model),
         )
         base_id = session.get_one(Labeling, labeling_id).base_id

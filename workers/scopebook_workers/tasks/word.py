@@ -26,7 +26,12 @@ from scopebook.window_embedders import ASKED, AskedEmbedder
 from scopebook_workers.claims import Finish, Progress, step_task
 from scopebook_workers.labeling.llm_labels import Wording, word
 from scopebook_workers.labeling.material import Material
-from scopebook_workers.labeling.prompts import PROMPT_VERSION, likely_answer_tokens, request_for
+from scopebook_workers.labeling.prompts import (
+    PROMPT_VERSION,
+    SYSTEM,
+    likely_answer_tokens,
+    request_for,
+)
 from scopebook_workers.labeling.scoring.asking import together
 from scopebook_workers.llm.budget import Budget, Estimate, estimate
 from scopebook_workers.llm.chat import Chat
@@ -85,6 +90,7 @@ def word_sae(claim: Claim, progress: Progress) -> Finish:
             sae_id=claim.parameters["sae_id"],
             run_id=claim.parameters["run_id"],
             model=llm.model,
+            rules=SYSTEM,
             parameters=said(llm.endpoint, llm.model, claim.parameters.get(NAMED), embedder),
             embedder=embedder,
         )
