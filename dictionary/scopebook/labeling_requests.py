@@ -95,8 +95,7 @@ def label_once(
     `anew` asks for it, or `features` names some of one layer by their numbers; nothing changes for
     the others. The id is None where they were worded before jobs were noted.
 
-    Senses are found by `embedder`; None: by `terms`, and a language model words those that were
-    found last.
+    Senses are found by `embedder`; None: by `terms`, and a model words those found last.
 
     Raises InvalidInputError for layers or features without evidence, and ConflictError while they
     are worded.
@@ -105,8 +104,7 @@ def label_once(
     named = None
     if features is not None:
         # What can be said of a feature is the same for all embedders; a model words one's senses.
-        base = embedder if llm else None
-        named = _checked_features(session, release.name, saes, features, base)
+        named = _checked_features(session, release.name, saes, features, embedder if llm else None)
     begin_asking(session, release)
     known = [_same(session, sae, llm, embedder) for sae in saes]
     anew = anew or named is not None
