@@ -1,6 +1,6 @@
 """Which labels are scored how, before anything is read or asked."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from scopebook.label_scores import SCORERS, LabelToScore
 from scopebook_workers.tasks.score_plan import Plan, plan
@@ -32,13 +32,14 @@ LABELS = [
 def planned(
     labels: Sequence[LabelToScore] = LABELS,
     *,
+    scorers: Collection[str] = SCORERS,
     sample: int | None = None,
     judges_keywords: bool = False,
     stored: Sequence[tuple[int, str]] = (),
 ) -> Plan:
     return plan(
         labels,
-        scorers=SCORERS,
+        scorers=scorers,
         sample=sample,
         judges_keywords=judges_keywords,
         stored=set(stored),
@@ -79,6 +80,15 @@ def test_labels_with_too_few_unseen_examples_are_counted_and_left_out() -> None:
 
     assert sorted(ids(made.chosen["detection"])) == [1, 3]
     assert made.n_unseen == 1
+
+
+def test_labels_that_no_scorer_takes_are_neither_drawn_nor_counted() -> None:
+    keywords = [label(number, number, source="keywords", unseen=3) for number in range(1, 40)]
+
+    made = planned([*keywords, label(50, 50)], scorers={"detection"}, sample=1)
+
+    assert ids(made.chosen["detection"]) == [50]
+    assert made.n_unseen == 0
 
 
 def test_what_is_stored_is_not_left_and_has_no_null_to_be_asked_for() -> None:

@@ -108,10 +108,18 @@ def plan(
     judges_keywords: bool,
     stored: Collection[tuple[int, str]],
 ) -> Plan:
-    """Draw the labels of each scorer; a larger sample holds a smaller one."""
-    drawn = _drawn(sorted(labels, key=_lot), sample)
+    """Draw the labels of each scorer; a larger sample holds a smaller one.
+
+    Labels that none of the scorers takes are neither drawn nor counted.
+    """
+
+    def is_judged(label: LabelToScore) -> bool:
+        return judges_keywords or label.source != "keywords"
+
+    taken = [label for label in labels if EMBEDDING in scorers or is_judged(label)]
+    drawn = _drawn(sorted(taken, key=_lot), sample)
     fit = [label for label in drawn if len(label.held_out) >= MIN_POSITIVES]
-    judged = [label for label in fit if judges_keywords or label.source != "keywords"]
+    judged = [label for label in fit if is_judged(label)]
     senses: dict[int, list[LabelToScore]] = {}
     for label in judged:
         if label.senses:
