@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -43,7 +43,14 @@ def open_folder() -> Iterator[Path]:
     yield folder
     # An instance that served a command in the background ends after the command has.
     wait_for(lambda: processes_of(folder) == [], within_s=60)
-    shutil.rmtree(folder)
+    wait_for(lambda: _removed(folder))
+
+
+def _removed(folder: Path) -> bool:
+    """Remove a folder from which the last process may still take files as it ends."""
+    with suppress(FileNotFoundError):
+        shutil.rmtree(folder)
+    return not folder.exists()
 
 
 def free_port() -> int:
@@ -82,6 +89,15 @@ def processes_of(data_dir: Path) -> list[psutil.Process]:
         ours = named or str(data_dir) in words or place.startswith(str(data_dir))
         if ours and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
             found.append(process)
+    return found
+
+
+def owners_of(data_dir: Path) -> set[int]:
+    """Return the users whose processes work for a data folder; some may end meanwhile."""
+    found = set()
+    for process in processes_of(data_dir):
+        with suppress(psutil.NoSuchProcess):
+            found.add(process.uids().effective)
     return found
 
 

@@ -13,6 +13,7 @@ from tests.dictionary.embedded.processes import (
     as_somebody,
     free_port,
     open_folder,
+    owners_of,
     processes_of,
     wait_for,
 )
@@ -188,7 +189,7 @@ def test_a_normal_user_needs_no_more_than_their_folder() -> None:
         command = Command(folder / "data", prefix=as_somebody())
 
         assert _answers(command.urls()[0])
-        uids = {process.uids().effective for process in processes_of(folder / "data")}
+        uids = owners_of(folder / "data")
         assert command.finish() == 0
 
         assert (0 in uids) == (os.geteuid() == 0 and not as_somebody())

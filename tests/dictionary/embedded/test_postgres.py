@@ -11,6 +11,7 @@ from tests.dictionary.embedded.processes import (
     SOMEBODY,
     as_somebody,
     open_folder,
+    owners_of,
     processes_of,
     wait_for,
 )
@@ -213,7 +214,7 @@ def test_a_normal_user_runs_the_server_as_themselves() -> None:
         )
         assert owner.stdout
         url = owner.stdout.readline().strip()
-        uids = {process.uids().real for process in processes_of(home)}
+        uids = owners_of(home)
         with psycopg.connect(_plain(url)) as connection:
             answer = connection.execute("SELECT 1").fetchone()
         owner.communicate()

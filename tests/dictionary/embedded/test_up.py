@@ -14,6 +14,7 @@ from tests.dictionary.embedded.processes import (
     ended,
     free_port,
     open_folder,
+    owners_of,
     processes_of,
     wait_for,
 )
@@ -188,7 +189,7 @@ def test_an_address_of_another_machine_is_refused() -> None:
 def test_a_normal_user_starts_and_stops_an_instance() -> None:
     with open_folder() as folder:
         up = Up(folder / "data", free_port(), prefix=as_somebody()).wait_until_ready()
-        uids = {process.uids().effective for process in processes_of(up.data_dir)}
+        uids = owners_of(up.data_dir)
 
         code = up.stop(signal.SIGINT)
 
