@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Float, Row, Select, func, select
+from sqlalchemy import Float, Row, Select, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, aliased
 
@@ -23,6 +23,10 @@ from scopebook.release_names import FeatureId
 from scopebook.settings import settings
 
 MOST: Final = 10
+#: Nearest features that are looked at.
+_LOOKED_AT: Final = 200
+#: Letters from here on are of other scripts than the Latin one.
+_BEYOND_LATIN: Final = "\u0250"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,15 +52,29 @@ def labelled_alike(
 ) -> tuple[list[Alike], int]:
     """Return features of the release that are labelled nearly the same, and how many there are.
 
-    The nearest first; by the vectors of all labels in force, those of senses included. Every
-    vector of the release is looked at, so the answer is exact.
+    The nearest first, of at most 200; by the vectors of all labels in force, those of senses
+    included. Every vector of the release is compared.
     """
     feature_id = find_feature(session, wanted)
     embedder = current_embedder(session, settings())
     if embedder is None:
         return [], 0
-    rows = session.execute(_near(feature_id, embedder.id).limit(limit)).all()
-    return _described(session, wanted, feature_id, rows), rows[0].total if rows else 0
+    rows = session.execute(_near(feature_id, embedder.id).limit(_LOOKED_AT)).all()
+    rows = [row for row in rows if not _other_words(row.own_text, row.text)]
+    return _described(session, wanted, feature_id, rows[:limit]), len(rows)
+
+
+def _other_words(one: str, other: str) -> bool:
+    """Tell whether two labels name words of another script that have hardly a letter in common.
+
+    An embedder that knows no Chinese gives all Chinese words the same vector.
+    """
+    letters = [
+        {char for char in text if char >= _BEYOND_LATIN and char.isalpha()} for text in (one, other)
+    ]
+    if not any(letters):
+        return False
+    return 2 * len(letters[0] & letters[1]) < max(1, min(map(len, letters)))
 
 
 def _near(feature_id: int, embedder_id: int) -> Select[Any]:
@@ -71,6 +89,8 @@ def _near(feature_id: int, embedder_id: int) -> Select[Any]:
             label.id.label("label_id"),
             mine.id.label("own_id"),
             cosine.label("cosine"),
+            label.text,
+            mine.text.label("own_text"),
         )
         .ext(distinct_on(label.feature_id))
         .select_from(mine)
@@ -87,9 +107,7 @@ def _near(feature_id: int, embedder_id: int) -> Select[Any]:
         .order_by(label.feature_id, cosine.desc(), label.id, mine.id)
         .subquery()
     )
-    return select(pairs, func.count().over().label("total")).order_by(
-        pairs.c.cosine.desc(), pairs.c.feature_id
-    )
+    return select(pairs).order_by(pairs.c.cosine.desc(), pairs.c.feature_id)
 
 
 def _described(

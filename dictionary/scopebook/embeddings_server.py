@@ -1,6 +1,7 @@
 """Embed texts by an OpenAI-style server: POST {url}/embeddings."""
 
 import math
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -45,6 +46,7 @@ class EmbeddingsServer:
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         # Redirects are not followed, as they could carry the key elsewhere.
         self._client = httpx2.Client(timeout=timeout_s, headers=headers)
+        self._timeout_s = timeout_s
 
     @property
     def address(self) -> str:
@@ -69,8 +71,8 @@ class EmbeddingsServer:
 
     def _post(self, body: dict[str, Any]) -> Any:
         try:
-            response = self._client.post(self._url, json=body)
-        except httpx2.TimeoutException as error:
+            response = self._exchange(body)
+        except (TimeoutError, httpx2.TimeoutException) as error:
             raise NoVectorsError(
                 f"The embeddings server {self.address} did not answer in time; "
                 "look whether it is overloaded, then try again."
@@ -87,6 +89,18 @@ class EmbeddingsServer:
             return response.json()
         except ValueError as error:
             raise self._strange("no JSON") from error
+
+    def _exchange(self, body: dict[str, Any]) -> httpx2.Response:
+        """Return the whole answer; raise TimeoutError for one that drips for too long."""
+        until = time.monotonic() + self._timeout_s
+        with self._client.stream("POST", self._url, json=body) as response:
+            parts = []
+            for part in response.iter_bytes():
+                parts.append(part)
+                if time.monotonic() > until:
+                    raise TimeoutError
+            headers = {"retry-after": response.headers.get("retry-after", "")}
+            return httpx2.Response(response.status_code, headers=headers, content=b"".join(parts))
 
     def _refused(self, response: httpx2.Response) -> UnavailableError:
         status = response.status_code
@@ -110,7 +124,7 @@ class EmbeddingsServer:
             return NoVectorsError(
                 f"{answered} instead of vectors ({said}); look whether it is overloaded or out of "
                 "order, then try again.",
-                retry_after=response.headers.get("retry-after"),
+                retry_after=response.headers["retry-after"] or None,
             )
         return UnavailableError(
             f"{answered} instead of vectors ({said}); correct its address, model or key."
@@ -129,6 +143,8 @@ class EmbeddingsServer:
 
     def _unit(self, vector: Any) -> list[float]:
         try:
+            if any(isinstance(number, bool) for number in vector):
+                raise TypeError
             numbers = [float(number) for number in vector]
         except (TypeError, ValueError) as error:
             raise self._strange("a vector that is no list of numbers") from error

@@ -126,6 +126,19 @@ def test_labels_not_in_force_and_other_releases_are_left_out(
     assert alike(session) == ([], 0)
 
 
+def test_words_that_the_embedder_does_not_know_are_not_alike_for_that(
+    session: Session, saes: Sequence[Sae]
+) -> None:
+    first, _ = saes
+    said(session, first, 3, "Chinese text: 为, 使用, 命令, 环境", 1.0)
+    said(session, first, 4, "Chinese text: 应, 响应, 构建, 系统", 1.0)
+    said(session, first, 5, "Chinese text: 为, 使用, 命令, 变量", 1.0)
+
+    found, total = alike(session)
+
+    assert ([one.index for one in found], total) == ([5], 1)
+
+
 def test_those_beyond_the_limit_are_counted(session: Session, saes: Sequence[Sae]) -> None:
     for index in range(3, 10):
         said(session, saes[0], index, "rivers", 1.0)

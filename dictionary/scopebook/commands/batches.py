@@ -9,6 +9,7 @@ import typer
 from sqlalchemy.orm import Session
 
 from scopebook.batch_requests import read_batch, told_results, write_batch
+from scopebook.commands.labels import ended_lines
 from scopebook.console import dictionary, err, leaving, print_json, watch_job
 from scopebook.db.sessions import unit_of_work
 from scopebook.release_names import chosen_layers
@@ -48,7 +49,7 @@ def write(
         folder=folder.absolute(),
         limit=limit,
     )
-    _follow(asked, as_json=as_json)
+    _follow(asked, release, as_json=as_json)
 
 
 @batches.command()
@@ -75,24 +76,25 @@ def read(
         folder=folder.absolute(),
         skip_missing=skip_missing,
     )
-    _follow(asked, as_json=as_json)
+    _follow(asked, release, as_json=as_json)
 
 
 def _model(llm: str | None) -> str:
     return llm or settings().llm_model or ""
 
 
-def _follow(asked: Callable[[Session], int], *, as_json: bool) -> None:
-    """Ask for the job, and watch it to its end."""
+def _follow(asked: Callable[[Session], int], release: str, *, as_json: bool) -> None:
+    """Ask for the job, watch it to its end, and say what came of it."""
     with dictionary(work=True) as factory:
         with unit_of_work(factory) as session:
             job_id = asked(session)
         with leaving(job_id):
             report = watch_job(factory, job_id)
         with factory() as session:
-            said = told_results(session, job_id)
+            said = [f"{title}." for title in told_results(session, job_id)]
+            said += ended_lines(session, release, job_id)
     if as_json:
         print_json(report)
         return
-    for title in said:
-        err.print(f"{title}.", markup=False, highlight=False, soft_wrap=True)
+    for line in said:
+        err.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -62,6 +62,21 @@ def test_the_mean_of_the_windows_is_taken_off() -> None:
     np.testing.assert_allclose(vectors, expected, atol=1e-6)
 
 
+class Deaf(Letters):
+    """Says the same of every window."""
+
+    def encode(self, windows: Sequence[Window]) -> Vectors:
+        return np.ones((len(windows), 6), np.float32)
+
+
+def test_an_embedder_that_says_the_same_of_all_windows_is_refused() -> None:
+    reader = Reader()
+    windows = [reader.window(firing) for firing in fire(make_passages(ENGLISH, 20)).firings]
+
+    with pytest.raises(CheckpointError, match="letters gives all windows the same vector"):
+        CentredVectors(Deaf(), windows)
+
+
 def test_without_windows_to_learn_from_vectors_are_as_they_come() -> None:
     window = window_at("tatin", 0)
 

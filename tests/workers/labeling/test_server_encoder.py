@@ -3,6 +3,8 @@
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from pydantic import SecretStr
 from tests.embeddings_server import Embeddings, serve_embeddings
 from tests.workers.labeling.planted import ENGLISH, fire, make_passages
 
-from scopebook.embeddings_server import EmbeddingsServer
+from scopebook.embeddings_server import EmbeddingsServer, NoVectorsError
 from scopebook.errors import UnavailableError
 from scopebook_workers.labeling.encoding import text_of
 from scopebook_workers.labeling.reading import Reader, Window
@@ -139,6 +141,14 @@ def test_a_server_that_changes_its_model_is_refused() -> None:
             made.encode(windows(3))
 
 
+def test_truth_values_are_no_numbers(server: Embeddings) -> None:
+    made = encoder(server)
+    server.vector = lambda text: [True] * 8  # type: ignore[method-assign]
+
+    with pytest.raises(UnavailableError, match="no list of numbers"):
+        made.encode(windows(3))
+
+
 @pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])
 def test_vectors_without_a_direction_are_refused(server: Embeddings, value: float) -> None:
     made = encoder(server)
@@ -168,3 +178,49 @@ def test_waiting_for_a_server_ends_when_the_work_is_dropped(server: Embeddings) 
         made.encode(windows(2 * BATCH))
 
     assert len(server.asked) <= 3
+
+
+@contextmanager
+def dripping() -> Iterator[str]:
+    """Serve an answer that comes byte by byte and never ends, until the block does."""
+    ended = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with suppress(BrokenPipeError, ConnectionResetError):
+                while not ended.wait(0.05):
+                    self.wfile.write(b" ")
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+    finally:
+        ended.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_an_answer_that_only_drips_is_none() -> None:
+    with dripping() as url, pytest.raises(NoVectorsError, match="did not answer in time"):
+        EmbeddingsServer(url, model="m", timeout_s=0.3).embed(["a window"])
+
+
+def test_nobody_who_drops_the_work_waits_for_a_silent_server() -> None:
+    def tick() -> None:
+        raise _DroppedError
+
+    with dripping() as url:
+        client = EmbeddingsServer(url, model="m", timeout_s=30)
+        with pytest.raises(_DroppedError):
+            ServerEncoder(client, model="m", tick=tick)
+        waiting = [t.name for t in threading.enumerate() if t.name.startswith("embeddings")]
+    # The request is still under way in a thread of its own: nobody has waited for it.
+    assert waiting

@@ -50,13 +50,13 @@ def test_dollars_never_exceed_the_budget() -> None:
     assert budget.spent_usd == pytest.approx(dollars)
 
 
-def test_a_spent_budget_says_what_is_spent_and_how_to_go_on() -> None:
+def test_a_budget_that_holds_no_call_says_what_one_may_take() -> None:
     with StubServer(say) as server:
         [end] = ask(server.url, request(max_tokens=500), budget=Budget(tokens=400))
         asked = server.counts().requests
 
     assert asked == 0
-    assert str(end).startswith("The budget of 400 tokens is spent: 0 are used by 0 calls")
+    assert str(end).startswith("The budget of 400 tokens is smaller than the ")
     assert "larger --budget-tokens" in str(end)
 
 

@@ -43,7 +43,16 @@ def test_a_server_that_counts_is_asked_as_vllm_and_as_llama_cpp_are() -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [{"count": 0}, {"count": 10_000}, {"tokens": []}, {"count": "8"}, [1, 2, 3], "eight", None],
+    [
+        {"count": 0},
+        {"count": 1},
+        {"count": 10_000},
+        {"tokens": []},
+        {"count": "8"},
+        [1, 2, 3],
+        "eight",
+        None,
+    ],
     ids=repr,
 )
 def test_what_can_be_no_count_is_not_believed(answer: Any) -> None:
@@ -62,12 +71,15 @@ def test_a_server_that_stops_counting_is_guessed_from_then_on_and_left_alone() -
 
     def count(request: dict[str, Any]) -> dict[str, Any]:
         asked.append(request["content"])
-        return {"count": 3 if len(asked) < 3 else -1}
+        return {"count": len(request["content"]) // 4 if len(asked) < 3 else -1}
 
     with serve_chats(Chats(tokenize=count)) as chats:
         counting = counting_of(chats.url, model="stub")
         counted = [counting.count(f"{TEXT} {number}") for number in range(4)]
-    assert counted == [3, *(estimate_tokens(f"{TEXT} {number}") for number in (1, 2, 3))]
+    assert counted == [
+        len(f"{TEXT} 0") // 4,
+        *(estimate_tokens(f"{TEXT} {number}") for number in (1, 2, 3)),
+    ]
     assert len(asked) == 3
 
 

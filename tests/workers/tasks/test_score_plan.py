@@ -91,6 +91,15 @@ def test_labels_that_no_scorer_takes_are_neither_drawn_nor_counted() -> None:
     assert made.n_unseen == 0
 
 
+def test_a_judge_that_is_named_is_asked_however_few_labels_it_may_judge() -> None:
+    keywords = [label(number, number, source="keywords") for number in range(1, 60)]
+
+    made = planned([*keywords, label(70, 70)], sample=2)
+
+    assert ids(made.chosen["detection"]) == [70]
+    assert len(made.chosen["embedding"]) == 2
+
+
 def test_what_is_stored_is_not_left_and_has_no_null_to_be_asked_for() -> None:
     stored = [(one.id, scorer) for one in LABELS for scorer in SCORERS if scorer != "fuzzing"]
     made = planned(stored=stored)

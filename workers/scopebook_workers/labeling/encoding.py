@@ -47,7 +47,13 @@ class CentredVectors:
         self._encoder = encoder
         self._mean: NDArray[np.float64] | float = 0.0
         if windows:
-            self._mean = encoder.encode(windows).mean(axis=0, dtype=np.float64)
+            vectors = encoder.encode(windows)
+            if len(set(encoder.keys(windows))) > 1 and not np.ptp(vectors, axis=0).any():
+                raise CheckpointError(
+                    f"The embedder {encoder.id} gives all windows the same vector, which can tell "
+                    "no senses apart; give another --embedder."
+                )
+            self._mean = vectors.mean(axis=0, dtype=np.float64)
 
     @property
     def id(self) -> str:

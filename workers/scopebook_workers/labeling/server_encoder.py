@@ -67,17 +67,19 @@ class ServerEncoder:
     def _all(self, texts: Sequence[str]) -> list[list[float]]:
         """Return the texts' vectors; some batches are under way at once."""
         self._given_up.clear()
-        with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="embeddings") as pool:
-            asked = [
-                pool.submit(self._batch, texts[start : start + BATCH])
-                for start in range(0, len(texts), BATCH)
-            ]
-            try:
-                self._wait(asked)
-            except BaseException:
-                self._given_up.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="embeddings")
+        asked = [
+            pool.submit(self._batch, texts[start : start + BATCH])
+            for start in range(0, len(texts), BATCH)
+        ]
+        try:
+            self._wait(asked)
+        except BaseException:
+            self._given_up.set()
+            raise
+        finally:
+            # Whoever cancels does not wait for a server that is silent; its requests end by time.
+            pool.shutdown(wait=False, cancel_futures=True)
         return [vector for batch in asked for vector in batch.result()]
 
     def _wait(self, asked: Sequence[Future[list[list[float]]]]) -> None:

@@ -241,6 +241,14 @@ class Budget:
         else:
             what = f"${self._usd:,.2f} is spent: ${spent:,.4f} is used"
             needs, option = f"${next_usd:,.4f}", "--budget-usd"
+        if not self.spent.total:
+            limit = (
+                f"{self._tokens:,} tokens" if option == "--budget-tokens" else f"${self._usd:,.2f}"
+            )
+            return (
+                f"The budget of {limit} is smaller than the {needs} that the first call may take; "
+                f"give a larger {option}."
+            )
         return (
             f"The budget of {what} by {self.calls:,} calls, and the next may take {needs}; give a "
             f"larger {option} and start again, which goes on where this ended."

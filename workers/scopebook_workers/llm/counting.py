@@ -17,7 +17,12 @@ from scopebook_workers.qwen.tokenizer import load_tokenizer
 log = logging.getLogger(__name__)
 
 _PATIENCE_S: Final = 10.0
-_PROBE: Final = "How many tokens are these?"
+_PROBE: Final = (
+    "A feature of a language model fires on some of the tokens it reads. These sentences are here "
+    "to be counted: 1,024 tokens, (a + b) * c, and words such as 'extraordinary' or 'of'."
+)
+#: No tokenizer of a language model makes so many times more or fewer of it than is guessed.
+_AT_MOST: Final = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +45,9 @@ def counting_of(endpoint: str, *, model: str, api_key: SecretStr | None = None) 
     folder = Path(endpoint).expanduser()
     if is_address(endpoint):
         server = _ServerCount(endpoint, model, api_key)
-        if server.asked(_PROBE) is None:
+        counted = server.asked(_PROBE)
+        guessed = estimate_tokens(_PROBE)
+        if counted is None or not guessed / _AT_MOST <= counted <= guessed * _AT_MOST:
             return GUESS
         return Counting(count=lru_cache(maxsize=256)(server), by="server")
     if not folder.is_dir():

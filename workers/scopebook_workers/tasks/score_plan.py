@@ -117,7 +117,15 @@ def plan(
         return judges_keywords or label.source != "keywords"
 
     taken = [label for label in labels if EMBEDDING in scorers or is_judged(label)]
-    drawn = _drawn(sorted(taken, key=_lot), sample)
+    # A judge that is named is to be asked: its features are drawn before those it passes over.
+    asked = (
+        {label.feature_id for label in taken if is_judged(label)}
+        if scorers != {EMBEDDING}
+        else set()
+    )
+    drawn = _drawn(
+        sorted(taken, key=lambda label: (label.feature_id not in asked, _lot(label))), sample
+    )
     fit = [label for label in drawn if len(label.held_out) >= MIN_POSITIVES]
     judged = [label for label in fit if is_judged(label)]
     senses: dict[int, list[LabelToScore]] = {}
