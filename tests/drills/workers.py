@@ -27,6 +27,8 @@ def pause_and_report(progress, done, total, unit):
 
 claims.Progress.__call__ = pause_and_report
 if largest_file:
+    # Python takes a short write for a whole one: half a .pyc would stay for all who come later.
+    sys.dont_write_bytecode = True
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 while True:
     claims.work_off(kind)

@@ -1,11 +1,9 @@
-import resource
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.full_disk import files_limited_to
 
 from qwen_scope_files import write_layer
 from scopebook.errors import UnavailableError
@@ -37,17 +35,6 @@ for owner, name, calls in [(checkpoint, "row_spans", 5), (os, "fsync", 0)]:
         weights.convert(source, folder / f"{name}.safetensors", layer=0, k=5, d_sae=64)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 """
-
-
-@contextmanager
-def files_limited_to(size_bytes: int) -> Iterator[None]:
-    """Let every write beyond a size fail, as a full disk does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_convert_killed_in_the_middle_leaves_no_half_file(tmp_path: Path) -> None:
