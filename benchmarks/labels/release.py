@@ -1,4 +1,4 @@
-"""Word a release of 32,768 features, and hold what was told before the first call to the bill.
+"""Word some thousand features, and hold what was told before the first call to the bill of all.
 
 usage: python -m benchmarks.labels.release [--features N] [--counts wordpiece|bpe] [--tokenizes]
 
@@ -32,7 +32,7 @@ from scopebook_workers.tasks import word  # noqa: F401 - its imports are not the
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print what was told and what was counted."""
     parser = argparse.ArgumentParser(prog="benchmarks.labels.release", description=__doc__)
-    parser.add_argument("--features", type=int, default=32_768)
+    parser.add_argument("--features", type=int, default=3_000)
     parser.add_argument("--counts", choices=("wordpiece", "bpe"), default="wordpiece")
     parser.add_argument("--tokenizes", action="store_true")
     given = parser.parse_args(arguments)
