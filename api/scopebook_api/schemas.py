@@ -252,7 +252,7 @@ class AlikeRead(Schema):
 class AlikePage(Page[AlikeRead]):
     """Features of a release that are labelled nearly the same as one, the nearest first."""
 
-    total: int = Field(description="How many there are in all.")
+    total: int = Field(description="How many there are among the 200 nearest.")
 
 
 class ResolutionRead(Schema):

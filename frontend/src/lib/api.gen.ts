@@ -590,7 +590,7 @@ export interface components {
             next?: string | null;
             /**
              * Total
-             * @description How many there are in all.
+             * @description How many there are among the 200 nearest.
              */
             total: number;
         };
