@@ -14,7 +14,7 @@ from scopebook.db.sessions import Sessions, sessions
 from scopebook.embedding import query_embedder
 from scopebook.search import EmbedQuery
 from scopebook.settings import settings
-from scopebook_api.deps import acting
+from scopebook_api.deps import PREFIX, acting
 from scopebook_api.errors import add_error_answers
 from scopebook_api.rate_limits import RateLimits
 from scopebook_api.routers import (
@@ -86,7 +86,7 @@ def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None)
 
 def add_routes(app: FastAPI) -> None:
     """Put every noun's routes under /api; all but those of `public` are for who is known."""
-    api = APIRouter(prefix="/api")
+    api = APIRouter(prefix=PREFIX)
     for public in (health.public, logins.public):
         api.include_router(public)
     nouns = (health, search, features, drift, labels, scores, maps, releases, corpora, jobs, runs)

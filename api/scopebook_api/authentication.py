@@ -1,5 +1,6 @@
 """Who asks: by a token, by a login, or by sitting at the machine where nobody has an account."""
 
+from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -30,7 +31,7 @@ def authenticate(request: Request, session: Session) -> Actor | None:
             return actor
     if sits_at_the_machine(request) and not has_accounts(session):
         refuse_other_sites(request)
-        return local_actor(session)
+        return replace(local_actor(session), address=address_of(request))
     return None
 
 

@@ -14,6 +14,9 @@ from scopebook.search import EmbedQuery
 from scopebook.visibility import hidden_from, leave_out
 from scopebook_api.authentication import SAFE_METHODS, authenticate, stranger
 
+#: Of every route's path.
+PREFIX = "/api"
+
 
 def request_session(request: Request) -> Iterator[Session]:
     """One request is one unit of work."""
@@ -65,9 +68,10 @@ def at_least(role: Role) -> Callable[[Request, Session, Actor], Actor]:
 
     def guard(request: Request, session: DbSession, me: Me) -> Actor:
         me.require(role)
+        route = request.scope["route"]
         # Routes of accounts say it in words of their own.
-        if request.method not in SAFE_METHODS and "accounts" not in request.scope["route"].tags:
-            record(session, me, f"{request.method} {request.scope['route'].path}", request.url.path)
+        if request.method not in SAFE_METHODS and "accounts" not in route.tags:
+            record(session, me, f"{request.method} {PREFIX}{route.path}", request.url.path)
         return me
 
     return guard

@@ -60,7 +60,7 @@ def log_out(request: Request, response: Response, session: DbSession, me: Anyone
 @public.post("/links/look")
 def look_at_link(request: Request, session: DbSession, wanted: LinkSecret) -> dict[str, str]:
     """Say whose password a one-time link sets."""
-    request.app.state.limits.count_try(request, "")
+    request.app.state.limits.count_try(request)
     return {"account": account_changes.account_of_link(session, wanted.secret).name}
 
 
@@ -69,7 +69,7 @@ def use_link(
     request: Request, response: Response, session: DbSession, wanted: LinkUse
 ) -> dict[str, object]:
     """Set the password that a one-time link is for, and log in."""
-    request.app.state.limits.count_try(request, "")
+    request.app.state.limits.count_try(request)
     account = account_changes.use_link(
         session, wanted.secret, wanted.password.get_secret_value(), address=address_of(request)
     )
