@@ -951,6 +951,54 @@ export interface components {
             direction: number | null;
         };
         /**
+         * ApiTokenMade
+         * @description A new token with its secret.
+         */
+        ApiTokenMade: {
+            token: components["schemas"]["ApiTokenRead"];
+            /**
+             * Secret
+             * @description Told only now.
+             */
+            secret: string;
+        };
+        /**
+         * ApiTokenRead
+         * @description A token without its secret.
+         */
+        ApiTokenRead: {
+            /** Id */
+            id: number;
+            /** Name */
+            name: string;
+            /** Account */
+            account: string;
+            /**
+             * Scope
+             * @enum {string}
+             */
+            scope: "read" | "annotate" | "edit" | "admin";
+            /**
+             * Hint
+             * @description Its first characters.
+             */
+            hint: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Expires At
+             * @description Null: never.
+             */
+            expires_at: string | null;
+            /** Last Used At */
+            last_used_at: string | null;
+            /** Revoked At */
+            revoked_at: string | null;
+        };
+        /**
          * AuditRead
          * @description One entry of the audit log.
          */
@@ -1186,7 +1234,7 @@ export interface components {
              */
             peak: number;
             /** Tokens */
-            tokens: components["schemas"]["scopebook_api__schemas__TokenRead"][];
+            tokens: components["schemas"]["TokenRead"][];
             /**
              * Cut Left
              * @description More of the document stands before the window.
@@ -1854,10 +1902,10 @@ export interface components {
             role: "viewer" | "annotator" | "editor" | "admin";
         };
         /**
-         * NewToken
+         * NewApiToken
          * @description A token to make for oneself.
          */
-        NewToken: {
+        NewApiToken: {
             /** Name */
             name: string;
             /**
@@ -1993,6 +2041,13 @@ export interface components {
             /** Next */
             next?: string | null;
         };
+        /** Page[ApiTokenRead] */
+        Page_ApiTokenRead_: {
+            /** Items */
+            items: components["schemas"]["ApiTokenRead"][];
+            /** Next */
+            next?: string | null;
+        };
         /** Page[AuditRead] */
         Page_AuditRead_: {
             /** Items */
@@ -2060,13 +2115,6 @@ export interface components {
         Page_StepRead_: {
             /** Items */
             items: components["schemas"]["StepRead"][];
-            /** Next */
-            next?: string | null;
-        };
-        /** Page[TokenRead] */
-        Page_TokenRead_: {
-            /** Items */
-            items: components["schemas"]["scopebook_api__account_schemas__TokenRead"][];
             /** Next */
             next?: string | null;
         };
@@ -2686,16 +2734,16 @@ export interface components {
             lift: number;
         };
         /**
-         * TokenMade
-         * @description A new token with its secret.
+         * TokenRead
+         * @description A piece of text as the model reads it, widened to whole characters.
+         *
+         *     Tokens that split one character are shown as one, with the largest of their activations.
          */
-        TokenMade: {
-            token: components["schemas"]["scopebook_api__account_schemas__TokenRead"];
-            /**
-             * Secret
-             * @description Told only now.
-             */
-            secret: string;
+        TokenRead: {
+            /** Text */
+            text: string;
+            /** Activation */
+            activation: number;
         };
         /**
          * TokenWeight
@@ -2794,54 +2842,6 @@ export interface components {
              * @description False: it gives no sign of life; another takes the step.
              */
             alive: boolean;
-        };
-        /**
-         * TokenRead
-         * @description A token without its secret.
-         */
-        scopebook_api__account_schemas__TokenRead: {
-            /** Id */
-            id: number;
-            /** Name */
-            name: string;
-            /** Account */
-            account: string;
-            /**
-             * Scope
-             * @enum {string}
-             */
-            scope: "read" | "annotate" | "edit" | "admin";
-            /**
-             * Hint
-             * @description Its first characters.
-             */
-            hint: string;
-            /**
-             * Created At
-             * Format: date-time
-             */
-            created_at: string;
-            /**
-             * Expires At
-             * @description Null: never.
-             */
-            expires_at: string | null;
-            /** Last Used At */
-            last_used_at: string | null;
-            /** Revoked At */
-            revoked_at: string | null;
-        };
-        /**
-         * TokenRead
-         * @description A piece of text as the model reads it, widened to whole characters.
-         *
-         *     Tokens that split one character are shown as one, with the largest of their activations.
-         */
-        scopebook_api__schemas__TokenRead: {
-            /** Text */
-            text: string;
-            /** Activation */
-            activation: number;
         };
     };
     responses: never;
@@ -4128,7 +4128,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page_TokenRead_"];
+                    "application/json": components["schemas"]["Page_ApiTokenRead_"];
                 };
             };
             /** @description Validation Error */
@@ -4151,7 +4151,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["NewToken"];
+                "application/json": components["schemas"]["NewApiToken"];
             };
         };
         responses: {
@@ -4161,7 +4161,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["TokenMade"];
+                    "application/json": components["schemas"]["ApiTokenMade"];
                 };
             };
             /** @description Validation Error */
@@ -4192,7 +4192,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["scopebook_api__account_schemas__TokenRead"];
+                    "application/json": components["schemas"]["ApiTokenRead"];
                 };
             };
             /** @description Validation Error */
