@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from scopebook.accounts import Actor, Role
 from scopebook.audit import record
 from scopebook.db.sessions import unit_of_work
-from scopebook.errors import ForbiddenError
+from scopebook.errors import ForbiddenError, UnauthenticatedError
 from scopebook.search import EmbedQuery
 from scopebook.visibility import hidden_from, leave_out
 from scopebook_api.authentication import SAFE_METHODS, authenticate, stranger
@@ -63,6 +63,19 @@ def acting(request: Request, actor: AnyoneAsking) -> Actor:
 Me = Annotated[Actor, Depends(acting, scope="function")]
 
 
+def asking_again(request: Request) -> Callable[[], Actor | None]:
+    """Return a function that tells who asks by now, for answers that go on for long."""
+
+    def ask_again() -> Actor | None:
+        with unit_of_work(request.app.state.sessions) as looking:
+            try:
+                return authenticate(request, looking)
+            except UnauthenticatedError:
+                return None
+
+    return ask_again
+
+
 def at_least(role: Role) -> Callable[[Request, Session, Actor], Actor]:
     """Return a dependency that refuses who has a lower role, and logs what the others change."""
 
@@ -86,6 +99,7 @@ def in_person(me: Me) -> Actor:
     return me
 
 
+AskAgain = Annotated[Callable[[], Actor | None], Depends(asking_again)]
 Annotator = Annotated[Actor, Depends(at_least("annotator"), scope="function")]
 Editor = Annotated[Actor, Depends(at_least("editor"), scope="function")]
 Admin = Annotated[Actor, Depends(at_least("admin"), scope="function")]

@@ -1,18 +1,32 @@
 """Logging in, and what a browser, a script and a stranger may do."""
 
+import asyncio
 import logging
 
 import pytest
+from fastapi import Request
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
-from people import HERE, OWN, PASSWORD, bearer, client_of, cookie_of, make_account, make_token
+from people import (
+    HERE,
+    OWN,
+    PASSWORD,
+    bearer,
+    client_of,
+    cookie_of,
+    make_account,
+    make_actor,
+    make_token,
+)
 from scopebook.account_changes import make_link, set_password
-from scopebook.accounts import local_actor
+from scopebook.accounts import Actor, local_actor
 from scopebook.audit import list_audit
 from scopebook.db.sessions import Sessions
 from scopebook.settings import Settings, settings, use_settings
 from scopebook_api.app import create_app
+from scopebook_api.deps import asking_again
+from scopebook_api.routers import jobs
 
 
 @pytest.fixture
@@ -366,3 +380,41 @@ def test_no_secret_reaches_a_log_or_an_error(
     assert [answer.status_code for answer in answers] == [422, 422, 422, 422, 422, 401]
     said = caplog.text + "".join(answer.text for answer in answers)
     assert not any(word in said for word in (secret[:30], link, token))
+
+
+def test_a_stream_ends_for_who_is_shut_out(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "WATCH_INTERVAL_S", 0)
+    monkeypatch.setattr(jobs, "KNOWN_LOOKS", 2)
+    with sessions.begin() as session:
+        me = make_actor(session, "ada")
+        session.execute(text("INSERT INTO job (kind, title, parameters) VALUES ('t', 't', '{}')"))
+    known: list[Actor | None] = [me, me, None]
+
+    async def watch() -> list[str]:
+        stream = jobs._changes(sessions, None, me, lambda: known.pop(0))
+        return [event async for event in stream]
+
+    events = asyncio.run(asyncio.wait_for(watch(), timeout=30))
+
+    assert len(events) == 1
+    assert known == []
+
+
+def test_who_watches_is_asked_again_by_what_they_showed(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        make_account(session, "ada")
+        shown = bearer(make_token(session, "ada"))
+    app = create_app(sessions, lambda _: None)
+    headers = [(name.lower().encode(), value.encode()) for name, value in shown.items()]
+    request = Request({"type": "http", "app": app, "headers": headers, "client": ("::1", 1)})
+    again = asking_again(request)
+
+    before = again()
+    with sessions.begin() as session:
+        session.execute(text("UPDATE api_token SET revoked_at = now()"))
+
+    assert before is not None
+    assert before.name == "ada"
+    assert again() is None

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 
 from scopebook.errors import ForbiddenError
 from scopebook.tokens import TokenView, create_token, list_tokens, revoke_token
-from scopebook_api.account_schemas import NewApiToken, ApiTokenMade, ApiTokenRead
+from scopebook_api.account_schemas import ApiTokenMade, ApiTokenRead, NewApiToken
 from scopebook_api.deps import DbSession, InPerson, Me
 from scopebook_api.schemas import Page
 
