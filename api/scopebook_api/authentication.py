@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from fastapi import Request, Response
 from sqlalchemy.orm import Session
 
-from scopebook.accounts import Actor, has_accounts, local_actor
+from scopebook.accounts import Actor, actor_without_accounts, has_accounts
 from scopebook.embedded.programs import is_loopback
 from scopebook.errors import ForbiddenError, UnauthenticatedError
 from scopebook.logins import actor_of_session, note_seen, prolong
@@ -29,10 +29,10 @@ def authenticate(request: Request, session: Session) -> Actor | None:
         actor = _by_login(request, session, secret)
         if actor is not None:
             return actor
-    if sits_at_the_machine(request) and not has_accounts(session):
-        refuse_other_sites(request)
-        return replace(local_actor(session), address=address_of(request))
-    return None
+    if not sits_at_the_machine(request) or (me := actor_without_accounts(session)) is None:
+        return None
+    refuse_other_sites(request)
+    return replace(me, address=address_of(request))
 
 
 def stranger(request: Request, session: Session) -> UnauthenticatedError:

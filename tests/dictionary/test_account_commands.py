@@ -1,10 +1,9 @@
 """`scopebook user`, `token`, `audit`, `visibility` as they are called in a terminal."""
 
+import io
 import json
-import os
-import subprocess
-from pathlib import Path
-from typing import Any
+import sys
+from typing import Any, NamedTuple
 
 import pytest
 from sqlalchemy import create_engine
@@ -12,34 +11,39 @@ from sqlalchemy.orm import Session
 
 from makers import make_release
 from people import PASSWORD
-from running import SCOPEBOOK
+from scopebook import cli
 from scopebook.account_changes import account_of_link
 from scopebook.logins import log_in
+from scopebook.settings import Settings
 from scopebook.tokens import actor_of_token
 
 
+class Done(NamedTuple):
+    """What a command has printed, and how it ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 class Terminal:
-    """Runs commands over one database."""
+    """Runs commands over one database, in this process: starting one takes longer than its work."""
 
-    def __init__(self, database_url: str, data_dir: Path) -> None:
-        self.database_url = database_url
-        self._env = {
-            **{key: value for key, value in os.environ.items() if "SCOPEBOOK_" not in key},
-            "SCOPEBOOK_DATABASE_URL": database_url,
-            "SCOPEBOOK_DATA_DIR": str(data_dir),
-            "SCOPEBOOK_PUBLIC_URL": "https://scopebook.example",
-        }
+    def __init__(
+        self, url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self._url, self._monkeypatch, self._capsys = url, monkeypatch, capsys
 
-    def run(self, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*SCOPEBOOK, *arguments],
-            env=self._env,
-            input=typed,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+    def run(self, *arguments: str, typed: str = "") -> Done:
+        chosen = Settings(database_url=self._url, public_url="https://scopebook.example")
+        with self._monkeypatch.context() as changed:
+            changed.setattr("scopebook.settings._Current.settings", chosen)
+            changed.setattr(sys, "argv", ["scopebook", *arguments])
+            changed.setattr(sys, "stdin", io.StringIO(typed))
+            with pytest.raises(SystemExit) as end:
+                cli.main()
+        code = end.value.code
+        return Done(code if isinstance(code, int) else 0, *self._capsys.readouterr())
 
     def json(self, *arguments: str, typed: str = "") -> Any:
         done = self.run(*arguments, "--json", typed=typed)
@@ -47,13 +51,15 @@ class Terminal:
         return json.loads(done.stdout)
 
     def session(self) -> Session:
-        return Session(create_engine(self.database_url))
+        return Session(create_engine(self._url))
 
 
 @pytest.fixture
-def terminal(database_url: str, tmp_path: Path) -> Terminal:
+def terminal(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Terminal:
     """A terminal of whoever runs the machine."""
-    return Terminal(database_url, tmp_path)
+    return Terminal(database_url, monkeypatch, capsys)
 
 
 def test_an_account_is_made_with_a_link_and_listed(terminal: Terminal) -> None:

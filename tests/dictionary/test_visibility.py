@@ -16,13 +16,12 @@ from makers import (
     make_run,
 )
 from people import make_account, make_actor
-from scopebook.accounts import ROLES, local_actor
+from scopebook.accounts import ROLES, actor_of, local_actor
 from scopebook.audit import list_audit
 from scopebook.db.jobs import Job
 from scopebook.db.label_tables import Label
 from scopebook.db.tables import Evidence, Feature, Release, Run, Sae
 from scopebook.errors import NotFoundError
-from scopebook.logins import actor_of
 from scopebook.registration import request_release
 from scopebook.releases import find_release, list_releases
 from scopebook.visibility import hidden_from, leave_out, read_visibility, set_visibility

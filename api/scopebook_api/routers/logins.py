@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Depends, Request, Response
 
 from scopebook import account_changes, logins
-from scopebook.accounts import has_accounts
+from scopebook.accounts import actor_of, has_accounts
 from scopebook.db.sessions import unit_of_work
 from scopebook.errors import UnauthenticatedError
 from scopebook.settings import settings
@@ -45,7 +45,7 @@ def log_in(request: Request, response: Response, wanted: LoginRequest) -> dict[s
     if account is None:
         raise UnauthenticatedError("The name or the password is not right.")
     give_cookie(request, response, secret)
-    return {"me": logins.actor_of(account, "login"), "accounts": True, "provider": None}
+    return {"me": actor_of(account, "login"), "accounts": True, "provider": None}
 
 
 @public.delete("/session", status_code=204)
@@ -75,4 +75,4 @@ def use_link(
     )
     secret = logins.start_session(session, account, days=settings().session_days)
     give_cookie(request, response, secret)
-    return {"me": logins.actor_of(account, "login"), "accounts": True, "provider": None}
+    return {"me": actor_of(account, "login"), "accounts": True, "provider": None}
