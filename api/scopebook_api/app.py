@@ -16,6 +16,7 @@ from scopebook.search import EmbedQuery
 from scopebook.settings import settings
 from scopebook_api.deps import PREFIX, acting
 from scopebook_api.errors import add_error_answers
+from scopebook_api.provider import provider_of
 from scopebook_api.rate_limits import RateLimits
 from scopebook_api.routers import (
     accounts,
@@ -28,6 +29,7 @@ from scopebook_api.routers import (
     labels,
     logins,
     maps,
+    provider,
     releases,
     runs,
     scores,
@@ -75,6 +77,7 @@ def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None)
     app.state.sessions = factory or sessions()
     app.state.embed = embed or query_embedder(app.state.sessions)
     app.state.limits = RateLimits(settings())
+    app.state.provider = provider_of(settings())
     # Leaves event streams alone: they must not wait for a full buffer.
     app.add_middleware(GZipMiddleware, minimum_size=1000)
     add_error_answers(app)
@@ -87,7 +90,7 @@ def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None)
 def add_routes(app: FastAPI) -> None:
     """Put every noun's routes under /api; all but those of `public` are for who is known."""
     api = APIRouter(prefix=PREFIX)
-    for public in (health.public, logins.public):
+    for public in (health.public, logins.public, provider.public):
         api.include_router(public)
     nouns = (health, search, features, drift, labels, scores, maps, releases, corpora, jobs, runs)
     people = (accounts, tokens, audit)

@@ -131,16 +131,17 @@ def give_cookie(request: Request, response: Response, secret: str) -> None:
         max_age=settings().session_days * 24 * 3600,
         httponly=True,
         samesite="lax",
-        secure=_is_https(request),
+        secure=is_https(request),
     )
 
 
 def take_cookie(request: Request, response: Response) -> None:
     """Let the browser forget its login."""
     response.delete_cookie(
-        cookie_name(request), httponly=True, samesite="lax", secure=_is_https(request)
+        cookie_name(request), httponly=True, samesite="lax", secure=is_https(request)
     )
 
 
-def _is_https(request: Request) -> bool:
+def is_https(request: Request) -> bool:
+    """Tell whether the browser came over https, as far as the server or the settings know."""
     return request.url.scheme == "https" or (settings().public_url or "").startswith("https:")

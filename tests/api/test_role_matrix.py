@@ -30,6 +30,8 @@ ROUTES = {
     "DELETE /api/session": "anybody",
     "POST /api/links/look": "anybody",
     "POST /api/links/use": "anybody",
+    "GET /api/provider": "anybody",
+    "GET /api/provider/callback": "anybody",
     "GET /api/status": "viewer",
     "GET /api/search": "viewer",
     "GET /api/features": "viewer",

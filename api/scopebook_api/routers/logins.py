@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Depends, Request, Response
 
 from scopebook import account_changes, logins
-from scopebook.accounts import actor_of, has_accounts
+from scopebook.accounts import Actor, actor_of, has_accounts
 from scopebook.db.sessions import unit_of_work
 from scopebook.errors import UnauthenticatedError
 from scopebook.settings import settings
@@ -28,7 +28,7 @@ def who_am_i(
     secret = request.cookies.get(cookie_name(request))
     if me is not None and me.via == "login" and secret is not None:
         give_cookie(request, response, secret)  # so that it lasts as long as the login does
-    return {"me": me, "accounts": has_accounts(session), "provider": None}
+    return _answer(request, me, accounts=has_accounts(session))
 
 
 @public.post("/session", response_model=WhoAmI)
@@ -45,7 +45,7 @@ def log_in(request: Request, response: Response, wanted: LoginRequest) -> dict[s
     if account is None:
         raise UnauthenticatedError("The name or the password is not right.")
     give_cookie(request, response, secret)
-    return {"me": actor_of(account, "login"), "accounts": True, "provider": None}
+    return _answer(request, actor_of(account, "login"))
 
 
 @public.delete("/session", status_code=204)
@@ -75,4 +75,9 @@ def use_link(
     )
     secret = logins.start_session(session, account, days=settings().session_days)
     give_cookie(request, response, secret)
-    return {"me": actor_of(account, "login"), "accounts": True, "provider": None}
+    return _answer(request, actor_of(account, "login"))
+
+
+def _answer(request: Request, me: Actor | None, *, accounts: bool = True) -> dict[str, object]:
+    provider = request.app.state.provider
+    return {"me": me, "accounts": accounts, "provider": provider.name if provider else None}
