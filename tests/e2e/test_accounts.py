@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
 
+from makers import make_release
+from people import bearer, make_token
+from people import make_account as make_account_row
 from running import Running, run
+from scopebook.embedded.folder import DataFolder
 
 PASSWORD = "four random words"
 
@@ -142,6 +148,36 @@ def test_an_account_that_is_disabled_is_out_at_its_next_step(
 
     expect(hers.get_by_role("heading", name="Log in")).to_be_visible()
     context.close()
+
+
+def test_a_release_is_kept_for_some_on_the_page(
+    apart: Running, ada: BrowserContext, browser: Browser
+) -> None:
+    there = DataFolder(apart.data_dir).running()
+    assert there is not None
+    with Session(create_engine(there.database_url)) as session, session.begin():
+        make_release(session, "SAE-Res-Kept")
+        make_account_row(session, "dora", "editor")
+        headers = bearer(make_token(session, "dora", "edit"))
+    script = browser.new_context(base_url=apart.url, extra_http_headers=headers)
+    page = ada.new_page()
+    page.goto("/accounts")
+    form = page.get_by_role("form", name="Who sees SAE-Res-Kept")
+
+    for people, seen in (("ada", []), ("ada, dora", ["SAE-Res-Kept"])):
+        form.get_by_label("Seen by").select_option("some")
+        form.get_by_label("and").fill(people)
+        form.get_by_role("button", name="Save").click()
+        expect(form.get_by_role("status")).to_have_text("Kept for some.")
+        answer = script.request.get("/api/releases").json()
+        assert [release["name"] for release in answer["items"]] == seen
+        page.reload()
+        expect(form.get_by_label("and")).to_have_value(people)
+
+    form.get_by_label("and").fill("nobody")
+    form.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("There is no account 'nobody'")).to_be_visible()
+    script.close()
 
 
 def test_a_token_is_shown_once_and_works_until_it_is_revoked(
