@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from scopebook.db.label_tables import Labeling
 from scopebook.db.tables import FEATURE_BITS
+from scopebook.entries import refresh_entries, refresh_saes
 from scopebook.window_embedders import ASKED, AskedEmbedder
 
 
@@ -287,4 +288,8 @@ def settle_labels(
         session.execute(text(f"DROP TABLE IF EXISTS {table}"))
     for statement in (_IN_FORCE, _WANTED, _RETIRE, _CHOOSE):
         session.execute(text(statement), values)
+    if feature_ids is None:
+        refresh_saes(session, sae_ids)
+    else:
+        refresh_entries(session, feature_ids)
     session.expire_all()
