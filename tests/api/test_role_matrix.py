@@ -34,6 +34,7 @@ ROUTES = {
     "GET /api/provider/callback": "anybody",
     "GET /api/status": "viewer",
     "GET /api/search": "viewer",
+    "GET /api/search/facets": "viewer",
     "GET /api/features": "viewer",
     "GET /api/features/{model:path}/{source}/{index}": "viewer",
     "GET /api/features/{model:path}/{source}/{index}/origins": "viewer",
