@@ -11,6 +11,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from makers import make_release
+from oidc_provider import CLIENT, SECRET, Provider, serve_provider
 from people import bearer, make_token
 from people import make_account as make_account_row
 from running import Running, run
@@ -20,11 +21,25 @@ PASSWORD = "four random words"
 
 
 @pytest.fixture(scope="module")
-def apart() -> Iterator[Running]:
+def provider() -> Iterator[Provider]:
+    """A provider of logins on this machine."""
+    with serve_provider() as provider:
+        yield provider
+
+
+@pytest.fixture(scope="module")
+def apart(provider: Provider) -> Iterator[Running]:
     """An instance of its own: from the first account on, nobody gets in without one."""
     data_dir = Path(tempfile.mkdtemp(prefix="scopebook-accounts-"))
     data_dir.chmod(0o755)
-    running = Running(data_dir, arguments=("--no-demo",), variables={"SCOPEBOOK_WORKERS": "1"})
+    variables = {
+        "SCOPEBOOK_WORKERS": "1",
+        "SCOPEBOOK_OIDC_ISSUER": provider.url,
+        "SCOPEBOOK_OIDC_CLIENT_ID": CLIENT,
+        "SCOPEBOOK_OIDC_CLIENT_SECRET": SECRET,
+        "SCOPEBOOK_OIDC_NAME": "Our Login",
+    }
+    running = Running(data_dir, arguments=("--no-demo",), variables=variables)
     running.start()
     running.wait_for("/api/health", lambda _: True, within_s=120)
     yield running
@@ -131,6 +146,26 @@ def test_a_viewer_comes_by_a_link_and_is_shown_no_page_of_admins(
     expect(page.get_by_text("This page is for admins")).to_be_visible()
     page.goto(url)
     expect(page.get_by_text("This link is no longer good")).to_be_visible()
+    context.close()
+
+
+def test_a_person_of_the_provider_comes_in_by_it_and_is_told_when_it_refuses(
+    browser: Browser, apart: Running, ada: BrowserContext, provider: Provider
+) -> None:
+    provider.person = {"sub": "17", "preferred_username": "emil"}
+    context = _context(browser, apart)
+    page = context.new_page()
+    page.goto("/labels")
+    provider.foreign_key = True
+    page.get_by_role("link", name="Log in with Our Login").click()
+    expect(page.get_by_text("That way did not let you in")).to_be_visible()
+
+    provider.foreign_key = False
+    page.goto("/labels")
+    page.get_by_role("link", name="Log in with Our Login").click()
+
+    expect(page.get_by_label("Account of emil")).to_be_visible()
+    expect(page).to_have_url(f"{apart.url}/labels")
     context.close()
 
 
