@@ -9,6 +9,7 @@ from scopebook.db import (  # noqa: F401 - fill the metadata
     entry_tables,
     jobs,
     label_tables,
+    list_tables,
     map_tables,
     tables,
 )
