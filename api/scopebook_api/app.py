@@ -37,6 +37,7 @@ from scopebook_api.routers import (
     search,
     tokens,
 )
+from scopebook_api.schemas import problems
 
 STATIC = Path(__file__).parent / "static"
 
@@ -92,12 +93,16 @@ def add_routes(app: FastAPI) -> None:
     """Put every noun's routes under /api; all but those of `public` are for who is known."""
     api = APIRouter(prefix=PREFIX)
     for public in (health.public, logins.public, provider.public):
-        api.include_router(public)
+        api.include_router(public, responses=problems(401, 403, 429))
     nouns = (
         *(health, search, features, drift, labels, lists, scores, maps),
         *(releases, corpora, jobs, runs),
     )
     people = (accounts, tokens, audit)
     for routes in (*nouns, *people):
-        api.include_router(routes.router, dependencies=[Depends(acting, scope="function")])
+        api.include_router(
+            routes.router,
+            dependencies=[Depends(acting, scope="function")],
+            responses=problems(401, 403, 429),
+        )
     app.include_router(api)
