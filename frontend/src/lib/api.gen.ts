@@ -2152,11 +2152,8 @@ export interface components {
             search?: {
                 [key: string]: unknown;
             } | null;
-            /**
-             * Features
-             * @default []
-             */
-            features: string[];
+            /** Features */
+            features?: string[];
         };
         /**
          * LoginRequest
