@@ -19,6 +19,7 @@ from scopebook.commands import (
     drift,
     features,
     fingerprint,
+    interchange,
     jobs,
     labels,
     maps,
@@ -61,6 +62,8 @@ app.add_typer(corpus, name="corpus")
 app.add_typer(batches.batches, name="batch")
 app.add_typer(jobs.jobs, name="jobs")
 app.add_typer(runs.runs, name="runs")
+app.add_typer(interchange.exports, name="export")
+app.add_typer(interchange.imports, name="import")
 
 
 def main() -> None:
