@@ -27,7 +27,15 @@ from scopebook.labelings import finish_labeling
 from scopebook.packing import ExampleSet
 
 RELEASE = "SAE-Res-Tiny-Model-W1K-L0_8"
-TEXTS = ("the cat sat", "the cat sat!", "der Hund schläft", "猫在睡觉。" * 3, "never fires", "last")
+TEXTS = (
+    "the cat sat",
+    "the cat sat!",
+    "der Hund schläft",
+    "猫在睡觉。" * 3,
+    "never fires",
+    "unseen",
+    "last",
+)
 
 
 def make_dictionary(session: Session) -> list[Sae]:

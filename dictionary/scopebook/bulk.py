@@ -7,9 +7,11 @@ from psycopg import Connection
 from psycopg.types.json import Jsonb
 from sqlalchemy import (
     ARRAY,
+    REAL,
     BigInteger,
     Boolean,
     Column,
+    DateTime,
     Float,
     Integer,
     LargeBinary,
@@ -22,12 +24,14 @@ from sqlalchemy.orm import Session
 
 from scopebook.db.base import Base
 
-#: From narrow to wide: a BigInteger is an Integer too.
+#: From narrow to wide: a BigInteger is an Integer too, and a REAL a Float.
 _TYPES: Sequence[tuple[type[Any], str]] = (
     (SmallInteger, "int2"),
     (BigInteger, "int8"),
     (Integer, "int4"),
+    (REAL, "float4"),
     (Float, "float8"),
+    (DateTime, "timestamptz"),
     (Boolean, "bool"),
     (LargeBinary, "bytea"),
     (String, "varchar"),
