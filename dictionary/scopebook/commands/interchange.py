@@ -5,9 +5,12 @@ from typing import Annotated
 
 import typer
 
-from scopebook.console import dictionary, err, print_json
-from scopebook.db.sessions import unit_of_work
+from scopebook.console import dictionary, err, leaving, print_json, watch_job
+from scopebook.db.sessions import Sessions, unit_of_work
+from scopebook.interchange.import_report import ImportReport
+from scopebook.interchange.parquet_in import import_parquet
 from scopebook.interchange.parquet_out import ExportReport, export_parquet, steady
+from scopebook.interchange.vectors import request_vectors
 from scopebook.release_names import chosen_layers
 
 exports = typer.Typer(help="Write the dictionary to files.", no_args_is_help=True)
@@ -36,6 +39,67 @@ def parquet_out(
         print_json(report)
     else:
         _say_exported(report)
+
+
+@imports.command("parquet")
+def parquet_in(
+    path: Annotated[Path, typer.Argument(help="A folder that `scopebook export parquet` wrote.")],
+    release: Annotated[
+        str | None, typer.Option(help="Refuse a dump of anything but this release.")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option(help="Hold what came in against the dump by its hash.")
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Read a dump: layers that are new come in whole, beside others stand its labels.
+
+    Killed and started again it goes on where it was, and nothing comes in twice.
+    """
+    with dictionary(work=True) as factory:
+        report = import_parquet(factory, path, release=release, verify=verify, told=_tell)
+        _embed(factory, report)
+    if as_json:
+        print_json(report)
+    else:
+        _say_imported(report)
+
+
+def _embed(factory: Sessions, report: ImportReport) -> None:
+    with unit_of_work(factory) as session:
+        job_id = request_vectors(session, report.releases)
+    if job_id is not None:
+        with leaving(job_id):
+            watch_job(factory, job_id)
+
+
+def _say_imported(report: ImportReport) -> None:
+    lines = [f"{', '.join(report.releases)}: {report.path} is in."]
+    for sentence, layers in (
+        ("came in whole", report.layers_new),
+        ("was here, so its labels came in as imports", report.layers_known),
+    ):
+        lines += [
+            f"Layer {', '.join(map(str, numbers))} of {release} {sentence}."
+            for release, numbers in layers.items()
+        ]
+    lines += [
+        f"  {table}: {counts.written:,} written, {counts.known:,} here already, "
+        f"{counts.left_out:,} left out, {counts.refused:,} refused"
+        for table, counts in report.tables.items()
+        if counts.read
+    ]
+    lines += [f"Refused: {refusal}" for refusal in report.refusals]
+    if report.refusals_file:
+        lines.append(f"All {report.refused:,} refusals are in {report.refusals_file}.")
+    if report.equal is not None:
+        lines.append(
+            "By hash, all of it is what was exported."
+            if report.equal
+            else f"Not as it was exported: {', '.join(report.differing)}."
+        )
+    for line in [*lines, *report.notes, *report.cautions]:
+        err.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _tell(table: str, rows: int) -> None:

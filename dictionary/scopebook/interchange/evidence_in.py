@@ -20,7 +20,7 @@ from scopebook.packing import BEST, BINS, SAMPLE, ExampleSet, pack_counts, pack_
 _Key = tuple[str, int, int, int]
 _KINDS: Final = {"best": BEST, "sample": SAMPLE}
 #: Features whose evidence is written together.
-_TOGETHER: Final = 256
+TOGETHER = 256
 #: A feature has about a hundred examples; a file that says otherwise is not read into memory.
 MOST_EXAMPLES: Final = 10_000
 
@@ -43,7 +43,7 @@ def bring_evidence(importing: Importing) -> None:
         written = importing.write(session, "statistics", Evidence, _COLUMNS, ready)
         examples.settle(sets, {row.place for row, _ in written})
 
-    importing.read("statistics", write, size=_TOGETHER)
+    importing.read("statistics", write, size=TOGETHER)
     with importing.progress.batch():
         examples.refuse_rest()
 
