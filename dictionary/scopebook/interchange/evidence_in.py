@@ -188,9 +188,8 @@ def _packed_examples(rows: Sequence[DumpRow], contexts: Mapping[int, _ContextHer
         try:
             _check_example(row, at, contexts)
         except RefusedRowError as refused:
-            raise RefusedRowError(
-                f"example {row.place.row} of {row.place.file}: {refused}"
-            ) from None
+            where = f"row {row.place.row} of {row.place.file}"
+            raise RefusedRowError(f"its example in {where}: {refused}") from None
     active = [len(row.values["positions"]) for row in rows]
 
     def column(name: str, dtype: Any) -> Any:
@@ -232,8 +231,6 @@ def _check_example(row: DumpRow, at: int, contexts: Mapping[int, _ContextHere]) 
     if len(positions) != len(shares) or None in positions or None in shares:
         raise RefusedRowError("it has not one share for each token that fires")
     if not all(0 <= token < context.n_tokens for token in positions):
-        raise RefusedRowError(
-            f"a token that fires lies outside of its context of {context.n_tokens}"
-        )
+        raise RefusedRowError(f"it fires outside of its context of {context.n_tokens} tokens")
     if not all(0 <= share <= 65_504 for share in shares):
         raise RefusedRowError("a share is negative, or larger than can be kept")

@@ -6,6 +6,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
+from scopebook.artifacts import remedy_of
+from scopebook.errors import UnavailableError
+
 #: So many refusals stand in the report; all of them stand in its file.
 SHOWN_REFUSALS: Final = 20
 
@@ -79,16 +82,26 @@ class RefusalFile:
         """Write what was noted behind what counts; what an interrupted import left there goes."""
         if not self._waiting:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         lines = "".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in self._waiting)
+        try:
+            self.size = self._write(lines.encode("utf-8", errors="backslashreplace"))
+        except OSError as error:
+            raise UnavailableError(
+                f"What the import refuses could not be noted in {self.path} "
+                f"({error.strerror or error}); {remedy_of(error)}, then import again: it goes on "
+                "where it was."
+            ) from error
+        self._waiting.clear()
+
+    def _write(self, content: bytes) -> int:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("r+b" if self.path.exists() else "wb") as file:
             file.truncate(self.size)
             file.seek(self.size)
-            file.write(lines.encode("utf-8", errors="backslashreplace"))
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
-            self.size = file.tell()
-        self._waiting.clear()
+            return file.tell()
 
     def first(self) -> list[Refusal]:
         """Return those for the report."""

@@ -1,6 +1,7 @@
 """A dump of a dictionary that holds something of everything, and instances to read it into."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -45,12 +46,31 @@ def source(instance: Instance) -> Sessions:
     return factory
 
 
+@pytest.fixture(scope="session")
+def any_dump(
+    postgres: EmbeddedPostgres, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A dump of such a dictionary, made once; nobody changes it."""
+    path = tmp_path_factory.mktemp("dumps") / "dump"
+    _administer(postgres, f"CREATE DATABASE dumped TEMPLATE {template}")
+    engine = create_engine(postgres.url("dumped"))
+    with sessionmaker(engine, expire_on_commit=False)() as session:
+        make_dictionary(session)
+        export_parquet(session, path)
+    engine.dispose()
+    return path
+
+
 @pytest.fixture
-def dump(source: Sessions, tmp_path: Path) -> Path:
-    """Its dump."""
-    with source() as session:
-        export_parquet(session, tmp_path / "dump")
-    return tmp_path / "dump"
+def dump(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A dump of the test's own: of its `source` where it asks for one."""
+    path = tmp_path / "dump"
+    if "source" in request.fixturenames:
+        with request.getfixturevalue("source")() as session:
+            export_parquet(session, path)
+    else:
+        shutil.copytree(request.getfixturevalue("any_dump"), path)
+    return path
 
 
 @pytest.fixture(autouse=True)
