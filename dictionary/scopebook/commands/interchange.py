@@ -8,6 +8,8 @@ import typer
 from scopebook.console import dictionary, err, leaving, print_json, watch_job
 from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.interchange.import_report import ImportReport
+from scopebook.interchange.neuronpedia_in import import_neuronpedia
+from scopebook.interchange.neuronpedia_out import export_neuronpedia
 from scopebook.interchange.parquet_in import import_parquet
 from scopebook.interchange.parquet_out import ExportReport, export_parquet, steady
 from scopebook.interchange.vectors import request_vectors
@@ -41,6 +43,34 @@ def parquet_out(
         _say_exported(report)
 
 
+@exports.command("neuronpedia")
+def neuronpedia_out(
+    path: NewPath, release: Release = None, layers: Layers = None, as_json: AsJson = False
+) -> None:
+    """Write the labels in force and the examples as Neuronpedia's importer takes them.
+
+    That layout has no place for scores, senses, authors and more, which the report lists.
+    """
+    with dictionary() as factory, unit_of_work(factory) as session:
+        steady(session)
+        report = export_neuronpedia(
+            session, path, release=release, layers=chosen_layers(layers), told=_tell
+        )
+    if as_json:
+        print_json(report)
+        return
+    rows = ", ".join(f"{count:,} {table}" for table, count in report.rows.items())
+    lines = [
+        f"{', '.join(report.releases)}: {rows}, {report.bytes / 1e6:,.1f} MB in {report.path}.",
+        "Not written, since the layout has no place for it:",
+        *(f"  {what}" for what in report.cannot_hold),
+        *(f"  {count:,} {what}" for what, count in report.not_written.items() if count),
+        *report.cautions,
+    ]
+    for line in lines:
+        err.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 @imports.command("parquet")
 def parquet_in(
     path: Annotated[Path, typer.Argument(help="A folder that `scopebook export parquet` wrote.")],
@@ -65,6 +95,28 @@ def parquet_in(
         _say_imported(report)
 
 
+@imports.command("neuronpedia")
+def neuronpedia_in(
+    path: Annotated[Path, typer.Argument(help="A folder with `v1/`, or one source of it.")],
+    release: Annotated[
+        str | None, typer.Option(help="The release here that the sources are of, by layer.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read a dump in Neuronpedia's layout: labels come in as imports, with their method kept.
+
+    Its release must be registered here. Where nothing was collected for a layer, the dump's
+    activations become its examples.
+    """
+    with dictionary(work=True) as factory:
+        report = import_neuronpedia(factory, path, release=release, told=_tell)
+        _embed(factory, report)
+    if as_json:
+        print_json(report)
+    else:
+        _say_imported(report)
+
+
 def _embed(factory: Sessions, report: ImportReport) -> None:
     with unit_of_work(factory) as session:
         job_id = request_vectors(session, report.releases)
@@ -76,8 +128,8 @@ def _embed(factory: Sessions, report: ImportReport) -> None:
 def _say_imported(report: ImportReport) -> None:
     lines = [f"{', '.join(report.releases)}: {report.path} is in."]
     for sentence, layers in (
-        ("came in whole", report.layers_new),
-        ("was here, so its labels came in as imports", report.layers_known),
+        ("has its collection from the dump", report.layers_new),
+        ("has one of its own, so its labels came in as imports", report.layers_known),
     ):
         lines += [
             f"Layer {', '.join(map(str, numbers))} of {release} {sentence}."

@@ -30,6 +30,7 @@ from scopebook.interchange.dump_files import reason_of
 from scopebook.interchange.import_progress import DumpRow, keep_rows, kept_rows
 from scopebook.interchange.importing import BESIDE, BLANK, MODES, NEW, Importing, SaeHere
 from scopebook.interchange.row_checks import RefusedRowError, read_json
+from scopebook.runs import RunParameters
 
 #: Those who ask for work are people or commands; imports stand among them.
 IMPORT_JOB: Final = "import"
@@ -268,12 +269,17 @@ def _bring_runs(session: Session, importing: Importing, releases: dict[str, Rele
         key = (values["corpus"], values["tokenizer"], values["context_tokens"])
         if key not in importing.tokenisations or values["release"] not in releases:
             raise RefusedRowError("its release or its corpus is not in the dump")
+        parameters = read_json(row, "parameters")
+        try:
+            RunParameters(**parameters)
+        except TypeError as error:
+            raise RefusedRowError(f"its parameters are not those of a run ({error})") from error
         columns = ("layers", "tokens_seen", "contexts_seen", "created_at", "finished_at")
         run = Run(
             job_id=job.id,
             release_id=releases[values["release"]].id,
             tokenisation_id=importing.tokenisations[key],
-            parameters=read_json(row, "parameters"),
+            parameters=parameters,
             **{column: values[column] for column in columns},
         )
         session.add(run)

@@ -73,7 +73,7 @@ _KEYS: Final = (
 
 def number_rows(session: Session, saes: Sequence[Sae]) -> Numbers:
     """Give everything that belongs to these SAEs its number, in this session's transaction."""
-    numbers = Numbers(saes=_dumped(session, [sae.id for sae in saes]))
+    numbers = Numbers(saes=dumped_saes(session, [sae.id for sae in saes]))
     numbers.runs = _runs(session, numbers)
     numbers.labelings = _labelings(session, numbers)
     for table in ("out_context", "out_document", "out_label"):
@@ -92,7 +92,8 @@ def stream(session: Session, statement: Any, values: dict[str, Any] | None = Non
     yield from session.execute(statement, values or {}, execution_options={"yield_per": TOGETHER})
 
 
-def _dumped(session: Session, sae_ids: Sequence[int]) -> list[DumpedSae]:
+def dumped_saes(session: Session, sae_ids: Sequence[int]) -> list[DumpedSae]:
+    """Return these SAEs with their names, in order of release and layer."""
     rows = session.execute(
         select(
             Sae.id,
