@@ -48,26 +48,30 @@ class Firing:
 def read_firing(row: Mapping[str, Any], ids: Mapping[str, int], name: str) -> Firing | None:
     """Return an activation; None for padding, in which nothing fires."""
     tokens, values = row.get("tokens"), row.get("values")
-    if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+    if not isinstance(tokens, list) or set(map(type, tokens)) != {str}:
         raise RefusedRowError("its tokens are no list of texts")
     if not isinstance(values, list) or len(values) != len(tokens):
         raise RefusedRowError("it has not one value for each token")
-    if not all(is_number(value) for value in values):
-        raise RefusedRowError("a value is no finite number")
     if len(tokens) > MOST_TOKENS:
         raise RefusedRowError(f"it has more than {MOST_TOKENS:,} tokens")
+    if not set(map(type, values)) <= {int, float}:
+        raise RefusedRowError("a value is no finite number")
     amounts = np.asarray(values, dtype=np.float32)
+    if not np.isfinite(amounts).all():
+        raise RefusedRowError("a value is no finite number")
     positions = np.flatnonzero(amounts > 0).astype(np.int32)
     if not len(positions):
         return None
-    unknown = next((token for token in tokens if token not in ids), None)
-    if unknown is not None:
-        raise RefusedRowError(f"its token {unknown[:40]!r} is not in the model's vocabulary")
+    try:
+        known = [ids[token] for token in tokens]
+    except KeyError as error:
+        unknown = str(error.args[0])[:40]
+        raise RefusedRowError(f"its token {unknown!r} is not in the model's vocabulary") from None
     source, at = row.get("dataSource"), row.get("dataIndex")
     return Firing(
         name=" ".join(str(part) for part in (source, at) if part) or name,
         text="".join(tokens),
-        tokens=np.asarray([ids[token] for token in tokens], dtype=np.int32),
+        tokens=np.asarray(known, dtype=np.int32),
         borders=np.cumsum([0, *map(len, tokens)]).astype(np.int32),
         positions=positions,
         values=amounts[positions],

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -189,6 +191,12 @@ def _clean(text: str | None) -> str:
     return (text or "").replace("\x00", " ")
 
 
+def _clean_lists(lists: Any) -> Any:
+    """Return lists of texts, each as `_clean` leaves it."""
+    clean = pc.replace_substring(pc.fill_null(lists.values, ""), "\x00", " ")
+    return pa.ListArray.from_arrays(lists.offsets, clean)
+
+
 def _bars(evidence: Evidence | None) -> tuple[list[float], list[float]]:
     """Return the bins that hold something, as heights and the middles of their edges."""
     if evidence is None:
@@ -210,7 +218,8 @@ def activation_rows(
         return
     joined = ShownExamples(session, texts, sae.tokenizer_id, [examples for _, examples in shown])
     sources = {name: values.to_pylist() for name, values in joined.sources().items()}
-    tokens, activations = (values for values in joined.shown().values())
+    columns = joined.shown()
+    tokens, activations = _clean_lists(columns["tokens"]), columns["activations"]
     at = 0
     for index, examples in shown:
         for position, bins in enumerate(_bins(examples)):
@@ -219,7 +228,7 @@ def activation_rows(
             yield {
                 "id": row_id(sae.feature(index), "activation", position),
                 **_named(sae, index),
-                "tokens": [_clean(text) for text in tokens[at].as_py()],
+                "tokens": tokens[at].as_py(),
                 "values": values,
                 "maxValue": values[peak],
                 "maxValueTokenIndex": peak,

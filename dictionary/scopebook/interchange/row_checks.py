@@ -22,7 +22,11 @@ def _finite(value: Any) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, list):
-        return all(_finite(one) for one in value)
+        kinds = set(map(type, value))
+        # Sums of numbers that fit a column do not overflow, so they tell of all at once.
+        if kinds == {float}:
+            return math.isfinite(sum(value))
+        return kinds <= {int, str} or all(_finite(one) for one in value)
     if isinstance(value, dict):
         return all(_finite(one) for one in value.values())
     return True

@@ -210,3 +210,17 @@ def test_what_a_killed_export_left_is_replaced(session: Session, tmp_path: Path)
 def test_an_instance_without_releases_says_so(sessions: Sessions, tmp_path: Path) -> None:
     with sessions() as session, pytest.raises(NotFoundError, match="no release here to export"):
         export_parquet(session, tmp_path / "dump")
+
+
+def test_every_table_and_column_stands_in_the_documentation() -> None:
+    page = (Path(__file__).parents[3] / "docs/interchange.md").read_text()
+    sections = {part.split("\n", 1)[0]: part for part in page.split("\n### ")[1:]}
+
+    missing = [
+        f"{table.name}.{column.name}"
+        for table in TABLES
+        for column in table.columns
+        if f"| `{column.name}`{' *' if column.derived else ''} | " not in sections[table.name]
+        or column.about not in sections[table.name]
+    ]
+    assert missing == []
