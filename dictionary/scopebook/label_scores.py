@@ -18,6 +18,7 @@ from scopebook.db.label_tables import (
     Sense,
 )
 from scopebook.db.tables import Sae
+from scopebook.entries import refresh_entries
 from scopebook.jobs import SCORE_SAE
 from scopebook.labelings import speaks_of_all
 from scopebook.llm_labelings import Spent
@@ -204,6 +205,10 @@ def publish_scores(session: Session, scores: Sequence[Mapping[str, Any]]) -> Non
     if scores:
         statement = insert(LabelScore).on_conflict_do_nothing(constraint="uq_label_score_once")
         session.execute(statement, [dict(score) for score in scores])
+        scored = select(Label.feature_id).where(
+            Label.id.in_([score["label_id"] for score in scores]), Label.current
+        )
+        refresh_entries(session, session.scalars(scored).all())
 
 
 def known_null(

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from scopebook.db.label_tables import Labeling
 from scopebook.db.tables import FEATURE_BITS
+from scopebook.entries import refresh_entries, refresh_saes
 from scopebook.imported_labels import KEEPS_ITS_PLACE, give_way, settle_imports
 from scopebook.window_embedders import ASKED, AskedEmbedder
 
@@ -292,4 +293,8 @@ def settle_labels(
     give_way(session)
     session.execute(text(_CHOOSE))
     settle_imports(session, sae_ids, feature_ids)
+    if feature_ids is None:
+        refresh_saes(session, sae_ids)
+    else:
+        refresh_entries(session, feature_ids)
     session.expire_all()

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from scopebook.db.label_tables import Labeling
 from scopebook.db.tables import Document, Run, Sae
+from scopebook.entries import refresh_saes
 from scopebook.interchange.import_progress import end_import
 from scopebook.interchange.importing import BESIDE, Importing
 from scopebook.interchange.said_in import IN_FORCE
@@ -22,6 +23,8 @@ def publish(importing: Importing) -> None:
         beside = [sae.id for sae in importing.saes.values() if sae.mode == BESIDE]
         if beside:
             settle_labels(session, beside)
+        # What came in as it was is settled as it was; lists and searches have to learn of it.
+        refresh_saes(session, [sae.id for sae in importing.saes.values() if sae.mode != BESIDE])
         end_import(session, importing.import_id)
 
 

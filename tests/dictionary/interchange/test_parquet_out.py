@@ -74,7 +74,12 @@ NOT_HELD = {
     **dict.fromkeys(("job", "step"), JOBS),
     **dict.fromkeys(("shard", "run_state", "panel", "map"), "lies in artifacts; can be made again"),
     **dict.fromkeys(("embedder", "label_embedding", "window_vector"), "computed from texts"),
+    **dict.fromkeys(("feature_entry", "label_word"), "computed for searches"),
     **dict.fromkeys(("dump_import", "imported_row"), "how far imports have come"),
+    **dict.fromkeys(
+        ("account", "login_session", "one_time_link", "api_token"), "secrets of this instance"
+    ),
+    **dict.fromkeys(("audit_entry", "release_visibility"), "who may do what in this instance"),
 }
 
 

@@ -6,6 +6,7 @@ from sqlalchemy import select
 
 from dictionary.interchange.conftest import Instance
 from dumps import RELEASE
+from scopebook.db.entry_tables import FeatureEntry
 from scopebook.db.sessions import Sessions
 from scopebook.db.tables import Document, Sae
 from scopebook.features import read_feature
@@ -92,3 +93,15 @@ def test_a_dump_of_what_was_imported_is_the_same_dump(
     with target() as session:
         names = session.scalars(select(Document.name).order_by(Document.ordinal)).all()
     assert names == ["doc-0", "doc-1", "doc-2", "doc-3", "doc-4", "doc-6"]
+
+
+def test_a_search_finds_what_came_in_by_its_words(dump: Path, instance: Instance) -> None:
+    target = instance()
+
+    import_parquet(target, dump)
+
+    with target() as session:
+        entries = session.scalars(select(FeatureEntry).order_by(FeatureEntry.feature_id)).all()
+        assert len(entries) == 32
+        assert (entries[0].state, entries[0].source, entries[0].score) == ("labelled", "llm", 0.8)
+        assert (entries[1].author, entries[1].flags) == ("ada", ["dense"])
