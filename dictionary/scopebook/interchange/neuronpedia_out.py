@@ -21,7 +21,7 @@ from scopebook.interchange.neuronpedia_rows import (
     feature_row,
     ground_rows,
 )
-from scopebook.interchange.new_folder import new_folder
+from scopebook.interchange.new_folder import check_new, new_folder
 from scopebook.interchange.numbering import DumpedSae, dumped_saes
 from scopebook.interchange.parquet_out import Told, chosen_saes
 from scopebook.interchange.vocabularies import Vocabularies
@@ -56,6 +56,7 @@ def export_neuronpedia(
     told: Told | None = None,
 ) -> NeuronpediaExport:
     """Write the labels in force, the shown runs' examples and statistics to a new folder."""
+    check_new(path)
     saes = dumped_saes(session, [sae.id for sae in chosen_saes(session, release, layers)])
     writer = _Writer(told)
     with new_folder(path) as folder:

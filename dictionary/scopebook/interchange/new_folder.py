@@ -14,15 +14,21 @@ from scopebook.errors import ConflictError, ScopebookError, UnavailableError
 _LOCK: Final = ".lock"
 
 
+def check_new(path: Path) -> None:
+    """Refuse a path where something is, before hours are spent on what would go there."""
+    target = path.expanduser()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ConflictError(f"{path} is there already; choose another path, or remove it.")
+
+
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Give a folder to fill that becomes `path` at the end; what a killed writer left is removed.
 
     Raises ConflictError where something is there, UnavailableError where the disk takes no more.
     """
+    check_new(path)
     target = path.expanduser().absolute()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ConflictError(f"{path} is there already; choose another path, or remove it.")
     partial = target.parent / f".{target.name}.partial"
     try:
         with _locked(partial, path):

@@ -28,7 +28,7 @@ from scopebook.interchange.manifest import (
     file_sha256,
     write_manifest,
 )
-from scopebook.interchange.new_folder import new_folder
+from scopebook.interchange.new_folder import check_new, new_folder
 from scopebook.interchange.numbering import Numbers, number_rows
 from scopebook.releases import find_saes
 
@@ -68,6 +68,7 @@ def export_parquet(
     told: Told | None = None,
 ) -> ExportReport:
     """Write the dump of a release, of some of its layers, or of all there is, to a new folder."""
+    check_new(path)
     saes = chosen_saes(session, release, layers)
     numbers = number_rows(session, saes)
     with new_folder(path) as folder:
