@@ -4,7 +4,8 @@ Nothing is overwritten but the mark `current`; how a label got it stands in `lab
 machine's labels are in force follows from a rule, so that it can be found again at any time: of
 the run that the dictionary shows, the newest labeling by a language model that has an answer for
 the feature, else the newest by keywords. While nothing words that run, an older run's stay. What a
-person or an import says of a feature or a sense goes before both.
+person says of a feature or a sense goes before both; imports rank as what they were where they come
+from (`scopebook.imported_labels`).
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from sqlalchemy.orm import Session
 from scopebook.db.label_tables import Labeling
 from scopebook.db.tables import FEATURE_BITS
 from scopebook.entries import refresh_entries, refresh_saes
+from scopebook.imported_labels import KEEPS_ITS_PLACE, give_way, settle_imports
 from scopebook.window_embedders import ASKED, AskedEmbedder
 
 
@@ -246,15 +248,15 @@ ORDER BY l.feature_id, (g.run_id = s.current_run_id) DESC NULLS LAST, (said.id I
          (g.source = 'llm') DESC, g.id DESC
 """
 
-#: Labels of that labeling whose place no person's or import's label takes.
-_WANTED: Final = """
+#: Labels of that labeling whose place no label of a higher rank takes.
+_WANTED: Final = f"""
 CREATE TEMPORARY TABLE wanted_label ON COMMIT DROP AS
 SELECT l.id FROM labeling_in_force f
 JOIN label l ON l.labeling_id = f.labeling_id AND l.feature_id = f.feature_id
 WHERE l.status = 'ok' AND NOT EXISTS (
     SELECT FROM label said
     WHERE said.feature_id = l.feature_id AND said.current AND said.labeling_id IS NULL
-      AND said.sense_id IS NOT DISTINCT FROM l.sense_id)
+      AND said.sense_id IS NOT DISTINCT FROM l.sense_id AND {KEEPS_ITS_PLACE})
 """
 
 _RETIRE: Final = """
@@ -286,8 +288,11 @@ def settle_labels(
     session.flush()
     for table in ("labeling_in_force", "wanted_label"):
         session.execute(text(f"DROP TABLE IF EXISTS {table}"))
-    for statement in (_IN_FORCE, _WANTED, _RETIRE, _CHOOSE):
+    for statement in (_IN_FORCE, _WANTED, _RETIRE):
         session.execute(text(statement), values)
+    give_way(session)
+    session.execute(text(_CHOOSE))
+    settle_imports(session, sae_ids, feature_ids)
     if feature_ids is None:
         refresh_saes(session, sae_ids)
     else:
