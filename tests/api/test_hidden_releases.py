@@ -17,7 +17,7 @@ from makers import (
     make_run,
     make_score,
 )
-from people import client_of, cookie_of, make_account
+from people import OWN, client_of, cookie_of, make_account
 from scopebook.accounts import local_actor
 from scopebook.db.jobs import Job
 from scopebook.db.map_tables import FeatureMap
@@ -130,3 +130,25 @@ def test_no_list_tells_of_what_is_kept_for_others(clients: dict[str, TestClient]
     held = [answer.json() for answer in told["/api/status"]]
     counts = [(answer["releases"], answer["labelled"]) for answer in held]
     assert counts == [(1, 1), (2, 2)]
+
+
+def test_a_shared_list_tells_nothing_of_what_is_kept_for_others(
+    clients: dict[str, TestClient],
+) -> None:
+    features = [f"Tiny-Model/1-{name}/7" for name in ("kept", "open")]
+    wanted = {"name": "rivers", "shared": True, "features": features}
+    made = clients["ben"].post("/api/lists", json=wanted, headers=OWN).json()
+
+    path = f"/api/lists/{made['id']}"
+    told = {
+        name: [client.get(f"{path}{part}").text for part in ("", "/items", "/export")]
+        for name, client in clients.items()
+    }
+
+    assert "1-kept" in told["ben"][1]
+    assert "1-kept" in told["ben"][2]
+    assert not any("1-kept" in text or KEPT in text for text in told["ada"])
+    assert "1-open" in told["ada"][1]
+    assert "1-open" in told["ada"][2]
+    added = clients["ada"].post(f"{path}/items", json={"features": features[:1]}, headers=OWN)
+    assert added.status_code == 404
