@@ -1,11 +1,12 @@
-"""What a route may ask for: a session, the query embedder, the size of a page."""
+"""What a route may ask for: a session, who acts, the query embedder, the size of a page."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
 from sqlalchemy.orm import Session
 
+from scopebook.accounts import Actor, Role, local_actor
 from scopebook.db.sessions import unit_of_work
 from scopebook.search import EmbedQuery
 
@@ -24,6 +25,29 @@ def query_embedder(request: Request) -> EmbedQuery:
 
 # scope="function": commit before the answer leaves, so that a 200 is never a lie.
 DbSession = Annotated[Session, Depends(request_session, scope="function")]
+
+
+def acting(session: DbSession) -> Actor:
+    """Return who acts."""
+    return local_actor(session)
+
+
+Me = Annotated[Actor, Depends(acting)]
+
+
+def at_least(role: Role) -> Callable[[Actor], Actor]:
+    """Return a dependency that refuses who has a lower role."""
+
+    def guard(me: Me) -> Actor:
+        me.require(role)
+        return me
+
+    return guard
+
+
+Annotator = Annotated[Actor, Depends(at_least("annotator"))]
+Editor = Annotated[Actor, Depends(at_least("editor"))]
+Admin = Annotated[Actor, Depends(at_least("admin"))]
 Embed = Annotated[EmbedQuery, Depends(query_embedder)]
 Limit = Annotated[int, Query(ge=1, le=200, description="Items on a page.")]
 Cursor = Annotated[str | None, Query(description="`next` of the page before.")]

@@ -12,9 +12,11 @@ from starlette.exceptions import HTTPException
 
 from scopebook.errors import (
     ConflictError,
+    ForbiddenError,
     InvalidInputError,
     NotFoundError,
     ScopebookError,
+    UnauthenticatedError,
     UnavailableError,
 )
 from scopebook_api.schemas import Problem
@@ -25,6 +27,8 @@ STATUS_OF: dict[type[ScopebookError], HTTPStatus] = {
     InvalidInputError: HTTPStatus.UNPROCESSABLE_ENTITY,
     NotFoundError: HTTPStatus.NOT_FOUND,
     ConflictError: HTTPStatus.CONFLICT,
+    UnauthenticatedError: HTTPStatus.UNAUTHORIZED,
+    ForbiddenError: HTTPStatus.FORBIDDEN,
     UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 

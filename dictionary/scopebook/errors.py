@@ -9,6 +9,8 @@ expected and what to do. They know nothing of HTTP or exit codes; the table in
     │   └── CheckpointError    a file is not the SAE or model it claims to be
     ├── NotFoundError          the thing named does not exist
     ├── ConflictError          the state forbids it (already there, already running)
+    ├── UnauthenticatedError   it is not known who asks
+    ├── ForbiddenError         who asks may not do it
     └── UnavailableError       something outside is missing or down
         ├── HubError           the Hugging Face hub (or its mirror) did not give the file
         └── InstanceError      the embedded instance could not start or stay up
@@ -33,6 +35,14 @@ class NotFoundError(ScopebookError):
 
 class ConflictError(ScopebookError):
     """The present state forbids the change."""
+
+
+class UnauthenticatedError(ScopebookError):
+    """It is not known who asks; logging in or a valid token helps."""
+
+
+class ForbiddenError(ScopebookError):
+    """Who asks is known and may not do this."""
 
 
 class UnavailableError(ScopebookError):

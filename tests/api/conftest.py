@@ -11,6 +11,11 @@ from scopebook_api.app import create_app
 
 @pytest.fixture
 def client(sessions: Sessions) -> Iterator[TestClient]:
-    """A client of the app that cannot embed queries."""
-    with TestClient(create_app(sessions, lambda _: None), raise_server_exceptions=False) as client:
+    """A client of the app on the same machine; the app cannot embed queries."""
+    with TestClient(
+        create_app(sessions, lambda _: None),
+        base_url="http://localhost:8000",
+        client=("127.0.0.1", 50000),
+        raise_server_exceptions=False,
+    ) as client:
         yield client

@@ -1,0 +1,95 @@
+"""Accounts as others see them, and the one who acts."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, get_args
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from scopebook.db.account_tables import Account
+from scopebook.errors import ForbiddenError, NotFoundError
+
+#: From the least to the most.
+Role = Literal["viewer", "annotator", "editor", "admin"]
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
+
+#: The account of whoever sits at the machine of an instance without accounts; made with the table.
+LOCAL: Final = "local"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Actor:
+    """Who acts, and in which role: that of the account, or less where a token says so."""
+
+    account_id: int
+    name: str
+    role: Role
+
+    def may(self, role: Role) -> bool:
+        """Tell whether this is at least that role."""
+        return ROLES.index(self.role) >= ROLES.index(role)
+
+    def require(self, role: Role) -> None:
+        """Refuse who has a lower role."""
+        if not self.may(role):
+            article = "an" if role[0] in "ae" else "a"
+            raise ForbiddenError(
+                f"{self.name} acts as {self.role} here, and this takes {article} {role}; an admin "
+                f"can change the role of an account."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountView:
+    """An account without its secrets."""
+
+    id: int
+    name: str
+    role: Role
+    has_password: bool
+    created_at: datetime
+    disabled_at: datetime | None
+    last_seen_at: datetime | None
+
+
+def local_actor(session: Session) -> Actor:
+    """Return who acts where nobody has to log in."""
+    account = find_account(session, LOCAL)
+    return Actor(account_id=account.id, name=account.name, role=_role(account))
+
+
+def list_accounts(session: Session) -> list[AccountView]:
+    """Return all accounts in order of their names, without `local`."""
+    rows = session.scalars(
+        select(Account).where(Account.name != LOCAL).order_by(func.lower(Account.name))
+    )
+    return [view_of(account) for account in rows]
+
+
+def view_of(account: Account) -> AccountView:
+    """Return what may be told of an account."""
+    return AccountView(
+        id=account.id,
+        name=account.name,
+        role=_role(account),
+        has_password=account.password_hash is not None,
+        created_at=account.created_at,
+        disabled_at=account.disabled_at,
+        last_seen_at=account.last_seen_at,
+    )
+
+
+def find_account(session: Session, name: str) -> Account:
+    """Return the account of that name; capitals make no difference."""
+    account = session.scalar(select(Account).where(func.lower(Account.name) == name.lower()))
+    if account is None:
+        raise NotFoundError(
+            f"There is no account {name!r}; `scopebook user list` names those there are."
+        )
+    return account
+
+
+def _role(account: Account) -> Role:
+    (role,) = (known for known in ROLES if known == account.role)
+    return role
