@@ -9,6 +9,7 @@ from scopebook.db import (  # noqa: F401 - fill the metadata
     jobs,
     label_tables,
     map_tables,
+    review_tables,
     tables,
 )
 from scopebook.db.base import Base

@@ -211,9 +211,9 @@ class ExampleMark(Base):
         ForeignKey(_FEATURE, ondelete="CASCADE"), primary_key=True
     )
     run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
-    #: In the evidence's examples.
-    position: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
-    context_id: Mapped[int] = mapped_column(BigInteger)
+    context_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    #: Its first place in the evidence's examples.
+    position: Mapped[int] = mapped_column(SmallInteger)
     account_id: Mapped[int] = mapped_column(ForeignKey(_ACCOUNT))
     created_at: Mapped[Created]
 
