@@ -1,4 +1,4 @@
-"""Everything that people have said of one feature, as its page shows it and as writes rest on it."""
+"""Everything that people have said of one feature, and verdicts as they were given."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +16,7 @@ from scopebook.feature_writes import version_of
 from scopebook.histories import count_changes
 from scopebook.label_rule import CLAUSES, clauses_of
 from scopebook.labels import LabelView, chosen_grouping, labels_of
+from scopebook.paging import decode_cursor, encode_cursor
 from scopebook.reviews import pinned_label, shown_run
 from scopebook.tags import GivenTag, tags_of
 
@@ -139,31 +140,51 @@ def _open_opinions(session: Session, feature_id: int) -> list[OpinionView]:
     ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class GivenReview:
+    """A verdict as it was given, also where it does not stand any more."""
+
+    id: int
+    feature_id: int
+    label_id: int
+    label: str
+    author: str
+    verdict: str
+    reason: str | None
+    created_at: datetime
+
+
 def list_reviews(
     session: Session,
     *,
     author: str | None = None,
     limit: int = 50,
-    before_id: int | None = None,
-) -> list[tuple[int, int, str, str, str | None, datetime, str]]:
-    """Return verdicts as they were given, newest first, each with its feature and the label."""
+    cursor: str | None = None,
+) -> tuple[list[GivenReview], str | None]:
+    """Return verdicts as they were given, newest first, and the next page's cursor."""
     statement = (
-        select(
-            Review.id,
-            Review.feature_id,
-            Account.name,
-            Review.verdict,
-            Review.reason,
-            Review.created_at,
-            Label.text,
-        )
+        select(Review, Account.name, Label.text)
         .join(Account, Account.id == Review.account_id)
         .join(Label, Label.id == Review.label_id)
         .order_by(Review.id.desc())
-        .limit(limit)
+        .limit(limit + 1)
     )
     if author is not None:
         statement = statement.where(Account.name == author)
-    if before_id is not None:
-        statement = statement.where(Review.id < before_id)
-    return [tuple(row) for row in session.execute(statement)]
+    if cursor is not None:
+        statement = statement.where(Review.id < decode_cursor(cursor, [int])[0])
+    rows = session.execute(statement).all()
+    given = [
+        GivenReview(
+            id=review.id,
+            feature_id=review.feature_id,
+            label_id=review.label_id,
+            label=words,
+            author=name,
+            verdict=review.verdict,
+            reason=review.reason,
+            created_at=review.created_at,
+        )
+        for review, name, words in rows[:limit]
+    ]
+    return given, encode_cursor([given[-1].id]) if len(rows) > limit else None

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from scopebook.accounts import Actor
-from scopebook.db.review_tables import Change, FeatureVersion
+from scopebook.db.review_tables import Change, FeatureVersion, QueueEntry
 from scopebook.db.tables import FEATURE_BITS
 from scopebook.errors import InvalidInputError, StaleError
 from scopebook.labelings import lock_saes, settle_labels
@@ -93,7 +93,7 @@ def record(session: Session, write: FeatureWrite, said: Said) -> Change:
     """Add the write to the history, settle what is in force, and tell who is watching."""
     version = write.version + 1
     session.execute(
-        FeatureVersion.__table__.update()  # type: ignore[attr-defined]
+        update(FeatureVersion)
         .where(FeatureVersion.feature_id == write.feature_id)
         .values(version=version)
     )
@@ -112,11 +112,25 @@ def record(session: Session, write: FeatureWrite, said: Said) -> Change:
     )
     session.add(change)
     session.flush()
+    if said.kind in ("review", "propose"):
+        _give_out_of_hand(session, write)
     if said.settles:
         settle_labels(session, [write.sae_id], [write.feature_id], by_person=True)
     _lists_changed(session, [write.feature_id])
     tell(session, {"feature": write.feature_id, "version": version, "kind": said.kind})
     return change
+
+
+def _give_out_of_hand(session: Session, write: FeatureWrite) -> None:
+    """End the writer's lease (`scopebook.review_queue`): what it was for is done."""
+    session.execute(
+        update(QueueEntry)
+        .where(
+            QueueEntry.feature_id == write.feature_id,
+            QueueEntry.leased_by == write.actor.account_id,
+        )
+        .values(leased_by=None, leased_until=None)
+    )
 
 
 def tell(session: Session, news: dict[str, Any]) -> None:

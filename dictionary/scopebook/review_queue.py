@@ -200,7 +200,7 @@ def queue_state(
         )
     }
     held = session.execute(
-        select(Account.name, func.count())
+        select(Account.name, func.count().label("held"))
         .join(QueueEntry, QueueEntry.leased_by == Account.id)
         .where(QueueEntry.leased_until > func.clock_timestamp(), QueueEntry.sae_id.in_(sae_ids))
         .group_by(Account.name)
@@ -210,5 +210,5 @@ def queue_state(
         second_opinions=waiting.get(4, 0),
         undecided=waiting.get(3, 0),
         unreviewed=waiting.get(2, 0),
-        in_hand={name: count for name, count in held},
+        in_hand={row.name: row.held for row in held},
     )
