@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import func, select, update
+from sqlalchemy import any_, func, literal, select, update
 from sqlalchemy.orm import Session
 
 from scopebook.db.account_tables import Account
@@ -154,7 +154,7 @@ def _refuse_if_rested_upon(session: Session, change: Change) -> None:
             Change.id > change.id,
             # An undo and what it undoes leave things as they were.
             Change.undoes_id.is_(None),
-            (Change.slot == change.slot) | Change.rests.any(change.slot),  # type: ignore[arg-type]
+            (Change.slot == change.slot) | (literal(change.slot) == any_(Change.rests)),
         )
         .order_by(Change.id)
     )
