@@ -14,18 +14,24 @@ from scopebook.db.sessions import Sessions, sessions
 from scopebook.embedding import query_embedder
 from scopebook.search import EmbedQuery
 from scopebook_api.errors import add_error_answers
+from scopebook_api.live import Live
 from scopebook_api.routers import (
+    annotations,
     corpora,
     drift,
     features,
     health,
     jobs,
     labels,
+    live,
     maps,
+    queue,
     releases,
+    reviews,
     runs,
     scores,
     search,
+    tags,
 )
 
 STATIC = Path(__file__).parent / "static"
@@ -65,6 +71,7 @@ def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None)
         redoc_url=None,
     )
     app.state.sessions = factory or sessions()
+    app.state.live = Live(app.state.sessions)
     app.state.embed = embed or query_embedder(app.state.sessions)
     # Leaves event streams alone: they must not wait for a full buffer.
     app.add_middleware(GZipMiddleware, minimum_size=1000)
@@ -78,7 +85,9 @@ def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None)
 def add_routes(app: FastAPI) -> None:
     """Put every noun's routes under /api."""
     api = APIRouter(prefix="/api")
+    # What people say of a feature comes before the feature, whose path takes all that follows.
+    of_people = (annotations, live, reviews, queue, tags)
     nouns = (health, search, features, drift, labels, scores, maps, releases, corpora, jobs, runs)
-    for routes in nouns:
+    for routes in (*of_people, *nouns):
         api.include_router(routes.router)
     app.include_router(api)

@@ -10,7 +10,7 @@ The order is kept with each feature and not found when somebody asks: the next o
 then the first entry of an index.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Final
 
 from sqlalchemy import text
@@ -69,7 +69,7 @@ _FEATURES: Final = "{} = ANY(:feature_ids)"
 
 
 def order_queue(
-    session: Session, sae_ids: Sequence[int], feature_ids: Sequence[int] | None = None
+    session: Session, sae_ids: Collection[int], feature_ids: Collection[int] | None = None
 ) -> None:
     """Find again what the features of some SAEs, or those that are named, are worth."""
     if feature_ids is None:

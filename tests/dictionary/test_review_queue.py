@@ -9,15 +9,15 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from annotating import hold, make_actor, make_reviewable, say
-from makers import feature_id, make_score
+from makers import feature_id
 from scopebook.accounts import Actor
 from scopebook.db.review_tables import QueueEntry
 from scopebook.db.sessions import Sessions
 from scopebook.db.tables import Sae
 from scopebook.errors import ForbiddenError, NotFoundError
+from scopebook.label_scores import publish_scores
 from scopebook.labelings import settle_labels
 from scopebook.labels import current_labels
-from scopebook.queue_order import order_queue
 from scopebook.review_queue import next_feature, queue_state, release_feature
 from scopebook.reviews import ask_second_opinion, propose_label, review_label
 from scopebook.tags import tag_feature
@@ -67,9 +67,13 @@ def test_a_label_that_is_scored_badly_comes_before_one_used_a_little_more(
     sae, run = make_reviewable(session, indices=[0, 1])
     good = say(session, sae, run, "good", index=0)[1]
     bad = say(session, sae, run, "bad", index=1)[1]
-    make_score(session, good, 0.95)
-    make_score(session, bad, 0.5)
-    order_queue(session, [sae.id])
+    for label, value in ((good, 0.95), (bad, 0.5)):
+        score = {
+            "label_id": label.id, "scorer": "detection", "scorer_version": "1", "judge": "a",
+            "n_pos": 9, "n_neg_random": 9, "n_neg_hard": 0, "n_failed": 0, "value": value,
+            "held_out_sha256": b"h" * 32,
+        }  # fmt: skip
+        publish_scores(session, [score])
 
     assert number(session, make_actor(session, "ada")) == 1
 

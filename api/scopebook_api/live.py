@@ -1,0 +1,84 @@
+"""News from the database to open pages: one listening connection for each API process.
+
+Pages hold no connection of the pool. Each waits for an event of its topic, and then reads what is
+there: news only say "look", so one that is lost on the way costs nothing after a reconnect.
+"""
+
+import asyncio
+import json
+import logging
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
+
+import psycopg
+
+from scopebook.db.sessions import Sessions
+from scopebook.feature_writes import CHANNEL
+
+log = logging.getLogger(__name__)
+
+RETRY_S: Final = 1.0
+QUEUE: Final = "queue"
+
+
+class Live:
+    """Listens while anybody watches."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._watchers: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._task: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def watch(self, topic: str) -> AsyncIterator[asyncio.Event]:
+        """Give an event that is set whenever there may be news of the topic."""
+        news = asyncio.Event()
+        self._watchers[topic].add(news)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._listen())
+        try:
+            yield news
+        finally:
+            self._watchers[topic].discard(news)
+            if not self._watchers[topic]:
+                del self._watchers[topic]
+            if not self._watchers and self._task is not None:
+                self._task.cancel()
+                self._task = None
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except psycopg.Error as error:
+                log.warning("Live news are interrupted, trying again: %s", error)
+            await asyncio.sleep(RETRY_S)
+
+    async def _follow(self) -> None:
+        bind: Any = self._sessions.kw["bind"]
+        url = bind.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            await connection.execute(f"LISTEN {CHANNEL}")
+            # What happened before anybody listened.
+            for watchers in self._watchers.values():
+                _wake(watchers)
+            async for notice in connection.notifies():
+                self._pass_on(notice.payload)
+
+    def _pass_on(self, payload: str) -> None:
+        with suppress(ValueError):
+            news = json.loads(payload)
+            topic = QUEUE if "queue" in news else feature_topic(news["feature"])
+            _wake(self._watchers.get(topic, ()))
+
+
+def _wake(watchers: Any) -> None:
+    for news in watchers:
+        news.set()
+
+
+def feature_topic(feature_id: int) -> str:
+    """Return the topic of a feature."""
+    return f"feature:{feature_id}"

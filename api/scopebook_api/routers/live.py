@@ -1,0 +1,110 @@
+"""Server-sent events: a feature that others change or look at, and the queue."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Annotated, Final
+
+import anyio
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from scopebook.accounts import Actor
+from scopebook.db.sessions import Sessions, unit_of_work
+from scopebook.feature_writes import version_of
+from scopebook.presence import end_presence, present_at, show_presence
+from scopebook.review_queue import queue_state
+from scopebook_api.deps import Me
+from scopebook_api.feature_deps import FeatureKey
+from scopebook_api.live import QUEUE, Live, feature_topic
+from scopebook_api.review_schemas import LiveRead, QueueRead
+
+router = APIRouter(tags=["live"])
+
+#: Seconds without news after which a page's presence is told again, and its line is kept open.
+QUIET_S: Final = 10.0
+#: The queue's numbers change with every verdict of anybody; pages are told so often at most.
+PAUSE_S: Final = 1.0
+_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_STILL_HERE: Final = ": still here\n\n"
+
+
+@router.get("/features/{model:path}/{source}/{index}/live", response_class=StreamingResponse)
+async def watch_feature(
+    request: Request,
+    me: Me,
+    feature: FeatureKey,
+    viewer: Annotated[str, Query(min_length=1, max_length=64, pattern=r"^[\w-]+$")],
+) -> StreamingResponse:
+    """Stream the feature's version and who looks at it; the stream itself makes one present.
+
+    `viewer` is any word that tells one open page from another.
+    """
+    events = _feature_events(request, me, feature, viewer)
+    return StreamingResponse(events, media_type="text/event-stream", headers=_HEADERS)
+
+
+@router.get("/queue/live", response_class=StreamingResponse)
+async def watch_queue(request: Request, me: Me) -> StreamingResponse:
+    """Stream how much there is to review, and in whose hand."""
+    events = _queue_events(request)
+    return StreamingResponse(events, media_type="text/event-stream", headers=_HEADERS)
+
+
+async def _feature_events(
+    request: Request, me: Actor, feature_id: int, viewer: str
+) -> AsyncIterator[str]:
+    sessions: Sessions = request.app.state.sessions
+    live: Live = request.app.state.live
+    # An account's name before it: nobody ends another one's presence.
+    viewer = f"{me.account_id}:{viewer}"
+    sent = ""
+    try:
+        async with live.watch(feature_topic(feature_id)) as news:
+            while True:
+                news.clear()
+                data = await run_in_threadpool(_seen, sessions, me, feature_id, viewer)
+                yield _STILL_HERE if data == sent else f"event: feature\ndata: {data}\n\n"
+                sent = data
+                await _wait(news)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await run_in_threadpool(_gone, sessions, feature_id, viewer)
+
+
+def _seen(sessions: Sessions, me: Actor, feature_id: int, viewer: str) -> str:
+    with unit_of_work(sessions) as session:
+        show_presence(session, feature_id, viewer, me.account_id)
+        return LiveRead(
+            version=version_of(session, feature_id), present=present_at(session, feature_id)
+        ).model_dump_json()
+
+
+def _gone(sessions: Sessions, feature_id: int, viewer: str) -> None:
+    with unit_of_work(sessions) as session:
+        end_presence(session, feature_id, viewer)
+
+
+async def _queue_events(request: Request) -> AsyncIterator[str]:
+    sessions: Sessions = request.app.state.sessions
+    live: Live = request.app.state.live
+    sent = ""
+    async with live.watch(QUEUE) as news:
+        while True:
+            news.clear()
+            data = await run_in_threadpool(_queue, sessions)
+            yield _STILL_HERE if data == sent else f"event: queue\ndata: {data}\n\n"
+            sent = data
+            await asyncio.sleep(PAUSE_S)
+            await _wait(news)
+
+
+def _queue(sessions: Sessions) -> str:
+    with unit_of_work(sessions) as session:
+        return QueueRead.model_validate(queue_state(session)).model_dump_json()
+
+
+async def _wait(news: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(news.wait(), QUIET_S)
