@@ -1,5 +1,6 @@
 """Build the FastAPI app: routers, errors, the built frontend."""
 
+import asyncio
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,11 +11,11 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import Scope
 
-from scopebook.db.sessions import Sessions, sessions
+from scopebook.db.sessions import MOST_CONNECTIONS, Sessions, sessions
 from scopebook.embedding import query_embedder
 from scopebook.search import EmbedQuery
 from scopebook_api.errors import add_error_answers
-from scopebook_api.live import Live
+from scopebook_api.live import STREAMS_AT_ONCE, Live
 from scopebook_api.routers import (
     annotations,
     corpora,
@@ -34,6 +35,9 @@ from scopebook_api.routers import (
     tags,
 )
 
+#: Of a process's connections, those for requests; event streams have theirs (`live`), and some
+#: are left for what answers errors.
+REQUESTS_AT_ONCE = MOST_CONNECTIONS - STREAMS_AT_ONCE - 2
 STATIC = Path(__file__).parent / "static"
 
 
@@ -71,6 +75,7 @@ def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None)
         redoc_url=None,
     )
     app.state.sessions = factory or sessions()
+    app.state.slots = asyncio.Semaphore(REQUESTS_AT_ONCE)
     app.state.live = Live(app.state.sessions)
     app.state.embed = embed or query_embedder(app.state.sessions)
     # Leaves event streams alone: they must not wait for a full buffer.

@@ -8,18 +8,24 @@ import asyncio
 import json
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import psycopg
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
-from scopebook.db.sessions import Sessions
+from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.feature_writes import CHANNEL
+
+Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
 
 RETRY_S: Final = 1.0
+#: Streams that read from the database at the same time; the others wait their turn.
+STREAMS_AT_ONCE: Final = 4
 QUEUE: Final = "queue"
 
 
@@ -30,6 +36,16 @@ class Live:
         self._sessions = sessions
         self._watchers: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._task: asyncio.Task[None] | None = None
+        self._reading = asyncio.Semaphore(STREAMS_AT_ONCE)
+
+    async def read(self, look: Callable[[Session], Result]) -> Result:
+        """Return what a look at the database finds, in a unit of work of its own."""
+        async with self._reading:
+            return await run_in_threadpool(self._look, look)
+
+    def _look(self, look: Callable[[Session], Result]) -> Result:
+        with unit_of_work(self._sessions) as session:
+            return look(session)
 
     @asynccontextmanager
     async def watch(self, topic: str) -> AsyncIterator[asyncio.Event]:

@@ -3,15 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from functools import partial
 from typing import Annotated, Final
 
 import anyio
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
-from starlette.concurrency import run_in_threadpool
+from sqlalchemy.orm import Session
 
 from scopebook.accounts import Actor
-from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.feature_writes import version_of
 from scopebook.presence import end_presence, present_at, show_presence
 from scopebook.review_queue import queue_state
@@ -55,7 +55,6 @@ async def watch_queue(request: Request, me: Me) -> StreamingResponse:
 async def _feature_events(
     request: Request, me: Actor, feature_id: int, viewer: str
 ) -> AsyncIterator[str]:
-    sessions: Sessions = request.app.state.sessions
     live: Live = request.app.state.live
     # An account's name before it: nobody ends another one's presence.
     viewer = f"{me.account_id}:{viewer}"
@@ -64,45 +63,37 @@ async def _feature_events(
         async with live.watch(feature_topic(feature_id)) as news:
             while True:
                 news.clear()
-                data = await run_in_threadpool(_seen, sessions, me, feature_id, viewer)
+                data = await live.read(partial(_seen, me, feature_id, viewer))
                 yield _STILL_HERE if data == sent else f"event: feature\ndata: {data}\n\n"
                 sent = data
                 await _wait(news)
     finally:
         with anyio.CancelScope(shield=True):
-            await run_in_threadpool(_gone, sessions, feature_id, viewer)
+            await live.read(lambda session: end_presence(session, feature_id, viewer))
 
 
-def _seen(sessions: Sessions, me: Actor, feature_id: int, viewer: str) -> str:
-    with unit_of_work(sessions) as session:
-        show_presence(session, feature_id, viewer, me.account_id)
-        return LiveRead(
-            version=version_of(session, feature_id), present=present_at(session, feature_id)
-        ).model_dump_json()
-
-
-def _gone(sessions: Sessions, feature_id: int, viewer: str) -> None:
-    with unit_of_work(sessions) as session:
-        end_presence(session, feature_id, viewer)
+def _seen(me: Actor, feature_id: int, viewer: str, session: Session) -> str:
+    show_presence(session, feature_id, viewer, me.account_id)
+    return LiveRead(
+        version=version_of(session, feature_id), present=present_at(session, feature_id)
+    ).model_dump_json()
 
 
 async def _queue_events(request: Request) -> AsyncIterator[str]:
-    sessions: Sessions = request.app.state.sessions
     live: Live = request.app.state.live
     sent = ""
     async with live.watch(QUEUE) as news:
         while True:
             news.clear()
-            data = await run_in_threadpool(_queue, sessions)
+            data = await live.read(_queue)
             yield _STILL_HERE if data == sent else f"event: queue\ndata: {data}\n\n"
             sent = data
             await asyncio.sleep(PAUSE_S)
             await _wait(news)
 
 
-def _queue(sessions: Sessions) -> str:
-    with unit_of_work(sessions) as session:
-        return QueueRead.model_validate(queue_state(session)).model_dump_json()
+def _queue(session: Session) -> str:
+    return QueueRead.model_validate(queue_state(session)).model_dump_json()
 
 
 async def _wait(news: asyncio.Event) -> None:

@@ -1,0 +1,75 @@
+"""A real server whose requests act as whom their header `X-Acting` names; for tests alone."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import httpx2
+from fastapi import FastAPI, Header
+
+from running import free_port
+from scopebook.accounts import Actor, find_account, local_actor
+from scopebook.db.sessions import Sessions, sessions_for
+from scopebook_api.app import create_app
+from scopebook_api.deps import DbSession, acting
+
+ROOT = Path(__file__).parents[1]
+
+
+def app_for(sessions: Sessions) -> FastAPI:
+    """Return the app, with accounts by a header."""
+    app = create_app(sessions, lambda _: None)
+
+    def by_header(session: DbSession, x_acting: Annotated[str | None, Header()] = None) -> Actor:
+        if x_acting is None:
+            return local_actor(session)
+        account = find_account(session, x_acting)
+        return Actor(account_id=account.id, name=account.name, role=account.role)  # type: ignore[arg-type]
+
+    app.dependency_overrides[acting] = by_header
+    return app
+
+
+@contextmanager
+def serving(database_url: str) -> Iterator[str]:
+    """Run the app in a process of its own; give its address."""
+    port = free_port()
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    process = subprocess.Popen(
+        [sys.executable, __file__, database_url, str(port)],
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        until = time.monotonic() + 60
+        while not _answers(url):
+            assert process.poll() is None, "the server ended"
+            assert time.monotonic() < until, "the server did not answer"
+            time.sleep(0.1)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx2.get(f"{url}/api/tags", timeout=5).status_code == 200
+    except httpx2.HTTPError:
+        return False
+
+
+if __name__ == "__main__":
+    import uvicorn
+
+    uvicorn.run(
+        app_for(sessions_for(sys.argv[1])),
+        port=int(sys.argv[2]),
+        log_level="warning",
+        timeout_graceful_shutdown=2,
+    )
