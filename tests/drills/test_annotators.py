@@ -102,9 +102,8 @@ class Person:
             verdict = self.chance.choice(["accept", "reject", "unsure"])
             path, body = "reviews", {"label_id": label["id"], "verdict": verdict}
         self.tally.held.pop(feature, None)
-        await self.write(feature, path, body, state["version"])
-        # One who was refused gives it back by hand.
-        await self.ask("POST", "/api/queue/release", json={"feature": feature})
+        if not await self.write(feature, path, body, state["version"]):
+            await self.ask("POST", "/api/queue/release", json={"feature": feature})
 
     async def comment(self, feature: str) -> None:
         self.said += 1
