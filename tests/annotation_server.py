@@ -1,4 +1,4 @@
-"""A real server whose requests act as whom their header `X-Acting` names; for tests alone."""
+"""A real server, also one whose requests act as whom their header `X-Acting` names."""
 
 import os
 import subprocess
@@ -36,12 +36,12 @@ def app_for(sessions: Sessions) -> FastAPI:
 
 
 @contextmanager
-def serving(database_url: str) -> Iterator[str]:
-    """Run the app in a process of its own; give its address."""
+def serving(database_url: str, *, by_header: bool = True) -> Iterator[str]:
+    """Run the app in a process of its own, as it is or with accounts by a header."""
     port = free_port()
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     process = subprocess.Popen(
-        [sys.executable, __file__, database_url, str(port)],
+        [sys.executable, __file__, database_url, str(port), "header" if by_header else "as-it-is"],
         env={**os.environ, "PYTHONPATH": paths},
     )
     url = f"http://127.0.0.1:{port}"
@@ -59,7 +59,7 @@ def serving(database_url: str) -> Iterator[str]:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx2.get(f"{url}/api/tags", timeout=5).status_code == 200
+        return httpx2.get(f"{url}/api/session", timeout=5).status_code == 200
     except httpx2.HTTPError:
         return False
 
@@ -68,7 +68,7 @@ if __name__ == "__main__":
     import uvicorn
 
     uvicorn.run(
-        app_for(sessions_for(sys.argv[1])),
+        (app_for if sys.argv[3] == "header" else create_app)(sessions_for(sys.argv[1])),
         port=int(sys.argv[2]),
         log_level="warning",
         timeout_graceful_shutdown=2,

@@ -4,7 +4,7 @@ import asyncio
 from importlib.metadata import version
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
@@ -14,10 +14,15 @@ from starlette.types import Scope
 from scopebook.db.sessions import MOST_CONNECTIONS, Sessions, sessions
 from scopebook.embedding import query_embedder
 from scopebook.search import EmbedQuery
+from scopebook.settings import settings
+from scopebook_api.deps import acting
 from scopebook_api.errors import add_error_answers
 from scopebook_api.live import STREAMS_AT_ONCE, Live
+from scopebook_api.rate_limits import RateLimits
 from scopebook_api.routers import (
+    accounts,
     annotations,
+    audit,
     corpora,
     drift,
     features,
@@ -25,6 +30,7 @@ from scopebook_api.routers import (
     jobs,
     labels,
     live,
+    logins,
     maps,
     queue,
     releases,
@@ -33,6 +39,7 @@ from scopebook_api.routers import (
     scores,
     search,
     tags,
+    tokens,
 )
 
 #: Of a process's connections, those for requests; event streams have theirs (`live`), and some
@@ -72,12 +79,14 @@ def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None)
         version=version("scopebook"),
         openapi_url="/api/openapi.json",
         docs_url="/api/docs",
+        swagger_ui_oauth2_redirect_url=None,
         redoc_url=None,
     )
     app.state.sessions = factory or sessions()
     app.state.slots = asyncio.Semaphore(REQUESTS_AT_ONCE)
     app.state.live = Live(app.state.sessions)
     app.state.embed = embed or query_embedder(app.state.sessions)
+    app.state.limits = RateLimits(settings())
     # Leaves event streams alone: they must not wait for a full buffer.
     app.add_middleware(GZipMiddleware, minimum_size=1000)
     add_error_answers(app)
@@ -88,11 +97,14 @@ def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None)
 
 
 def add_routes(app: FastAPI) -> None:
-    """Put every noun's routes under /api."""
+    """Put every noun's routes under /api; all but those of `public` are for who is known."""
     api = APIRouter(prefix="/api")
+    for public in (health.public, logins.public):
+        api.include_router(public)
     # What people say of a feature comes before the feature, whose path takes all that follows.
-    of_people = (annotations, live, reviews, queue, tags)
+    said = (annotations, live, reviews, queue, tags)
     nouns = (health, search, features, drift, labels, scores, maps, releases, corpora, jobs, runs)
-    for routes in (*of_people, *nouns):
-        api.include_router(routes.router)
+    people = (accounts, tokens, audit)
+    for routes in (*said, *nouns, *people):
+        api.include_router(routes.router, dependencies=[Depends(acting, scope="function")])
     app.include_router(api)

@@ -19,6 +19,7 @@ from scopebook.errors import (
     NotFoundError,
     ScopebookError,
     StaleError,
+    TooManyRequestsError,
     UnauthenticatedError,
     UnavailableError,
 )
@@ -33,6 +34,7 @@ STATUS_OF: dict[type[ScopebookError], HTTPStatus] = {
     ConflictError: HTTPStatus.CONFLICT,
     UnauthenticatedError: HTTPStatus.UNAUTHORIZED,
     ForbiddenError: HTTPStatus.FORBIDDEN,
+    TooManyRequestsError: HTTPStatus.TOO_MANY_REQUESTS,
     UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
@@ -61,7 +63,9 @@ def add_error_answers(app: FastAPI) -> None:
 def _refused(_: Request, error: Exception) -> JSONResponse:
     for kind in type(error).__mro__:
         if kind in STATUS_OF:
-            return problem(STATUS_OF[kind], str(error))
+            answer = problem(STATUS_OF[kind], str(error))
+            answer.headers.update(_headers(error))
+            return answer
     log.error("No status is set for %s", type(error).__name__)
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
 
@@ -81,6 +85,15 @@ def _stale(request: Request, error: Exception) -> JSONResponse:
         headers={"ETag": f'"{current.version}"'},
         media_type="application/problem+json",
     )
+
+
+def _headers(error: Exception) -> dict[str, str]:
+    """Return what a client program reads of a refusal."""
+    if isinstance(error, TooManyRequestsError):
+        return {"Retry-After": str(error.retry_after_s)}
+    if isinstance(error, UnauthenticatedError):
+        return {"WWW-Authenticate": "Bearer"}
+    return {}
 
 
 def _malformed(_: Request, error: Exception) -> JSONResponse:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DataError, OperationalError
 
 from scopebook.commands import (
+    accounts,
     batches,
     corpora,
     demo,
@@ -25,6 +26,7 @@ from scopebook.commands import (
     releases,
     runs,
     scores,
+    tokens,
     up,
 )
 from scopebook.console import err
@@ -52,6 +54,8 @@ app.command()(features.feature)
 app.command()(drift.drift)
 app.command()(fingerprint.fingerprint)
 app.command()(doctor.doctor)
+app.command()(accounts.audit)
+app.command()(accounts.visibility)
 app.command(hidden=True)(jobs.sweep)
 
 corpus = typer.Typer(help="Bodies of text that features are collected over.", no_args_is_help=True)
@@ -61,6 +65,8 @@ app.add_typer(corpus, name="corpus")
 app.add_typer(batches.batches, name="batch")
 app.add_typer(jobs.jobs, name="jobs")
 app.add_typer(runs.runs, name="runs")
+app.add_typer(accounts.users, name="user")
+app.add_typer(tokens.tokens, name="token")
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ def row_ids_of(session: Session, names: Sequence[str]) -> dict[str, int]:
 
 
 def names_of(session: Session, feature_ids: Collection[int]) -> dict[int, str]:
-    """Return the ids that people use, by row id."""
+    """Return the ids that people use, by row id; hidden features have none."""
     rows = session.execute(
         select(Model.name, Sae.layer, Release.set_name, Sae.id)
         .join(Release, Release.model_id == Model.id)
@@ -41,7 +41,9 @@ def names_of(session: Session, feature_ids: Collection[int]) -> dict[int, str]:
     saes = {row.id: row for row in rows}
     found = {}
     for feature_id in feature_ids:
-        sae = saes[feature_id >> FEATURE_BITS]
+        sae = saes.get(feature_id >> FEATURE_BITS)
+        if sae is None:
+            continue
         index = feature_id & (2**FEATURE_BITS - 1)
         found[feature_id] = str(FeatureId(sae.name, sae.layer, sae.set_name, index))
     return found

@@ -32,6 +32,7 @@ from scopebook.db.review_tables import Change, Comment, CommentVersion, FeatureV
 from scopebook.db.sessions import Sessions
 from scopebook.feature_names import row_ids_of
 from scopebook.labelings import NewWording, begin_labeling, publish_keywords, sha256_of
+from scopebook.tokens import create_token
 
 SECONDS = float(os.environ.get("DRILL_ANNOTATORS_S", "15"))
 PEOPLE = 50
@@ -59,13 +60,14 @@ class Person:
     """One who annotates until the time is up."""
 
     name: str
+    token: str
     client: httpx2.AsyncClient
     tally: Tally
     chance: random.Random
     said: int = 0
 
     async def ask(self, method: str, path: str, **more: Any) -> httpx2.Response:
-        headers = {"X-Acting": self.name, **more.pop("headers", {})}
+        headers = {"Authorization": f"Bearer {self.token}", **more.pop("headers", {})}
         answer = await self.client.request(method, path, headers=headers, **more)
         self.tally.statuses[answer.status_code] += 1
         return answer
@@ -130,8 +132,8 @@ class Person:
 
 
 @pytest.fixture
-def filled(sessions: Sessions) -> None:
-    """As many features as there are, with labels, and fifty accounts."""
+def tokens(sessions: Sessions) -> list[str]:
+    """Labelled features, and fifty accounts with a token each."""
     with sessions.begin() as session:
         [sae] = make_release(session, layers=[1], d_sae=FEATURES)
         run = make_run(session, [sae], make_corpus(session, ["abcdef"]))
@@ -148,29 +150,31 @@ def filled(sessions: Sessions) -> None:
             parameters={}, sha256=sha256_of("keywords-1", {}),
         )  # fmt: skip
         publish_keywords(session, labeling_id, wordings)
-        for number in range(PEOPLE):
-            make_actor(session, f"person{number}")
+        people = [make_actor(session, f"person{number}") for number in range(PEOPLE)]
+        return [
+            create_token(session, "drill", owner=it.name, scope="annotate", days=1, by=it)[1]
+            for it in people
+        ]
 
 
-async def _annotate(url: str) -> Tally:
+async def _annotate(url: str, tokens: list[str]) -> Tally:
     tally = Tally()
     limits = httpx2.Limits(max_connections=PEOPLE)
     async with httpx2.AsyncClient(base_url=url, timeout=60, limits=limits) as client:
         people = [
-            Person(f"person{number}", client, tally, random.Random(SEED + number))
-            for number in range(PEOPLE)
+            Person(f"person{number}", token, client, tally, random.Random(SEED + number))
+            for number, token in enumerate(tokens)
         ]
         until = time.monotonic() + SECONDS
         await asyncio.gather(*(person.annotate(until) for person in people))
     return tally
 
 
-@pytest.mark.usefixtures("filled")
 def test_fifty_annotators_lose_nothing_and_share_no_lease(
-    database_url: str, sessions: Sessions
+    database_url: str, sessions: Sessions, tokens: list[str]
 ) -> None:
-    with serving(database_url) as url:
-        tally = asyncio.run(_annotate(url))
+    with serving(database_url, by_header=False) as url:
+        tally = asyncio.run(_annotate(url, tokens))
 
     answers = dict(sorted(tally.statuses.items()))
     sys.stderr.write(f"\n{SECONDS:.0f} s, {PEOPLE} people: answers {answers}\n")

@@ -22,7 +22,12 @@ def browse(
     """List verdicts, newest first."""
     found, following = list_reviews(session, author=author, limit=limit, cursor=cursor)
     names = names_of(session, {review.feature_id for review in found})
-    items = [vars(review) | {"feature": names[review.feature_id]} for review in found]
+    # Of releases that are hidden from who asks nothing is told.
+    items = [
+        vars(review) | {"feature": names[review.feature_id]}
+        for review in found
+        if review.feature_id in names
+    ]
     return {"items": items, "next": following}
 
 

@@ -36,7 +36,11 @@ def mentions(
     """List comments of others that speak to oneself, newest first."""
     found, following = comments_for(session, me.account_id, limit=limit, cursor=cursor)
     names = names_of(session, {comment.feature_id for comment in found})
-    items = [vars(comment) | {"feature": names[comment.feature_id]} for comment in found]
+    items = [
+        vars(comment) | {"feature": names[comment.feature_id]}
+        for comment in found
+        if comment.feature_id in names
+    ]
     return {"items": items, "next": following}
 
 

@@ -4,6 +4,94 @@
  */
 
 export interface paths {
+    "/api/health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Health
+         * @description Answer once the database does.
+         */
+        get: operations["health_api_health_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who Am I
+         * @description Say who asks, and how one may log in.
+         */
+        get: operations["who_am_i_api_session_get"];
+        put?: never;
+        /**
+         * Log In
+         * @description Log in by a name and a password; the answer sets a cookie.
+         */
+        post: operations["log_in_api_session_post"];
+        /**
+         * Log Out
+         * @description Log this browser out; it is no error if it is not logged in.
+         */
+        delete: operations["log_out_api_session_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/links/look": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Look At Link
+         * @description Say whose password a one-time link sets.
+         */
+        post: operations["look_at_link_api_links_look_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/links/use": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Use Link
+         * @description Set the password that a one-time link is for, and log in.
+         */
+        post: operations["use_link_api_links_use_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/features/{model}/{source}/{index}/annotation": {
         parameters: {
             query?: never;
@@ -560,26 +648,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/health": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Health
-         * @description Answer once the database does.
-         */
-        get: operations["health_api_health_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/status": {
         parameters: {
             query?: never;
@@ -890,6 +958,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/releases/{release}/visibility": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Who Sees
+         * @description Say for whom a release is.
+         */
+        get: operations["read_who_sees_api_releases__release__visibility_get"];
+        /**
+         * Set Who Sees
+         * @description Keep a release for a role and for some accounts; for others it is not there.
+         */
+        put: operations["set_who_sees_api_releases__release__visibility_put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/corpora": {
         parameters: {
             query?: never;
@@ -1117,10 +1209,227 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/accounts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Browse
+         * @description List all accounts by name.
+         */
+        get: operations["browse_api_accounts_get"];
+        put?: never;
+        /**
+         * Add
+         * @description Make an account, and the link by which its person sets a password.
+         *
+         *     The first account must be an admin: from then on everybody logs in.
+         */
+        post: operations["add_api_accounts_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/accounts/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change
+         * @description Change an account's role, shut it out or let it in again.
+         */
+        patch: operations["change_api_accounts__name__patch"];
+        trace?: never;
+    };
+    "/api/accounts/{name}/link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make Link
+         * @description Make a link that sets the account's password once, within a day; earlier ones are void.
+         */
+        post: operations["make_link_api_accounts__name__link_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/me/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Change Password
+         * @description Change one's own password; every other browser is logged out.
+         */
+        put: operations["change_password_api_me_password_put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/me/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Log Out Everywhere
+         * @description Log oneself out in every browser, this one too.
+         */
+        delete: operations["log_out_everywhere_api_me_sessions_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Browse
+         * @description List one's own tokens, the newest first.
+         */
+        get: operations["browse_api_tokens_get"];
+        put?: never;
+        /**
+         * Create
+         * @description Make a token for oneself; its secret is told only in this answer.
+         */
+        post: operations["create_api_tokens_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tokens/{token_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke
+         * @description Make a token worthless: one's own, or anybody's for an admin.
+         */
+        delete: operations["revoke_api_tokens__token_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Browse
+         * @description List who changed what, newest first.
+         */
+        get: operations["browse_api_audit_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * AccountChange
+         * @description What to change of an account; null leaves it as it is.
+         */
+        AccountChange: {
+            /** Role */
+            role?: ("viewer" | "annotator" | "editor" | "admin") | null;
+            /** Disabled */
+            disabled?: boolean | null;
+        };
+        /**
+         * AccountMade
+         * @description A new account, and the link by which its person sets a password.
+         */
+        AccountMade: {
+            account: components["schemas"]["AccountRead"];
+            link: components["schemas"]["LinkRead"];
+        };
+        /**
+         * AccountRead
+         * @description An account without its secrets.
+         */
+        AccountRead: {
+            /** Id */
+            id: number;
+            /** Name */
+            name: string;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "viewer" | "annotator" | "editor" | "admin";
+            /**
+             * Has Password
+             * @description False until its one-time link was used.
+             */
+            has_password: boolean;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Disabled At */
+            disabled_at: string | null;
+            /** Last Seen At */
+            last_seen_at: string | null;
+        };
         /**
          * Activity
          * @description A context that fired a feature, by its document.
@@ -1134,6 +1443,26 @@ export interface components {
              * @description The document's place in the corpus: 0 first, 1 last.
              */
             position: number;
+        };
+        /**
+         * ActorRead
+         * @description Who acts.
+         */
+        ActorRead: {
+            /** Name */
+            name: string;
+            /**
+             * Role
+             * @description The account's, or less where a token says so.
+             * @enum {string}
+             */
+            role: "viewer" | "annotator" | "editor" | "admin";
+            /**
+             * Via
+             * @description `machine`: nobody has to log in, since there are no accounts yet.
+             * @enum {string}
+             */
+            via: "machine" | "login" | "token";
         };
         /**
          * AgreementRead
@@ -1267,6 +1596,34 @@ export interface components {
              * @description Entries of its history.
              */
             changes: number;
+        };
+        /**
+         * AuditRead
+         * @description One entry of the audit log.
+         */
+        AuditRead: {
+            /** Id */
+            id: number;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** Account */
+            account: string;
+            /** Action */
+            action: string;
+            /** Target */
+            target: string;
+            /** Details */
+            details: {
+                [key: string]: unknown;
+            };
+            /**
+             * Address
+             * @description Null: the command line of the machine.
+             */
+            address: string | null;
         };
         /**
          * BulkItemRead
@@ -1611,7 +1968,7 @@ export interface components {
              */
             peak: number;
             /** Tokens */
-            tokens: components["schemas"]["TokenRead"][];
+            tokens: components["schemas"]["scopebook_api__schemas__TokenRead"][];
             /**
              * Cut Left
              * @description More of the document stands before the window.
@@ -2180,6 +2537,54 @@ export interface components {
             until: string;
         };
         /**
+         * LinkRead
+         * @description A link that sets an account's password once, within a day.
+         */
+        LinkRead: {
+            /** Account */
+            account: string;
+            /**
+             * Url
+             * @description Told only now; hand it to its person by a safe way.
+             */
+            url: string;
+        };
+        /**
+         * LinkSecret
+         * @description The secret of a one-time link: what stands behind `#` in it.
+         */
+        LinkSecret: {
+            /** Secret */
+            secret: string;
+        };
+        /**
+         * LinkUse
+         * @description The password that a one-time link sets.
+         */
+        LinkUse: {
+            /** Secret */
+            secret: string;
+            /**
+             * Password
+             * Format: password
+             * @description 10 to 1000 characters.
+             */
+            password: string;
+        };
+        /**
+         * LoginRequest
+         * @description A name and its password.
+         */
+        LoginRequest: {
+            /** Name */
+            name: string;
+            /**
+             * Password
+             * Format: password
+             */
+            password: string;
+        };
+        /**
          * MapRead
          * @description Features of a release on a plane; the points themselves are at `/maps/{id}/points`.
          */
@@ -2366,6 +2771,40 @@ export interface components {
             label: components["schemas"]["LabelRead"] | null;
         };
         /**
+         * NewAccount
+         * @description An account to make.
+         */
+        NewAccount: {
+            /** Name */
+            name: string;
+            /**
+             * Role
+             * @default annotator
+             * @enum {string}
+             */
+            role: "viewer" | "annotator" | "editor" | "admin";
+        };
+        /**
+         * NewToken
+         * @description A token to make for oneself.
+         */
+        NewToken: {
+            /** Name */
+            name: string;
+            /**
+             * Scope
+             * @default read
+             * @enum {string}
+             */
+            scope: "read" | "annotate" | "edit" | "admin";
+            /**
+             * Days
+             * @description Null: it does not expire.
+             * @default 90
+             */
+            days: number | null;
+        };
+        /**
          * NextRead
          * @description The next feature to review.
          */
@@ -2503,6 +2942,20 @@ export interface components {
              */
             created_at: string;
         };
+        /** Page[AccountRead] */
+        Page_AccountRead_: {
+            /** Items */
+            items: components["schemas"]["AccountRead"][];
+            /** Next */
+            next?: string | null;
+        };
+        /** Page[AuditRead] */
+        Page_AuditRead_: {
+            /** Items */
+            items: components["schemas"]["AuditRead"][];
+            /** Next */
+            next?: string | null;
+        };
         /** Page[ChangeRead] */
         Page_ChangeRead_: {
             /** Items */
@@ -2594,6 +3047,13 @@ export interface components {
             /** Next */
             next?: string | null;
         };
+        /** Page[TokenRead] */
+        Page_TokenRead_: {
+            /** Items */
+            items: components["schemas"]["scopebook_api__account_schemas__TokenRead"][];
+            /** Next */
+            next?: string | null;
+        };
         /**
          * PairAgreementRead
          * @description How far two people agree.
@@ -2615,6 +3075,23 @@ export interface components {
             alpha: number | null;
             /** Authors */
             authors: string[];
+        };
+        /**
+         * PasswordChange
+         * @description One's own new password.
+         */
+        PasswordChange: {
+            /**
+             * Old
+             * Format: password
+             */
+            old: string;
+            /**
+             * New
+             * Format: password
+             * @description 10 to 1000 characters.
+             */
+            new: string;
         };
         /**
          * PinRequest
@@ -3425,16 +3902,16 @@ export interface components {
             lift: number;
         };
         /**
-         * TokenRead
-         * @description A piece of text as the model reads it, widened to whole characters.
-         *
-         *     Tokens that split one character are shown as one, with the largest of their activations.
+         * TokenMade
+         * @description A new token with its secret.
          */
-        TokenRead: {
-            /** Text */
-            text: string;
-            /** Activation */
-            activation: number;
+        TokenMade: {
+            token: components["schemas"]["scopebook_api__account_schemas__TokenRead"];
+            /**
+             * Secret
+             * @description Told only now.
+             */
+            secret: string;
         };
         /**
          * TokenWeight
@@ -3476,6 +3953,41 @@ export interface components {
             ctx?: Record<string, never>;
         };
         /**
+         * Visibility
+         * @description For whom a release is, beside admins; neither a role nor accounts: for all.
+         */
+        Visibility: {
+            /**
+             * Role
+             * @description This role and those above it.
+             */
+            role?: ("viewer" | "annotator" | "editor" | "admin") | null;
+            /**
+             * Accounts
+             * @description By name, whatever their role.
+             * @default []
+             */
+            accounts: string[];
+        };
+        /**
+         * WhoAmI
+         * @description Who asks, and how one may log in.
+         */
+        WhoAmI: {
+            /** @description Null: nobody who is known. */
+            me: components["schemas"]["ActorRead"] | null;
+            /**
+             * Accounts
+             * @description Whether there are accounts, so that people log in.
+             */
+            accounts: boolean;
+            /**
+             * Provider
+             * @description Another way to log in, by its name; null: none.
+             */
+            provider: string | null;
+        };
+        /**
          * WhyRequest
          * @description Why.
          */
@@ -3510,6 +4022,54 @@ export interface components {
              */
             alive: boolean;
         };
+        /**
+         * TokenRead
+         * @description A token without its secret.
+         */
+        scopebook_api__account_schemas__TokenRead: {
+            /** Id */
+            id: number;
+            /** Name */
+            name: string;
+            /** Account */
+            account: string;
+            /**
+             * Scope
+             * @enum {string}
+             */
+            scope: "read" | "annotate" | "edit" | "admin";
+            /**
+             * Hint
+             * @description Its first characters.
+             */
+            hint: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Expires At
+             * @description Null: never.
+             */
+            expires_at: string | null;
+            /** Last Used At */
+            last_used_at: string | null;
+            /** Revoked At */
+            revoked_at: string | null;
+        };
+        /**
+         * TokenRead
+         * @description A piece of text as the model reads it, widened to whole characters.
+         *
+         *     Tokens that split one character are shown as one, with the largest of their activations.
+         */
+        scopebook_api__schemas__TokenRead: {
+            /** Text */
+            text: string;
+            /** Activation */
+            activation: number;
+        };
     };
     responses: never;
     parameters: never;
@@ -3519,6 +4079,167 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    health_api_health_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: string;
+                    };
+                };
+            };
+        };
+    };
+    who_am_i_api_session_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhoAmI"];
+                };
+            };
+        };
+    };
+    log_in_api_session_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LoginRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhoAmI"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    log_out_api_session_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    look_at_link_api_links_look_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LinkSecret"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: string;
+                    };
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    use_link_api_links_use_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LinkUse"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhoAmI"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     read_api_features__model___source___index__annotation_get: {
         parameters: {
             query?: never;
@@ -5158,28 +5879,6 @@ export interface operations {
             };
         };
     };
-    health_api_health_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        [key: string]: string;
-                    };
-                };
-            };
-        };
-    };
     status_api_status_get: {
         parameters: {
             query?: never;
@@ -5674,6 +6373,72 @@ export interface operations {
             };
         };
     };
+    read_who_sees_api_releases__release__visibility_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                release: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Visibility"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    set_who_sees_api_releases__release__visibility_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                release: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Visibility"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Visibility"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     browse_api_corpora_get: {
         parameters: {
             query?: never;
@@ -6030,6 +6795,306 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RunRead"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    browse_api_accounts_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_AccountRead_"];
+                };
+            };
+        };
+    };
+    add_api_accounts_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAccount"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccountMade"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    change_api_accounts__name__patch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AccountChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccountRead"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    make_link_api_accounts__name__link_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LinkRead"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    change_password_api_me_password_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    log_out_everywhere_api_me_sessions_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    browse_api_tokens_get: {
+        parameters: {
+            query?: {
+                /** @description Of all accounts; for admins. */
+                everybody?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_TokenRead_"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    create_api_tokens_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewToken"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenMade"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    revoke_api_tokens__token_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                token_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["scopebook_api__account_schemas__TokenRead"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    browse_api_audit_get: {
+        parameters: {
+            query?: {
+                account?: string | null;
+                action?: string | null;
+                /** @description Items on a page. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_AuditRead_"];
                 };
             };
             /** @description Validation Error */
