@@ -8,7 +8,7 @@ from scopebook import discussion, groupings, histories, reviews
 from scopebook.annotations import AnnotationView
 from scopebook.example_marks import mark_example
 from scopebook.tags import tag_feature
-from scopebook_api.deps import Cursor, DbSession, Limit
+from scopebook_api.deps import Cursor, DbSession, Editor, Limit
 from scopebook_api.feature_deps import FeatureKey, Writing, answered
 from scopebook_api.review_schemas import (
     AnnotationRead,
@@ -63,7 +63,9 @@ def propose(
 
 
 @router.post("/pin", response_model=AnnotationRead)
-def pin(session: DbSession, write: Writing, said: PinRequest, response: Response) -> AnnotationView:
+def pin(
+    session: DbSession, _: Editor, write: Writing, said: PinRequest, response: Response
+) -> AnnotationView:
     """Keep a label in force, or let the rule decide again; editors may."""
     reviews.pin_label(session, write, said.label_id, sense=said.sense, reason=said.reason)
     return answered(session, response, write.feature_id)
