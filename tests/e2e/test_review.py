@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from annotating import make_reviewable, say
@@ -207,3 +208,31 @@ def test_no_page_scrolls_sideways_on_a_phone_and_keys_are_told(enter: Enter, pat
     assert width <= 390
     expect(ada.get_by_role("dialog", name="Keys")).to_contain_text("accept the label")
     assert complaints == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", [FEATURE, "/review"])
+def test_nothing_serious_hinders_people(enter: Enter, path: str, scheme: str) -> None:
+    ada, ben = enter("ada", scheme=scheme), enter("ben")
+    ben.goto(FEATURE)
+    expect(ben.get_by_role("button", name="Accept")).to_be_enabled()
+    ben.keyboard.press("e")
+    ben.keyboard.type("streams")
+    ben.keyboard.press("Enter")
+    expect(ben.locator("[data-proposal]")).to_be_visible()
+    ben.keyboard.press("c")
+    ben.keyboard.type("Better, @ada?")
+    ben.keyboard.press("Control+Enter")
+    expect(ben.locator("[data-comment]")).to_be_visible()
+    ada.goto(path)
+    expect(ada.locator("[data-proposal]")).to_be_visible()
+    ada.get_by_text("Why this label").click()
+    ada.get_by_text(re.compile("^History")).click()
+    ada.get_by_role("button", name="add", exact=True).click()
+    ada.keyboard.press("r")
+    expect(ada.get_by_role("textbox", name="Why")).to_be_focused()
+
+    found = Axe().run(ada).response["violations"]
+
+    serious = [it for it in found if it["impact"] in ("serious", "critical")]
+    assert [(it["id"], [node["html"] for node in it["nodes"]]) for it in serious] == []
