@@ -40,6 +40,7 @@ export class Annotating {
   /** What was done last, in a sentence. */
   said = $state("");
   id = "";
+  #first: Promise<void> = Promise.resolve();
   #changed = (): void => {};
 
   /** Follow a feature until the returned function is called; `changed` is told of every change. */
@@ -50,7 +51,7 @@ export class Annotating {
     this.present = [];
     this.said = "";
     this.#changed = changed;
-    void this.load();
+    this.#first = this.load();
     return watchFeature(id, {
       onItem: ({ version, present }) => {
         if (this.id !== id) return;
@@ -59,6 +60,13 @@ export class Annotating {
       },
       onState: (state) => (this.feed = state),
     });
+  }
+
+  /** Wait for what is on its way: whether something is there to be written to. */
+  async ready(): Promise<boolean> {
+    const id = this.id;
+    await Promise.all([this.#first, who.ready()]);
+    return this.id === id && this.value !== null;
   }
 
   load = async (): Promise<void> => {
@@ -163,14 +171,17 @@ export function sharedAnnotating(): Annotating | undefined {
 /** Who one is here; asked once. */
 class Self {
   value = $state.raw<WhoAmI["me"]>(null);
-  #asked = false;
+  #asked: Promise<void> | null = null;
 
   load(): void {
-    if (this.#asked) return;
-    this.#asked = true;
-    whoAmI()
-      .then(({ me }) => (this.value = me))
-      .catch(() => (this.#asked = false));
+    void this.ready();
+  }
+
+  ready(): Promise<void> {
+    this.#asked ??= whoAmI()
+      .then(({ me }) => void (this.value = me))
+      .catch(() => void (this.#asked = null));
+    return this.#asked;
   }
 
   /** Whether one is at least that. */
