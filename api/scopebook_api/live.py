@@ -7,7 +7,8 @@ there: news only say "look", so one that is lost on the way costs nothing after 
 import asyncio
 import json
 import logging
-from collections import defaultdict
+import time
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
@@ -36,12 +37,29 @@ class Live:
         self._sessions = sessions
         self._watchers: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._task: asyncio.Task[None] | None = None
+        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        #: When it was looked at, after how many news, and what was found.
+        self._shared: dict[str, tuple[float, int, Any]] = {}
+        self._told: Counter[str] = Counter()
         self._reading = asyncio.Semaphore(STREAMS_AT_ONCE)
 
     async def read(self, look: Callable[[Session], Result]) -> Result:
         """Return what a look at the database finds, in a unit of work of its own."""
         async with self._reading:
             return await run_in_threadpool(self._look, look)
+
+    async def read_shared(
+        self, topic: str, look: Callable[[Session], Result], fresh_s: float
+    ) -> tuple[Result, bool]:
+        """Return what one look found for all within `fresh_s`, and whether it is still so."""
+        async with self._locks[topic]:
+            known = self._shared.get(topic)
+            if known is None or time.monotonic() - known[0] > fresh_s:
+                told = self._told[topic]
+                known = (time.monotonic(), told, await self.read(look))
+                self._shared[topic] = known
+            _, told, found = known
+            return found, told == self._told[topic]
 
     def _look(self, look: Callable[[Session], Result]) -> Result:
         with unit_of_work(self._sessions) as session:
@@ -87,6 +105,7 @@ class Live:
         with suppress(ValueError):
             news = json.loads(payload)
             topic = QUEUE if "queue" in news else feature_topic(news["feature"])
+            self._told[topic] += topic == QUEUE
             _wake(self._watchers.get(topic, ()))
 
 

@@ -252,7 +252,7 @@ class HandRequest(Schema):
 
 
 class QueueRead(Schema):
-    """How much there is to review."""
+    """How much there is to review; of each, 10,000 stands for that or more."""
 
     second_opinions: int
     undecided: int = Field(description="People disagree, or a proposal waits for a verdict.")

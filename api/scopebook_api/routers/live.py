@@ -85,7 +85,9 @@ async def _queue_events(request: Request) -> AsyncIterator[str]:
     async with live.watch(QUEUE) as news:
         while True:
             news.clear()
-            data = await live.read(_queue)
+            data, current = await live.read_shared(QUEUE, _queue, PAUSE_S)
+            if not current:
+                news.set()
             yield _STILL_HERE if data == sent else f"event: queue\ndata: {data}\n\n"
             sent = data
             await asyncio.sleep(PAUSE_S)

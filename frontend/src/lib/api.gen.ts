@@ -3152,7 +3152,7 @@ export interface components {
         };
         /**
          * QueueRead
-         * @description How much there is to review.
+         * @description How much there is to review; of each, 10,000 stands for that or more.
          */
         QueueRead: {
             /** Second Opinions */
