@@ -33,6 +33,7 @@ from scopebook.db.tables import (
     Tokenizer,
     TokenPiece,
 )
+from scopebook.entries import refresh_entries, refresh_saes
 from scopebook.packing import (
     BEST,
     BINS,
@@ -99,7 +100,7 @@ def make_release(
     session.flush()
     if with_features:
         session.add_all(make_feature(sae, index) for sae in saes for index in range(d_sae))
-        session.flush()
+        refresh_saes(session, [sae.id for sae in saes])
     return saes
 
 
@@ -143,7 +144,7 @@ def make_label(
         current=current,
     )
     session.add(label)
-    session.flush()
+    refresh_entries(session, [label.feature_id])
     return label
 
 
@@ -190,7 +191,7 @@ def make_score(
         held_out_sha256=b"h" * 32,
     )
     session.add(score)
-    session.flush()
+    refresh_entries(session, [label.feature_id])
     return score
 
 
@@ -360,5 +361,5 @@ def make_evidence(
         examples=pack_examples(examples),
     )
     session.add(evidence)
-    session.flush()
+    refresh_entries(session, [evidence.feature_id])
     return evidence

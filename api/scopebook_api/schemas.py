@@ -152,14 +152,6 @@ class FeatureSummary(Schema):
     )
 
 
-class SearchHit(FeatureSummary):
-    """A feature that answers a search."""
-
-    score: float = Field(description="Fused rank score, higher is better; compares one answer.")
-    matched: list[Literal["id", "words", "meaning"]] = Field(description="Why it was found.")
-    similarity: float | None = Field(description="Cosine of label and query; null: not near.")
-
-
 class TokenWeight(Schema):
     """A vocabulary entry with a number."""
 

@@ -53,7 +53,7 @@ def main() -> None:
         embed = query_embedder(factory)
         for query, domain in QUERIES.items():
             with factory() as session:
-                hits, _ = search_features(session, query, embed=embed, limit=HITS)
+                hits = search_features(session, query, embed=embed, limit=HITS).items
             named = [parse_feature_id(hit.id, any_index=True) for hit in hits]
             right = sum(known.get((one.layer, one.index)) == domain for one in named)
             most = min(HITS, counts[domain])

@@ -7,6 +7,7 @@ from psycopg import Connection
 from psycopg.types.json import Jsonb
 from sqlalchemy import (
     ARRAY,
+    REAL,
     BigInteger,
     Boolean,
     Column,
@@ -27,6 +28,7 @@ _TYPES: Sequence[tuple[type[Any], str]] = (
     (SmallInteger, "int2"),
     (BigInteger, "int8"),
     (Integer, "int4"),
+    (REAL, "float4"),
     (Float, "float8"),
     (Boolean, "bool"),
     (LargeBinary, "bytea"),

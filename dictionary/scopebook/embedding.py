@@ -18,7 +18,7 @@ from scopebook.db.sessions import Sessions
 from scopebook.embedders import current_embedder
 from scopebook.embeddings_server import EmbeddingsServer
 from scopebook.errors import UnavailableError
-from scopebook.search import QueryVector
+from scopebook.search_ways import QueryVector
 from scopebook.settings import settings
 
 #: Of a longer text only so much is looked at; tokenizing megabytes would block the process.

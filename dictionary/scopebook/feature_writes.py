@@ -116,7 +116,6 @@ def record(session: Session, write: FeatureWrite, said: Said) -> Change:
         _give_out_of_hand(session, write)
     if said.settles:
         settle_labels(session, [write.sae_id], [write.feature_id], by_person=True)
-    _lists_changed(session, [write.feature_id])
     tell(session, {"feature": write.feature_id, "version": version, "kind": said.kind})
     return change
 
@@ -136,10 +135,6 @@ def _give_out_of_hand(session: Session, write: FeatureWrite) -> None:
 def tell(session: Session, news: dict[str, Any]) -> None:
     """Tell the listening API processes something when this transaction commits."""
     session.execute(select(func.pg_notify(CHANNEL, json.dumps(news))))
-
-
-def _lists_changed(session: Session, feature_ids: Sequence[int]) -> None:
-    """Hook for what lists show of features; nothing is kept for lists yet."""
 
 
 def sentence(words: str | None, name: str, *, longest: int) -> str | None:

@@ -7,6 +7,7 @@ import numpy as np
 from sqlalchemy import Select, select, tuple_
 from sqlalchemy.orm import Session
 
+from scopebook.db.entry_tables import FeatureEntry
 from scopebook.db.tables import (
     FEATURE_BITS,
     Corpus,
@@ -42,9 +43,9 @@ from scopebook.packing import (
 )
 from scopebook.paging import decode_cursor, encode_cursor
 from scopebook.release_names import FeatureId
-from scopebook.releases import find_saes
+from scopebook.search_filters import Filters, entry_conditions, place_of
 
-Sort = Literal["index", "density", "max"]
+Sort = Literal["index", "density", "max", "score"]
 
 #: Tokens shown beside the peak in a list.
 PREVIEW_LEFT, PREVIEW_RIGHT = 24, 14
@@ -78,39 +79,41 @@ def _listed() -> Select[*tuple[Any, ...]]:
 
 def list_features(
     session: Session,
+    filters: Filters | None = None,
     *,
-    release: str | None = None,
-    layer: int | None = None,
-    flag: str | None = None,
     sort: Sort = "index",
     cursor: str | None = None,
     limit: int = 50,
     preview: bool = False,
 ) -> tuple[list[FeatureInList], str | None]:
-    """Return features and the next page's cursor; by density or max, those never seen are last."""
-    saes = find_saes(session, release=release, layers=None if layer is None else [layer])
-    statement = _listed().where(Feature.sae_id.in_([sae.id for sae in saes])).limit(limit + 1)
-    if flag is not None:
-        statement = statement.where(Evidence.flags.contains([flag]))
+    """Return features and the next page's cursor, the largest number first.
+
+    Features without the number that is sorted by are left out.
+    """
+    wanted = filters or Filters()
+    place = place_of(session, wanted)
+    entry: Any = FeatureEntry
+    statement = select(entry.feature_id).where(*entry_conditions(wanted)).limit(limit + 1)
+    if place is not None:
+        statement = statement.where(entry.sae_id.in_(place))
     if sort == "index":
-        statement = statement.order_by(Feature.id)
+        statement = statement.order_by(entry.feature_id)
         if cursor is not None:
-            statement = statement.where(Feature.id > decode_cursor(cursor, [int])[0])
+            statement = statement.where(entry.feature_id > decode_cursor(cursor, [int])[0])
     else:
-        value = Evidence.density if sort == "density" else Evidence.max
-        statement = statement.where(value.is_not(None)).order_by(value.desc(), Feature.id.desc())
+        value = getattr(entry, sort)
+        statement = (
+            statement.add_columns(value)
+            .where(value.is_not(None))
+            .order_by(value.desc(), entry.feature_id.desc())
+        )
         if cursor is not None:
-            statement = statement.where(
-                tuple_(value, Feature.id) < tuple_(*decode_cursor(cursor, [float, int]))
-            )
+            number, last_id = decode_cursor(cursor, [float, int])
+            statement = statement.where(tuple_(value, entry.feature_id) < tuple_(number, last_id))
     rows = session.execute(statement).all()
     page = rows[:limit]
-    following = None
-    if len(rows) > limit:
-        last = page[-1]
-        value_of = {"density": last.density, "max": last.max}
-        following = encode_cursor([last.id] if sort == "index" else [value_of[sort], last.id])
-    return describe(session, page, preview=preview), following
+    following = encode_cursor(list(page[-1])[::-1]) if len(rows) > limit else None
+    return features_by_id(session, [row.feature_id for row in page], preview=preview), following
 
 
 def features_by_id(

@@ -18,6 +18,7 @@ from scopebook.db.label_tables import (
     Sense,
 )
 from scopebook.db.tables import Sae
+from scopebook.entries import refresh_entries
 from scopebook.jobs import SCORE_SAE
 from scopebook.labelings import speaks_of_all
 from scopebook.llm_labelings import Spent
@@ -206,10 +207,12 @@ def publish_scores(session: Session, scores: Sequence[Mapping[str, Any]]) -> Non
         statement = insert(LabelScore).on_conflict_do_nothing(constraint="uq_label_score_once")
         session.execute(statement, [dict(score) for score in scores])
         scored = select(Label.sae_id, Label.feature_id).where(
-            Label.id.in_({score["label_id"] for score in scores})
+            Label.id.in_({score["label_id"] for score in scores}), Label.current
         )
         rows = session.execute(scored).all()
-        order_queue(session, {row.sae_id for row in rows}, {row.feature_id for row in rows})
+        features = {row.feature_id for row in rows}
+        order_queue(session, {row.sae_id for row in rows}, features)
+        refresh_entries(session, sorted(features))
 
 
 def known_null(

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from scopebook.db.label_tables import Labeling
 from scopebook.db.tables import FEATURE_BITS
+from scopebook.entries import refresh_entries, refresh_saes
 from scopebook.label_rule import put_in_force
 from scopebook.queue_order import order_queue
 from scopebook.window_embedders import ASKED, AskedEmbedder
@@ -228,7 +229,7 @@ def _row_of_sense(wording: NewWording, sense: NewSense) -> tuple[object, ...]:
 
 
 #: The first of the two numbers of an advisory lock; the second is the SAE's.
-_SETTLING: Final = 7_263_012
+_SETTLING: Final = 7_263_014
 
 
 def lock_saes(session: Session, sae_ids: Sequence[int], *, shared: bool) -> None:
@@ -259,4 +260,8 @@ def settle_labels(
         lock_saes(session, sae_ids, shared=False)
     put_in_force(session, sae_ids, feature_ids)
     order_queue(session, sae_ids, feature_ids)
+    if feature_ids is None:
+        refresh_saes(session, sae_ids)
+    else:
+        refresh_entries(session, feature_ids)
     session.expire_all()

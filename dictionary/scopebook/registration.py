@@ -18,6 +18,7 @@ from scopebook.db.tables import (
     Tokenizer,
     TokenPiece,
 )
+from scopebook.entries import refresh_saes
 from scopebook.errors import ConflictError
 from scopebook.jobs import ADD_RELEASE
 from scopebook.packing import pack_pairs
@@ -242,6 +243,7 @@ def _add_sae(session: Session, release: Release, facts: SaeFacts) -> None:
             for index, feature in enumerate(facts.features)
         ),
     )
+    refresh_saes(session, [sae.id])
 
 
 def _packed(pairs: Pairs) -> bytes:

@@ -152,6 +152,13 @@ def find_release(session: Session, name: str) -> Release:
     )
 
 
+def sae_ids(
+    session: Session, *, release: str | None = None, layers: Sequence[int] | None = None
+) -> list[int]:
+    """Return the ids of the SAEs a filter means; see `find_saes`."""
+    return [sae.id for sae in find_saes(session, release=release, layers=layers)]
+
+
 def find_saes(
     session: Session, *, release: str | None = None, layers: Sequence[int] | None = None
 ) -> list[Sae]:

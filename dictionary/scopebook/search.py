@@ -1,71 +1,36 @@
 """Find features by words, by meaning, and by id, in one ranking."""
 
 import logging
-import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal, get_args
 
-from pgvector.sqlalchemy import HALFVEC
-from sqlalchemy import Float, Integer, Text, case, cast, func, or_, select
-from sqlalchemy.dialects.postgresql import TSQUERY
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
-from scopebook.db.label_tables import Label, LabelEmbedding
-from scopebook.db.tables import FEATURE_BITS, Model, Release, Sae
+from scopebook.db.entry_tables import FeatureEntry
 from scopebook.errors import InvalidInputError, UnavailableError
+from scopebook.facets import FACETS, Count, Facet, facet_counts, without
 from scopebook.feature_views import FeatureInList
 from scopebook.features import features_by_id
-from scopebook.paging import decode_cursor, encode_cursor
-from scopebook.release_names import parse_feature_id
-from scopebook.releases import find_saes
+from scopebook.highlights import Why, reasons
+from scopebook.paging import decode_cursor, encode_cursor, pack_ids, unpack_ids
+from scopebook.search_filters import Filters
+from scopebook.search_ranking import Candidate, Match, find_candidates
+from scopebook.search_ways import QueryVector
+from scopebook.spelling import QueryWords, words_of
 
 log = logging.getLogger(__name__)
 
-Match = Literal["id", "words", "meaning"]
+Order = Literal["relevance", "density", "max", "score"]
+ORDERS: Final[tuple[Order, ...]] = get_args(Order)
 
 MAX_QUERY = 500
-#: Candidates that each way of searching puts forward.
-CANDIDATES = 500
-#: Damping of reciprocal rank fusion, the usual value; a hit's share is 1 / (RRF_K + rank).
-RRF_K = 60
-#: Below this cosine a label is not called near: of unrelated pairs of short English texts almost
-#: all lie below with all-MiniLM-L6-v2.
-MIN_SIMILARITY = 0.3
-
-
-#: How much of its strength a match loses that speaks of next to none of a feature's examples.
-_PARTIAL: Final = 0.5
-#: A sense's label counts by the share of the examples that it speaks of: features that are of the
-#: concept as a whole come first, and those with many senses do not win by having many labels.
-_WEIGHT: Final = case(
-    (Label.sense_id.is_(None), 1.0),
-    else_=1.0 - _PARTIAL * (1.0 - func.coalesce(Label.share, 1.0)),
-)
-_sense_label = aliased(Label)
-#: The label of a whole feature whose senses have labels of their own puts theirs together.
-_SAID_BY_SENSES: Final = (
-    select(1)
-    .where(
-        Label.sense_id.is_(None),
-        _sense_label.feature_id == Label.feature_id,
-        _sense_label.labeling_id == Label.labeling_id,
-        _sense_label.current,
-        _sense_label.sense_id.is_not(None),
-    )
-    .exists()
-)
-
-
-@dataclass(frozen=True)
-class QueryVector:
-    """A query as the embedder of `embedder_id` sees it, of unit length."""
-
-    embedder_id: int
-    vector: list[float]
-
-
+#: Features that one search can be paged through.
+MOST_SEEN: Final = 600
+#: Facets count among the features that answer best, about so many.
+COUNTED: Final = 100
 #: Returns the query's vector, or None when this instance cannot embed.
 EmbedQuery = Callable[[str], QueryVector | None]
 
@@ -77,13 +42,25 @@ class Hit(FeatureInList):
     score: float
     matched: list[Match]
     similarity: float | None
+    why: Why | None
 
 
-@dataclass
-class _Candidate:
-    score: float
-    matched: list[Match]
-    similarity: float | None = None
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A page of hits, the next page's cursor, and words that were searched for mistyped ones."""
+
+    items: list[Hit]
+    next: str | None
+    meant: dict[str, list[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FacetsOfSearch:
+    """Counts over so many features that answer; whether more may answer."""
+
+    of: int
+    more: bool
+    facets: dict[Facet, list[Count]]
 
 
 def search_features(
@@ -91,38 +68,77 @@ def search_features(
     query: str,
     *,
     embed: EmbedQuery,
-    release: str | None = None,
-    layers: Sequence[int] | None = None,
+    filters: Filters | None = None,
+    order: Order = "relevance",
     limit: int = 20,
     cursor: str | None = None,
     preview: bool = False,
-) -> tuple[list[Hit], str | None]:
-    """Return the features that answer, best first, ties in feature order, and the next cursor.
+) -> Answer:
+    """Return the features that answer, best first, ties in feature order.
 
-    A feature counts with its best label: its own or one of its senses'.
+    A feature counts with its best label: its own or one of its senses'. A page holds the best that
+    no page before it has held, so that paging neither repeats nor skips while labels change.
     """
-    words = clean_query(query)
+    text = clean_query(query)
     # First, while this session holds no connection yet: the embedder looks itself up over one of
     # its own, and requests that each hold one and wait for a second would wait for ever.
-    vector = _embedded(embed, words)
-    sae_ids = [sae.id for sae in find_saes(session, release=release, layers=layers)]
-    candidates: dict[int, _Candidate] = {}
-    _fuse(candidates, "id", [(i, 1.0) for i in _by_id(session, words, sae_ids)])
-    _fuse(candidates, "words", _by_words(session, words, sae_ids))
-    if vector is not None:
-        near = _by_meaning(session, vector, sae_ids)
-        _fuse(candidates, "meaning", [(feature_id, strength) for feature_id, strength, _ in near])
-        for feature_id, _, similarity in near:
-            candidates[feature_id].similarity = similarity
-    ranked = sorted(candidates.items(), key=lambda item: (-item[1].score, item[0]))
-    if cursor is not None:
-        score, last = decode_cursor(cursor, [float, int])
-        ranked = [item for item in ranked if (-item[1].score, item[0]) > (-score, last)]
+    vector = _embedded(embed, text)
+    seen = [] if cursor is None else unpack_ids(decode_cursor(cursor, [str])[0])
+    words = words_of(session, text)
+    candidates = find_candidates(
+        session, text, words, vector, filters or Filters(), limit + len(seen)
+    )
+    for feature_id in seen:
+        candidates.pop(feature_id, None)
+    ranked = _ranked(session, candidates, order)
     page = ranked[:limit]
-    following = None
-    if len(ranked) > limit:
-        following = encode_cursor([page[-1][1].score, page[-1][0]])
-    return _hits(session, page, preview=preview), following
+    seen += [feature_id for feature_id, _ in page]
+    more = len(ranked) > limit and len(seen) < MOST_SEEN
+    return Answer(
+        items=_hits(session, dict(page), words, preview=preview),
+        next=encode_cursor([pack_ids(seen)]) if more else None,
+        meant=words.meant,
+    )
+
+
+def _ranked(
+    session: Session, candidates: dict[int, Candidate], order: Order
+) -> list[tuple[int, Candidate]]:
+    """Return the candidates in order; by a number, those without it come last."""
+    ranked = sorted(candidates.items(), key=lambda item: (-item[1].score, item[0]))
+    if order == "relevance":
+        return ranked
+    value: Any = getattr(FeatureEntry, order)
+    rows = session.execute(
+        select(FeatureEntry.feature_id, value).where(FeatureEntry.feature_id.in_(candidates))
+    )
+    numbers = {feature_id: number for feature_id, number in rows if number is not None}
+    return sorted(ranked, key=lambda item: -numbers.get(item[0], -1.0))
+
+
+def search_facets(
+    session: Session,
+    query: str,
+    *,
+    embed: EmbedQuery,
+    filters: Filters,
+    facets: Sequence[Facet] = FACETS,
+) -> FacetsOfSearch:
+    """Return counts over the features that answer best, of each facet without its own filter."""
+    text = clean_query(query)
+    vector = _embedded(embed, text)
+    words = words_of(session, text)
+    found: dict[Filters, list[int]] = {}
+    counts: dict[Facet, list[Count]] = {}
+    for facet in facets:
+        left = without(filters, facet)
+        if left not in found:
+            found[left] = list(find_candidates(session, text, words, vector, left, COUNTED))
+        counts[facet] = facet_counts(session, facet, [FeatureEntry.feature_id.in_(found[left])])
+    if filters not in found:
+        found[filters] = list(find_candidates(session, text, words, vector, filters, COUNTED))
+    of = len(found[filters])
+    return FacetsOfSearch(of=of, more=of >= COUNTED, facets=counts)
 
 
 def _embedded(embed: EmbedQuery, words: str) -> QueryVector | None:
@@ -153,113 +169,20 @@ def clean_query(query: str) -> str:
     return words
 
 
-def _fuse(
-    candidates: dict[int, _Candidate], match: Match, found: Sequence[tuple[int, float]]
-) -> None:
-    """Add one way's ranking by reciprocal rank; an id that matches outranks everything.
-
-    `found` are features with their strength, strongest first. Equally strong ones share a rank:
-    many labels hold the same words equally often, and their order must not decide.
-    """
-    rank, before = 0, None
-    for place, (feature_id, strength) in enumerate(found, start=1):
-        rank = rank if strength == before else place
-        before = strength
-        candidate = candidates.setdefault(feature_id, _Candidate(0.0, []))
-        candidate.score += 1.0 if match == "id" else 1 / (RRF_K + rank)
-        candidate.matched.append(match)
-
-
-def _by_id(session: Session, words: str, sae_ids: Sequence[int]) -> list[int]:
-    """Return features that the query names: a full id, or an index alone in any SAE."""
-    if re.fullmatch(r"#?\d{1,7}", words):
-        index = int(words.lstrip("#"))
-        saes = session.execute(
-            select(Sae.id, Sae.d_sae).where(Sae.id.in_(sae_ids)).order_by(Sae.id)
+def _hits(
+    session: Session, page: dict[int, Candidate], words: QueryWords, *, preview: bool
+) -> list[Hit]:
+    features = features_by_id(session, list(page), preview=preview)
+    chosen = [one.label_id for one in page.values() if one.label_id is not None]
+    why = reasons(session, chosen, words)
+    return [
+        Hit(
+            **vars(feature),
+            score=found.score,
+            matched=found.matched,
+            similarity=found.similarity,
+            why=why.get(found.label_id or 0),
         )
-        return [(sae_id << FEATURE_BITS) | index for sae_id, d_sae in saes if index < d_sae]
-    if words.count("/") < 2:
-        return []
-    try:
-        wanted = parse_feature_id(words)
-    except InvalidInputError:
-        return []
-    rows = session.execute(
-        select(Sae.id)
-        .join(Release, Release.id == Sae.release_id)
-        .join(Model, Model.id == Release.model_id)
-        .where(
-            Sae.id.in_(sae_ids),
-            Sae.d_sae > wanted.index,
-            Sae.layer == wanted.layer,
-            Release.set_name == wanted.set_name,
-            Model.name == wanted.model,
-        )
-    )
-    return [(sae_id << FEATURE_BITS) | wanted.index for (sae_id,) in rows]
-
-
-def _by_words(session: Session, words: str, sae_ids: Sequence[int]) -> list[tuple[int, float]]:
-    """Return features whose labels hold any of the words, more and rarer words first.
-
-    Scripts without spaces are not words to the full-text parser, so the query as it stands is
-    also looked for inside the labels.
-    """
-    every = func.plainto_tsquery("english", words)
-    some = cast(func.replace(cast(every, Text), "&", "|"), TSQUERY)
-    inside = Label.text.icontains(words, autoescape=True)
-    rank = func.max(
-        (
-            func.ts_rank(Label.words, some)
-            + func.coalesce(cast(Label.words.op("@@")(every), Integer), 0)
-            + cast(inside, Integer)
-        )
-        * _WEIGHT
-    )
-    rows = session.execute(
-        select(Label.feature_id, rank)
-        .where(Label.current, Label.sae_id.in_(sae_ids), or_(Label.words.op("@@")(some), inside))
-        .where(~_SAID_BY_SENSES)
-        .group_by(Label.feature_id)
-        .order_by(rank.desc(), Label.feature_id)
-        .limit(CANDIDATES)
-    )
-    return [(feature_id, float(strength)) for feature_id, strength in rows]
-
-
-def _by_meaning(
-    session: Session, query: QueryVector, sae_ids: Sequence[int]
-) -> list[tuple[int, float, float]]:
-    """Return features with a label near the query by an exact scan, strongest first.
-
-    With each its strength, which is the cosine by the label's weight, and its largest cosine.
-
-    `OFFSET 0` fences the filter off, so that no vector index can answer first and be filtered
-    afterwards, which silently returns too few.
-    """
-    labels = (
-        select(LabelEmbedding.label_id, LabelEmbedding.embedding)
-        .where(LabelEmbedding.embedder_id == query.embedder_id, LabelEmbedding.sae_id.in_(sae_ids))
-        .offset(0)
-        .subquery()
-    )
-    vector = cast(query.vector, HALFVEC(len(query.vector)))
-    nearness = 1 - labels.c.embedding.op("<=>", return_type=Float())(vector)
-    rank = func.max(nearness * _WEIGHT)
-    nearest = func.max(nearness)
-    rows = session.execute(
-        select(Label.feature_id, rank, nearest)
-        .join(labels, labels.c.label_id == Label.id)
-        .where(Label.current, ~_SAID_BY_SENSES)
-        .group_by(Label.feature_id)
-        .having(nearest >= MIN_SIMILARITY)
-        .order_by(rank.desc(), Label.feature_id)
-        .limit(CANDIDATES)
-    )
-    return [(feature_id, float(rank), float(nearest)) for feature_id, rank, nearest in rows]
-
-
-def _hits(session: Session, page: Sequence[tuple[int, _Candidate]], *, preview: bool) -> list[Hit]:
-    candidates = dict(page)
-    features = features_by_id(session, list(candidates), preview=preview)
-    return [Hit(**vars(feature), **vars(candidates[feature.feature_id])) for feature in features]
+        for feature in features
+        for found in [page[feature.feature_id]]
+    ]

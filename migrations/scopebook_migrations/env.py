@@ -6,6 +6,7 @@ from sqlalchemy import create_engine, pool, text
 
 from scopebook.db import (  # noqa: F401 - fill the metadata
     account_tables,
+    entry_tables,
     jobs,
     label_tables,
     map_tables,

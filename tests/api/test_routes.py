@@ -134,7 +134,8 @@ def test_lists_say_what_there_is(client: TestClient) -> None:
 
 def test_an_empty_dictionary_answers_everywhere(client: TestClient) -> None:
     for path in ("/api/search?q=x", "/api/features", "/api/releases", "/api/corpora", "/api/jobs"):
-        assert client.get(path).json() == {"items": [], "next": None}, path
+        answer = client.get(path).json()
+        assert (answer["items"], answer["next"]) == ([], None), path
 
 
 @pytest.mark.parametrize(
@@ -345,3 +346,19 @@ def test_the_events_of_a_job_with_a_failed_shard_go_on_until_the_others_have_end
     assert (running.state, stopped.state) == ("running", "failed")
     assert not is_settled(JobRead.model_validate(running))
     assert is_settled(JobRead.model_validate(stopped))
+
+
+@pytest.mark.usefixtures("filled")
+def test_searches_take_filters_and_count_what_they_would_leave(client: TestClient) -> None:
+    asked = {"q": "names", "source": ["keywords"], "state": "labelled", "layer": 1}
+    hits = client.get("/api/search", params=asked).json()["items"]
+    none = client.get("/api/search", params=asked | {"source": "llm"}).json()["items"]
+    counted = client.get("/api/search/facets", params=asked).json()
+    odd = client.get("/api/search", params=asked | {"state": "odd"})
+
+    assert [hit["index"] for hit in hits] == [7, 8]
+    assert hits[0]["why"]["text"][0] == {"text": "names", "matches": True}
+    assert none == []
+    assert (counted["of"], counted["more"]) == (2, False)
+    assert counted["facets"]["layer"] == [{"value": "1", "count": 2, "low": None, "high": None}]
+    assert odd.status_code == 422

@@ -19,6 +19,7 @@ from scopebook.errors import InvalidInputError, NotFoundError
 from scopebook.features import Sort, list_features, read_feature, token_text
 from scopebook.labelings import NewSense, NewWording, publish_keywords
 from scopebook.release_names import parse_feature_id
+from scopebook.search_filters import Filters
 
 
 def test_features_are_listed_by_index_and_layer(session: Session) -> None:
@@ -58,7 +59,7 @@ def test_a_flag_filters_features(session: Session) -> None:
     make_evidence(session, run, sae, 3, examples=make_examples([]), flags=["dense"])
     make_evidence(session, run, sae, 4, examples=make_examples([]))
 
-    features, _ = list_features(session, flag="dense")
+    features, _ = list_features(session, Filters(flags=("dense",)))
 
     assert [feature.index for feature in features] == [3]
 

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from annotating import hold, in_force, make_actor, make_reviewable, say
 from makers import feature_id, make_corpus, make_label, make_run
 from scopebook.annotations import annotation_of, list_reviews
+from scopebook.db.entry_tables import FeatureEntry
 from scopebook.db.label_tables import Label, LabelChoice
 from scopebook.db.review_tables import Review
 from scopebook.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
@@ -280,3 +281,25 @@ def test_everything_that_was_proposed_stays(session: Session) -> None:
     texts = session.scalars(select(Label.text).order_by(Label.id)).all()
 
     assert texts == ["rivers", "streams", "brooks"]
+
+
+def test_lists_and_searches_see_what_people_say(session: Session) -> None:
+    sae, run = make_reviewable(session)
+    ada, ben = make_actor(session, "ada"), make_actor(session, "ben")
+    say(session, sae, run, "rivers")
+
+    def entry() -> tuple[str | None, bool]:
+        found = session.get_one(FeatureEntry, feature_id(sae, 0), populate_existing=True)
+        return found.author, found.reviewed
+
+    before = entry()
+    proposal, _ = propose_label(session, hold(session, ada, sae), "streams")
+    proposed = entry()
+    review_label(session, hold(session, ben, sae), proposal.id, "accept", None)
+    accepted = entry()
+    for actor in (ada, ben):
+        review_label(session, hold(session, actor, sae), proposal.id, "withdrawn", None)
+
+    assert [before, proposed, accepted, entry()] == [
+        (None, False), (None, True), ("ada", True), (None, False),
+    ]  # fmt: skip

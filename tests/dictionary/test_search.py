@@ -16,8 +16,11 @@ from makers import (
 from scopebook.db.label_tables import Sense
 from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.db.tables import Sae
+from scopebook.entries import refresh_saes
 from scopebook.errors import InvalidInputError, NotFoundError, UnavailableError
-from scopebook.search import EmbedQuery, Hit, QueryVector, search_features
+from scopebook.search import EmbedQuery, Hit, search_features
+from scopebook.search_filters import Filters
+from scopebook.search_ways import QueryVector
 
 
 def no_meaning(_: str) -> QueryVector | None:
@@ -31,8 +34,8 @@ def toward(embedder_id: int, vector: list[float]) -> EmbedQuery:
 def find(
     session: Session, query: str, embed: EmbedQuery = no_meaning, **filters: object
 ) -> list[Hit]:
-    hits, _ = search_features(session, query, embed=embed, **filters)  # type: ignore[arg-type]
-    return hits
+    answer = search_features(session, query, embed=embed, filters=Filters(**filters))  # type: ignore[arg-type]
+    return answer.items
 
 
 def test_words_find_labels_by_their_stems(session: Session) -> None:
@@ -137,7 +140,8 @@ def test_pages_neither_skip_nor_repeat(session: Session) -> None:
     seen: list[int] = []
     cursor = None
     for _ in range(3):
-        hits, cursor = search_features(session, "river", embed=no_meaning, limit=4, cursor=cursor)
+        page = search_features(session, "river", embed=no_meaning, limit=4, cursor=cursor)
+        hits, cursor = page.items, page.next
         seen += [hit.index for hit in hits]
 
     assert seen == list(range(9))
@@ -153,7 +157,7 @@ def test_a_filter_keeps_other_layers_and_releases_out(session: Session) -> None:
     for sae in (one, two, other):
         make_label(session, sae, 1, "names of rivers")
 
-    hits = find(session, "river", release="SAE-Res-Tiny-Model-W1K-L0_8", layers=[2])
+    hits = find(session, "river", release="SAE-Res-Tiny-Model-W1K-L0_8", layers=(2,))
 
     assert [hit.id for hit in hits] == ["Tiny-Model/2-res-w1k-l0_8/1"]
 
@@ -180,7 +184,7 @@ def test_an_unknown_release_or_layer_is_named(session: Session) -> None:
     with pytest.raises(NotFoundError, match="no release 'nope' here; there is SAE-Res-Tiny"):
         find(session, "x", release="nope")
     with pytest.raises(NotFoundError, match="Layer 9 is not registered; there is 1, 2"):
-        find(session, "x", layers=[9])
+        find(session, "x", layers=(9,))
 
 
 @pytest.mark.parametrize(
@@ -198,7 +202,7 @@ def test_a_foreign_cursor_is_refused(session: Session, cursor: str) -> None:
     make_release(session)
 
     with pytest.raises(InvalidInputError, match="cursor"):
-        find(session, "x", cursor=cursor)
+        search_features(session, "x", embed=no_meaning, cursor=cursor)
 
 
 def test_meaning_decides_between_labels_with_the_same_words(session: Session) -> None:
@@ -264,6 +268,7 @@ def test_features_of_a_concept_as_a_whole_come_before_those_of_which_it_is_one_s
             label.labeling_id, label.share = labeling.id, share
             make_embedding(session, label, [1.0, 0.1] if ordinal == 0 else [0.0, 1.0])
     session.flush()
+    refresh_saes(session, [sae.id])
 
     hits = find(session, query, toward(embedder, [1.0, 0.1]))
 

@@ -1,9 +1,26 @@
 """The migrations make what the tables say, and can be undone."""
 
-from alembic import command
-from sqlalchemy import create_engine, text
+from typing import Any
 
+from alembic import command
+from sqlalchemy import Row, create_engine, select, text
+from sqlalchemy.orm import Session
+
+from makers import (
+    make_corpus,
+    make_evidence,
+    make_examples,
+    make_label,
+    make_labeling,
+    make_origin,
+    make_release,
+    make_run,
+    make_score,
+)
 from scopebook.db.migrate import _config, revisions, upgrade
+from scopebook.db.sessions import Sessions, unit_of_work
+from scopebook.db.tables import Context
+from scopebook.entries import refresh_saes
 
 
 def test_the_migrations_make_exactly_the_tables(database_url: str) -> None:
@@ -131,3 +148,32 @@ def test_labels_from_before_labelings_keep_their_words_their_senses_and_their_ru
         assert connection.execute(text("SELECT id, run_id FROM sense")).all() == [(7, 5)]
     upgrade(database_url)
     engine.dispose()
+
+
+def test_entries_that_the_migration_fills_are_those_that_a_refresh_writes(
+    sessions: Sessions, database_url: str
+) -> None:
+    with unit_of_work(sessions) as session:
+        sae, other = make_release(session)
+        run = make_run(session, [sae], make_corpus(session, ["text"]))
+        context_id = session.scalars(select(Context.id)).one()
+        examples = make_examples([context_id], end=3)
+        make_evidence(session, run, sae, 1, examples=examples, flags=["dense"])
+        make_score(session, make_label(session, sae, 1, "rivers"), 0.7)
+        make_label(session, sae, 2, "法律", source="person")
+        make_origin(session, make_labeling(session, sae, run.id, source="llm"), 3, status="failed")
+        refresh_saes(session, [sae.id, other.id])
+        before = _entries(session)
+        words = session.execute(text("SELECT word, lexeme FROM label_word")).all()
+    sessions.kw["bind"].dispose()
+
+    command.downgrade(_config(database_url), "0012")
+    upgrade(database_url)
+
+    with unit_of_work(sessions) as session:
+        assert _entries(session) == before
+        assert session.execute(text("SELECT word, lexeme FROM label_word")).all() == words
+
+
+def _entries(session: Session) -> list[Row[Any]]:
+    return list(session.execute(text("SELECT * FROM feature_entry ORDER BY feature_id")).all())

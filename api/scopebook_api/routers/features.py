@@ -10,6 +10,7 @@ from scopebook.features import Sort, find_feature, list_features, read_feature
 from scopebook.label_details import origins_of
 from scopebook.release_names import parse_feature_id
 from scopebook_api.deps import Cursor, DbSession, Limit
+from scopebook_api.filters import FeatureFilters
 from scopebook_api.label_schemas import OriginRead
 from scopebook_api.schemas import AlikePage, FeatureRead, FeatureSummary, Page
 
@@ -19,24 +20,15 @@ router = APIRouter(prefix="/features", tags=["features"])
 @router.get("", response_model=Page[FeatureSummary])
 def browse(
     session: DbSession,
-    release: str | None = None,
-    layer: int | None = None,
-    flag: str | None = None,
+    filters: FeatureFilters,
     sort: Sort = "index",
     limit: Limit = 50,
     cursor: Cursor = None,
     preview: bool = False,
 ) -> dict[str, object]:
-    """List features; by density or largest activation, those never collected are left out."""
+    """List features; by a number, the largest first, without those that have none."""
     features, following = list_features(
-        session,
-        release=release,
-        layer=layer,
-        flag=flag,
-        sort=sort,
-        limit=limit,
-        cursor=cursor,
-        preview=preview,
+        session, filters, sort=sort, limit=limit, cursor=cursor, preview=preview
     )
     return {"items": features, "next": following}
 

@@ -4,33 +4,51 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from scopebook.search import search_features
+from scopebook.facets import FACETS, Facet
+from scopebook.search import Answer, FacetsOfSearch, Order, search_facets, search_features
 from scopebook_api.deps import Cursor, DbSession, Embed, Limit
-from scopebook_api.schemas import Page, SearchHit
+from scopebook_api.filters import FeatureFilters
+from scopebook_api.search_schemas import FacetsRead, SearchPage
 
 router = APIRouter(tags=["search"])
 
+_Query = Annotated[str, Query(description="A concept, words of a label, or a feature's id.")]
 
-@router.get("/search", response_model=Page[SearchHit])
+
+@router.get("/search", response_model=SearchPage)
 def search(
     session: DbSession,
     embed: Embed,
-    q: Annotated[str, Query(description="A concept, words of a label, or a feature's id.")],
-    release: str | None = None,
-    layer: Annotated[list[int] | None, Query()] = None,
+    filters: FeatureFilters,
+    q: _Query,
+    sort: Annotated[Order, Query(description="Of what answers, what comes first.")] = "relevance",
     limit: Limit = 20,
     cursor: Cursor = None,
     preview: bool = False,
-) -> dict[str, object]:
+) -> Answer:
     """Find features whose labels mean or say what was asked, best first."""
-    hits, following = search_features(
+    return search_features(
         session,
         q,
         embed=embed,
-        release=release,
-        layers=layer,
+        filters=filters,
+        order=sort,
         limit=limit,
         cursor=cursor,
         preview=preview,
     )
-    return {"items": hits, "next": following}
+
+
+@router.get("/search/facets", response_model=FacetsRead)
+def facets(
+    session: DbSession,
+    embed: Embed,
+    filters: FeatureFilters,
+    q: _Query,
+    facet: Annotated[list[Facet] | None, Query(description="Null: all.")] = None,
+) -> FacetsOfSearch:
+    """Count what each value of a filter would leave of the features that answer best.
+
+    A facet's own filter does not narrow its counts.
+    """
+    return search_facets(session, q, embed=embed, filters=filters, facets=facet or FACETS)

@@ -18,7 +18,8 @@ from scopebook.feature_views import FeatureInFull, Statistics
 from scopebook.features import read_feature
 from scopebook.inventory import take_inventory, what_is_missing
 from scopebook.release_names import chosen_layers, parse_feature_id
-from scopebook.search import Hit, search_features
+from scopebook.search import ORDERS, Hit, Order, search_features
+from scopebook.search_filters import SOURCES, STATES, Filters, chosen, range_of
 
 _EXAMPLES_SHOWN = 5
 #: A share of the peak above which a token is marked.
@@ -29,25 +30,62 @@ def search(
     query: Annotated[str, typer.Argument(help="A concept, words of a label, or a feature's id.")],
     release: Annotated[str | None, typer.Option(help="Only this release.")] = None,
     layer: Annotated[str | None, typer.Option(help="Only these layers, e.g. 11,12.")] = None,
+    state: Annotated[
+        list[str] | None, typer.Option(help=f"How far the label is: {', '.join(STATES)}.")
+    ] = None,
+    source: Annotated[
+        list[str] | None, typer.Option(help="Whose label: keywords, llm, person, import.")
+    ] = None,
+    flag: Annotated[list[str] | None, typer.Option(help="Only with this flag.")] = None,
+    without_flag: Annotated[list[str] | None, typer.Option(help="Only without it.")] = None,
+    density: Annotated[
+        str | None, typer.Option(help="Share of tokens, as a range: 0.0001..0.01, ..0.1.")
+    ] = None,
+    score: Annotated[str | None, typer.Option(help="Of the label, as a range: 0.8..")] = None,
+    sort: Annotated[
+        str, typer.Option(help="What comes first: relevance, density, max or score.")
+    ] = "relevance",
     limit: Annotated[int, typer.Option(min=1, max=200, help="Hits to print.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Find features by concept."""
+    layers = chosen_layers(layer)
+    densities, scores = range_of("--density", density), range_of("--score", score)
+    wanted = Filters(
+        release=release,
+        layers=None if layers is None else tuple(layers),
+        states=chosen("--state", state, STATES),
+        sources=chosen("--source", source, SOURCES),
+        flags=tuple(flag or ()),
+        without_flags=tuple(without_flag or ()),
+        density_min=densities[0],
+        density_max=densities[1],
+        score_min=scores[0],
+        score_max=scores[1],
+    )
+    [order] = chosen("--sort", [sort], ORDERS)
+    _search(query, wanted, order, limit, as_json=as_json)
+
+
+def _search(query: str, wanted: Filters, order: Order, limit: int, *, as_json: bool) -> None:
     with dictionary() as factory, unit_of_work(factory) as session:
-        hits, following = search_features(
+        answer = search_features(
             session,
             query,
             embed=query_embedder(factory),
-            release=release,
-            layers=chosen_layers(layer),
+            filters=wanted,
+            order=order,
             limit=limit,
             preview=True,
         )
-        hint = "" if hits else what_is_missing(take_inventory(session))
+        hint = "" if answer.items else what_is_missing(take_inventory(session))
     if as_json:
-        print_json({"items": hits, "next": following})
-    elif hits:
-        _print_hits(hits)
+        print_json({"items": answer.items, "next": answer.next, "meant": answer.meant})
+        return
+    for word, near in answer.meant.items():
+        err.print(f"No label holds {word!r}; searched {', '.join(near)} too.", markup=False)
+    if answer.items:
+        _print_hits(answer.items)
     else:
         err.print(f"No feature answers {query!r}. {hint}".strip(), markup=False, soft_wrap=True)
 

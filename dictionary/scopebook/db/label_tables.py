@@ -187,7 +187,7 @@ class Label(Base):
     current: Mapped[bool]
     created_at: Mapped[Created]
     words: Mapped[Any] = mapped_column(
-        TSVECTOR, Computed("to_tsvector('english', text)", persisted=True)
+        TSVECTOR, Computed("label_words(text, description)", persisted=True)
     )
 
     __table_args__ = (

@@ -688,6 +688,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/search/facets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Facets
+         * @description Count what each value of a filter would leave of the features that answer best.
+         *
+         *     A facet's own filter does not narrow its counts.
+         */
+        get: operations["facets_api_search_facets_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/features": {
         parameters: {
             query?: never;
@@ -697,7 +719,7 @@ export interface paths {
         };
         /**
          * Browse
-         * @description List features; by density or largest activation, those never collected are left out.
+         * @description List features; by a number, the largest first, without those that have none.
          */
         get: operations["browse_api_features_get"];
         put?: never;
@@ -1819,6 +1841,20 @@ export interface components {
             created_at: string;
         };
         /**
+         * CountRead
+         * @description A value of a facet with how many features have it; of numbers, a range.
+         */
+        CountRead: {
+            /** Value */
+            value: string;
+            /** Count */
+            count: number;
+            /** Low */
+            low?: number | null;
+            /** High */
+            high?: number | null;
+        };
+        /**
          * CoverageRead
          * @description How many of a layer's features have a label, and of whom.
          */
@@ -1987,6 +2023,26 @@ export interface components {
              * @description Whether nobody who words the feature sees it.
              */
             held_out: boolean;
+        };
+        /**
+         * FacetsRead
+         * @description Counts of what filters would leave.
+         */
+        FacetsRead: {
+            /**
+             * Of
+             * @description Features that were counted: those that answer best.
+             */
+            of: number;
+            /**
+             * More
+             * @description Whether further features may answer that were not counted.
+             */
+            more: boolean;
+            /** Facets */
+            facets: {
+                [key: string]: components["schemas"]["CountRead"][];
+            };
         };
         /**
          * FeatureDriftRead
@@ -3026,13 +3082,6 @@ export interface components {
             /** Next */
             next?: string | null;
         };
-        /** Page[SearchHit] */
-        Page_SearchHit_: {
-            /** Items */
-            items: components["schemas"]["SearchHit"][];
-            /** Next */
-            next?: string | null;
-        };
         /** Page[StepRead] */
         Page_StepRead_: {
             /** Items */
@@ -3092,6 +3141,19 @@ export interface components {
              * @description 10 to 1000 characters.
              */
             new: string;
+        };
+        /**
+         * PieceRead
+         * @description A part of a text.
+         */
+        PieceRead: {
+            /** Text */
+            text: string;
+            /**
+             * Matches
+             * @description Whether it is what the query asks for.
+             */
+            matches: boolean;
         };
         /**
          * PinRequest
@@ -3636,6 +3698,25 @@ export interface components {
              * @description Cosine of label and query; null: not near.
              */
             similarity: number | null;
+            /** @description The label that matched; null: found by its id. */
+            why: components["schemas"]["WhyRead"] | null;
+        };
+        /**
+         * SearchPage
+         * @description Features that answer a search, best first.
+         */
+        SearchPage: {
+            /** Items */
+            items: components["schemas"]["SearchHit"][];
+            /** Next */
+            next?: string | null;
+            /**
+             * Meant
+             * @description Words that no label holds, each with the like ones that were searched too.
+             */
+            meant?: {
+                [key: string]: string[];
+            };
         };
         /**
          * SenseRead
@@ -3986,6 +4067,29 @@ export interface components {
              * @description Another way to log in, by its name; null: none.
              */
             provider: string | null;
+        };
+        /**
+         * WhyRead
+         * @description The label that a feature was found by.
+         */
+        WhyRead: {
+            /** Label Id */
+            label_id: number;
+            /**
+             * Sense
+             * @description The sense that it words; null: the whole feature.
+             */
+            sense: number | null;
+            /**
+             * Text
+             * @description The label, in pieces.
+             */
+            text: components["schemas"]["PieceRead"][];
+            /**
+             * Description
+             * @description Its description where words of the query stand there.
+             */
+            description: components["schemas"]["PieceRead"][] | null;
         };
         /**
          * WhyRequest
@@ -5904,13 +6008,37 @@ export interface operations {
             query: {
                 /** @description A concept, words of a label, or a feature's id. */
                 q: string;
-                release?: string | null;
-                layer?: number[] | null;
+                /** @description Of what answers, what comes first. */
+                sort?: "relevance" | "density" | "max" | "score";
                 /** @description Items on a page. */
                 limit?: number;
                 /** @description `next` of the page before. */
                 cursor?: string | null;
                 preview?: boolean;
+                /** @description Its name; the last part is enough. */
+                release?: string | null;
+                /** @description Any of these layers. */
+                layer?: number[] | null;
+                density_min?: number | null;
+                density_max?: number | null;
+                score_min?: number | null;
+                score_max?: number | null;
+                /** @description Scored by any of these, e.g. `detection`. */
+                scorer?: string[] | null;
+                /** @description How far the label is; any of these. */
+                state?: ("labelled" | "unlabelled" | "suspect" | "abstained" | "refused" | "failed")[] | null;
+                /** @description Where the label comes from; any of these. */
+                source?: ("keywords" | "llm" | "person" | "import")[] | null;
+                /** @description Who has worded it. */
+                author?: string[] | null;
+                /** @description The label's writing as ISO 15924 code: `Latn`, `Hani`, `Cyrl`, ... */
+                script?: string[] | null;
+                /** @description All of these flags. */
+                flag?: string[] | null;
+                /** @description None of these flags. */
+                without_flag?: string[] | null;
+                /** @description Whether a person has judged it. */
+                reviewed?: boolean | null;
             };
             header?: never;
             path?: never;
@@ -5924,7 +6052,65 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page_SearchHit_"];
+                    "application/json": components["schemas"]["SearchPage"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    facets_api_search_facets_get: {
+        parameters: {
+            query: {
+                /** @description A concept, words of a label, or a feature's id. */
+                q: string;
+                /** @description Null: all. */
+                facet?: ("release" | "layer" | "state" | "source" | "author" | "script" | "flag" | "reviewed" | "density" | "score")[] | null;
+                /** @description Its name; the last part is enough. */
+                release?: string | null;
+                /** @description Any of these layers. */
+                layer?: number[] | null;
+                density_min?: number | null;
+                density_max?: number | null;
+                score_min?: number | null;
+                score_max?: number | null;
+                /** @description Scored by any of these, e.g. `detection`. */
+                scorer?: string[] | null;
+                /** @description How far the label is; any of these. */
+                state?: ("labelled" | "unlabelled" | "suspect" | "abstained" | "refused" | "failed")[] | null;
+                /** @description Where the label comes from; any of these. */
+                source?: ("keywords" | "llm" | "person" | "import")[] | null;
+                /** @description Who has worded it. */
+                author?: string[] | null;
+                /** @description The label's writing as ISO 15924 code: `Latn`, `Hani`, `Cyrl`, ... */
+                script?: string[] | null;
+                /** @description All of these flags. */
+                flag?: string[] | null;
+                /** @description None of these flags. */
+                without_flag?: string[] | null;
+                /** @description Whether a person has judged it. */
+                reviewed?: boolean | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FacetsRead"];
                 };
             };
             /** @description Validation Error */
@@ -5941,15 +6127,36 @@ export interface operations {
     browse_api_features_get: {
         parameters: {
             query?: {
-                release?: string | null;
-                layer?: number | null;
-                flag?: string | null;
-                sort?: "index" | "density" | "max";
+                sort?: "index" | "density" | "max" | "score";
                 /** @description Items on a page. */
                 limit?: number;
                 /** @description `next` of the page before. */
                 cursor?: string | null;
                 preview?: boolean;
+                /** @description Its name; the last part is enough. */
+                release?: string | null;
+                /** @description Any of these layers. */
+                layer?: number[] | null;
+                density_min?: number | null;
+                density_max?: number | null;
+                score_min?: number | null;
+                score_max?: number | null;
+                /** @description Scored by any of these, e.g. `detection`. */
+                scorer?: string[] | null;
+                /** @description How far the label is; any of these. */
+                state?: ("labelled" | "unlabelled" | "suspect" | "abstained" | "refused" | "failed")[] | null;
+                /** @description Where the label comes from; any of these. */
+                source?: ("keywords" | "llm" | "person" | "import")[] | null;
+                /** @description Who has worded it. */
+                author?: string[] | null;
+                /** @description The label's writing as ISO 15924 code: `Latn`, `Hani`, `Cyrl`, ... */
+                script?: string[] | null;
+                /** @description All of these flags. */
+                flag?: string[] | null;
+                /** @description None of these flags. */
+                without_flag?: string[] | null;
+                /** @description Whether a person has judged it. */
+                reviewed?: boolean | null;
             };
             header?: never;
             path?: never;

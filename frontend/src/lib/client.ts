@@ -30,6 +30,13 @@ export type Release = Schemas["ReleaseRead"];
 export type Corpus = Schemas["CorpusRead"];
 export type Run = Schemas["RunRead"];
 export type SearchHit = Schemas["SearchHit"];
+export type SearchPage = Schemas["SearchPage"];
+export type Facets = Schemas["FacetsRead"];
+export type FacetCount = Schemas["CountRead"];
+export type Piece = Schemas["PieceRead"];
+export type FacetName = NonNullable<
+  NonNullable<paths["/api/search/facets"]["get"]["parameters"]["query"]>["facet"]
+>[number];
 export type Sense = Schemas["SenseRead"];
 export type Stage = Schemas["StageRead"];
 export type Statistics = Schemas["Statistics"];
@@ -67,10 +74,12 @@ export class ApiError extends Error {
   }
 }
 
-export type Query = Record<string, string | number | boolean | null | undefined>;
+export type Query = Record<string, string | number | boolean | readonly string[] | null | undefined>;
 
 export function address(path: string, query: Query = {}): string {
-  const pairs = Object.entries(query).filter(([, value]) => value != null && value !== "");
+  const pairs = Object.entries(query)
+    .flatMap(([name, value]) => [value].flat().map((one) => [name, one] as const))
+    .filter(([, value]) => value != null && value !== "");
   const search = new URLSearchParams(pairs.map(([name, value]) => [name, String(value)]));
   return pairs.length ? `${path}?${search}` : path;
 }
@@ -141,10 +150,14 @@ export function listCorpora(signal?: AbortSignal): Promise<Page<Corpus>> {
 }
 
 export function search(
-  query: Place & { q: string; cursor?: string | null },
+  query: Place & { q: string; sort?: string | null; cursor?: string | null },
   signal?: AbortSignal,
-): Promise<Page<SearchHit>> {
+): Promise<SearchPage> {
   return get("/api/search", { ...query, limit: 20, preview: true }, signal);
+}
+
+export function searchFacets(query: Place & { q: string }, signal?: AbortSignal): Promise<Facets> {
+  return get("/api/search/facets", { ...query }, signal);
 }
 
 export function listFeatures(

@@ -1,0 +1,1 @@
+"""How fast and how well a dictionary of the size of a whole Qwen-Scope release is searched."""

@@ -1,0 +1,201 @@
+"""The ways of finding labels - by meaning, by words, by id - inside what filters leave.
+
+Each way puts forward a bounded number; `scopebook.search` ranks them together. Filters act where
+labels are found, never on what was found: an index that answers first and is filtered afterwards
+silently returns too few.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pgvector.sqlalchemy import HALFVEC
+from sqlalchemy import ColumnElement, Float, Select, cast, func, literal_column, select, text
+from sqlalchemy.orm import Session
+
+from scopebook.db.entry_tables import FeatureEntry
+from scopebook.db.label_tables import Label, LabelEmbedding
+from scopebook.db.tables import FEATURE_BITS, Model, Release, Sae
+from scopebook.errors import InvalidInputError
+from scopebook.release_names import parse_feature_id
+from scopebook.spelling import QueryWords
+from scopebook.vector_index import is_indexed
+
+#: Nodes of the index that a search keeps in view; more find more and take longer.
+_EF_SEARCH: Final = 200
+#: Up to so many features are compared one by one; of more the index is asked.
+EXACT_UP_TO: Final = 12_000
+
+
+@dataclass(frozen=True)
+class QueryVector:
+    """A query as the embedder of `embedder_id` sees it, of unit length."""
+
+    embedder_id: int
+    vector: list[float]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What filters leave: some SAEs (None: all), and of these the features of some conditions."""
+
+    sae_ids: Sequence[int] | None = None
+    conditions: Sequence[ColumnElement[bool]] = ()
+    #: Features that are left, about; None: all.
+    about: int | None = None
+
+    def of(self, sae_id: Any) -> list[ColumnElement[bool]]:
+        """Return the condition on a column of SAE ids, if there is one."""
+        return [] if self.sae_ids is None else [sae_id.in_(self.sae_ids)]
+
+
+def by_meaning(session: Session, query: QueryVector, scope: Scope, most: int) -> list[int]:
+    """Return the labels in force with the vectors nearest to the query, at most so many."""
+    few = scope.about is not None and scope.about <= EXACT_UP_TO
+    if not few and is_indexed(session, query.embedder_id):
+        found = _by_index(session, query, scope, most)
+        # Where what the filters leave is far from the query, the index gives up before the end.
+        if len(found) == most:
+            return found
+    return list(session.scalars(compared(query, scope).limit(most)))
+
+
+def _by_index(session: Session, query: QueryVector, scope: Scope, most: int) -> list[int]:
+    session.execute(
+        text(
+            "SELECT set_config('hnsw.ef_search', :ef, true),"
+            " set_config('hnsw.iterative_scan', 'relaxed_order', true)"
+        ),
+        {"ef": str(_EF_SEARCH)},
+    )
+    return list(session.scalars(_through_index(query, scope).limit(most)))
+
+
+def _through_index(query: QueryVector, scope: Scope) -> Select[Any]:
+    dimension = len(query.vector)
+    vector = cast(query.vector, HALFVEC(dimension))
+    distance = cast(LabelEmbedding.embedding, HALFVEC(dimension)).op("<=>", return_type=Float())(
+        vector
+    )
+    statement = (
+        select(LabelEmbedding.label_id)
+        # Written out, since the planner must see that the index of this embedder applies.
+        .where(LabelEmbedding.embedder_id == literal_column(str(int(query.embedder_id))))
+        .where(*scope.of(LabelEmbedding.sae_id))
+        .join(Label, (Label.id == LabelEmbedding.label_id) & Label.current)
+        .order_by(distance)
+    )
+    if scope.conditions:
+        statement = statement.join(FeatureEntry, FeatureEntry.feature_id == Label.feature_id).where(
+            *scope.conditions
+        )
+    return statement
+
+
+def compared(query: QueryVector, scope: Scope) -> Select[Any]:
+    """Return the query that compares every vector of the scope.
+
+    `OFFSET 0` fences the filters off, so that no index of vectors answers first.
+    """
+    few = (
+        select(LabelEmbedding.label_id, LabelEmbedding.embedding)
+        .where(LabelEmbedding.embedder_id == query.embedder_id, *scope.of(LabelEmbedding.sae_id))
+        .join(Label, (Label.id == LabelEmbedding.label_id) & Label.current)
+    )
+    if scope.conditions:
+        few = few.join(FeatureEntry, FeatureEntry.feature_id == Label.feature_id).where(
+            *scope.of(FeatureEntry.sae_id), *scope.conditions
+        )
+    labels = few.offset(0).subquery()
+    distance = labels.c.embedding.op("<=>", return_type=Float())(
+        cast(query.vector, HALFVEC(len(query.vector)))
+    )
+    return select(labels.c.label_id).order_by(distance, labels.c.label_id)
+
+
+def by_words(session: Session, words: QueryWords, scope: Scope, most: int) -> list[int]:
+    """Return labels in force that hold the query's words, those with all of them first.
+
+    Of more than there is room for, those that came first; what is nearest in meaning is put
+    forward anyway.
+    """
+    if not words.words:
+        return []
+    found: dict[int, None] = {}
+    for asked in dict.fromkeys((words.every, words.some)):
+        if len(found) < most:
+            found |= dict.fromkeys(session.scalars(_holding(asked, scope).limit(most)))
+    return list(found)[:most]
+
+
+def _holding(asked: str, scope: Scope) -> Select[Any]:
+    statement = (
+        select(Label.id)
+        .where(Label.words.op("@@")(func.to_tsquery("english", asked)), Label.current)
+        .where(*scope.of(Label.sae_id))
+    )
+    if scope.conditions:
+        statement = statement.join(FeatureEntry, FeatureEntry.feature_id == Label.feature_id).where(
+            *scope.of(FeatureEntry.sae_id), *scope.conditions
+        )
+    return statement
+
+
+def by_id(session: Session, words: str, scope: Scope) -> list[int]:
+    """Return features that the query names: a full id, or an index alone in any SAE."""
+    if re.fullmatch(r"#?\d{1,7}", words):
+        index = int(words.lstrip("#"))
+        saes = session.execute(
+            select(Sae.id).where(Sae.d_sae > index, *scope.of(Sae.id)).order_by(Sae.id)
+        )
+        return _left(session, [(sae_id << FEATURE_BITS) | index for (sae_id,) in saes], scope)
+    if words.count("/") < 2:
+        return []
+    try:
+        wanted = parse_feature_id(words)
+    except InvalidInputError:
+        return []
+    rows = session.execute(
+        select(Sae.id)
+        .join(Release, Release.id == Sae.release_id)
+        .join(Model, Model.id == Release.model_id)
+        .where(
+            *scope.of(Sae.id),
+            Sae.d_sae > wanted.index,
+            Sae.layer == wanted.layer,
+            Release.set_name == wanted.set_name,
+            Model.name == wanted.model,
+        )
+    )
+    return _left(session, [(sae_id << FEATURE_BITS) | wanted.index for (sae_id,) in rows], scope)
+
+
+def _left(session: Session, feature_ids: Sequence[int], scope: Scope) -> list[int]:
+    """Return those of the features that the filters leave."""
+    if not scope.conditions or not feature_ids:
+        return list(feature_ids)
+    return list(
+        session.scalars(
+            select(FeatureEntry.feature_id)
+            .where(FeatureEntry.feature_id.in_(feature_ids), *scope.conditions)
+            .order_by(FeatureEntry.feature_id)
+        )
+    )
+
+
+def count_about(session: Session, scope: Scope) -> int | None:
+    """Return how many features the planner expects in a scope; None where nothing is left out."""
+    if scope.sae_ids is None and not scope.conditions:
+        return None
+    statement = select(FeatureEntry.feature_id).where(
+        *scope.of(FeatureEntry.sae_id), *scope.conditions
+    )
+    compiled = statement.compile(
+        dialect=session.get_bind().dialect, compile_kwargs={"render_postcompile": True}
+    )
+    plan = session.connection().exec_driver_sql(
+        f"EXPLAIN (FORMAT JSON) {compiled}", compiled.params
+    )
+    [answer] = plan.scalar_one()
+    return int(answer["Plan"]["Plan Rows"])
