@@ -7,8 +7,8 @@ from fastapi import Depends, Header, HTTPException, Path, Response
 
 from scopebook.annotations import AnnotationView, annotation_of
 from scopebook.errors import InvalidInputError
+from scopebook.feature_names import row_id_of
 from scopebook.feature_writes import FeatureWrite, open_write
-from scopebook.features import find_feature
 from scopebook.release_names import parse_feature_id
 from scopebook_api.deps import Annotator, DbSession
 
@@ -22,7 +22,7 @@ def feature_key(
     index: str,
 ) -> int:
     """Return the row id of the feature in the path."""
-    return find_feature(session, parse_feature_id(f"{model}/{source}/{index}", any_index=True))
+    return row_id_of(session, parse_feature_id(f"{model}/{source}/{index}", any_index=True))
 
 
 FeatureKey = Annotated[int, Depends(feature_key)]

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from scopebook.db.tables import FEATURE_BITS, Model, Release, Sae
 from scopebook.errors import NotFoundError
+from scopebook.features import find_feature
 from scopebook.release_names import FeatureId, parse_feature_id
 
 
@@ -28,6 +29,23 @@ def row_ids_of(session: Session, names: Sequence[str]) -> dict[str, int]:
             raise NotFoundError(f"There is no feature {name}; take ids from a list or a search.")
         found[name] = (sae_id << FEATURE_BITS) | parts.index
     return found
+
+
+def row_id_of(session: Session, wanted: FeatureId) -> int:
+    """Return one feature's row id, without reading the feature where it is there."""
+    sae = session.execute(
+        select(Sae.id, Sae.d_sae)
+        .join(Release, Release.id == Sae.release_id)
+        .join(Model, Model.id == Release.model_id)
+        .where(
+            Model.name == wanted.model,
+            Release.set_name == wanted.set_name,
+            Sae.layer == wanted.layer,
+        )
+    ).one_or_none()
+    if sae is None or wanted.index >= sae.d_sae:
+        return find_feature(session, wanted)  # which says what is missing
+    return int(sae.id << FEATURE_BITS) | wanted.index
 
 
 def names_of(session: Session, feature_ids: Collection[int]) -> dict[int, str]:
