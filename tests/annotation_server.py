@@ -4,34 +4,44 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import httpx2
-from fastapi import FastAPI, Header
+from fastapi import FastAPI, Header, Request
 
 from running import free_port
 from scopebook.accounts import Actor, find_account, local_actor
 from scopebook.db.sessions import Sessions, sessions_for
 from scopebook_api.app import create_app
-from scopebook_api.deps import DbSession, acting
+from scopebook_api.deps import acting, asking_again
 
 ROOT = Path(__file__).parents[1]
+
+
+def by_name(name: str | None, sessions: Sessions) -> Actor:
+    """Return the account of that name, or `local`."""
+    with sessions.begin() as session:
+        if name is None:
+            return local_actor(session)
+        account = find_account(session, name)
+        return Actor(account_id=account.id, name=account.name, role=account.role)  # type: ignore[arg-type]
 
 
 def app_for(sessions: Sessions) -> FastAPI:
     """Return the app, with accounts by a header."""
     app = create_app(sessions, lambda _: None)
 
-    def by_header(session: DbSession, x_acting: Annotated[str | None, Header()] = None) -> Actor:
-        if x_acting is None:
-            return local_actor(session)
-        account = find_account(session, x_acting)
-        return Actor(account_id=account.id, name=account.name, role=account.role)  # type: ignore[arg-type]
+    def by_header(x_acting: Annotated[str | None, Header()] = None) -> Actor:
+        return by_name(x_acting, sessions)
+
+    def still_there(request: Request) -> Callable[[], object]:
+        return lambda: by_name(request.headers.get("x-acting"), sessions)
 
     app.dependency_overrides[acting] = by_header
+    app.dependency_overrides[asking_again] = still_there
     return app
 
 

@@ -8,11 +8,11 @@ from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 
 from scopebook.account_changes import add_account
-from scopebook.accounts import Actor, find_account, local_actor
+from scopebook.accounts import Actor, actor_of, find_account, local_actor
 from scopebook.credentials import digest, new_secret
 from scopebook.db.account_tables import Account, ApiToken
 from scopebook.db.sessions import Sessions
-from scopebook.logins import actor_of, start_session
+from scopebook.logins import start_session
 from scopebook_api.app import create_app
 
 HERE = "http://localhost:8000"

@@ -102,7 +102,7 @@ class AccountMade(Schema):
     link: LinkRead
 
 
-class TokenRead(Schema):
+class ApiTokenRead(Schema):
     """A token without its secret."""
 
     id: int
@@ -116,7 +116,7 @@ class TokenRead(Schema):
     revoked_at: datetime | None
 
 
-class NewToken(Schema):
+class NewApiToken(Schema):
     """A token to make for oneself."""
 
     name: Name
@@ -126,10 +126,10 @@ class NewToken(Schema):
     )
 
 
-class TokenMade(Schema):
+class ApiTokenMade(Schema):
     """A new token with its secret."""
 
-    token: TokenRead
+    token: ApiTokenRead
     secret: str = Field(description="Told only now.")
 
 

@@ -15,9 +15,10 @@ from scopebook.db.sessions import MOST_CONNECTIONS, Sessions, sessions
 from scopebook.embedding import query_embedder
 from scopebook.search import EmbedQuery
 from scopebook.settings import settings
-from scopebook_api.deps import acting
+from scopebook_api.deps import PREFIX, acting
 from scopebook_api.errors import add_error_answers
 from scopebook_api.live import STREAMS_AT_ONCE, Live
+from scopebook_api.provider import provider_of
 from scopebook_api.rate_limits import RateLimits
 from scopebook_api.routers import (
     accounts,
@@ -32,6 +33,7 @@ from scopebook_api.routers import (
     live,
     logins,
     maps,
+    provider,
     queue,
     releases,
     reviews,
@@ -87,6 +89,7 @@ def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None)
     app.state.live = Live(app.state.sessions)
     app.state.embed = embed or query_embedder(app.state.sessions)
     app.state.limits = RateLimits(settings())
+    app.state.provider = provider_of(settings())
     # Leaves event streams alone: they must not wait for a full buffer.
     app.add_middleware(GZipMiddleware, minimum_size=1000)
     add_error_answers(app)
@@ -98,8 +101,8 @@ def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None)
 
 def add_routes(app: FastAPI) -> None:
     """Put every noun's routes under /api; all but those of `public` are for who is known."""
-    api = APIRouter(prefix="/api")
-    for public in (health.public, logins.public):
+    api = APIRouter(prefix=PREFIX)
+    for public in (health.public, logins.public, provider.public):
         api.include_router(public)
     # What people say of a feature comes before the feature, whose path takes all that follows.
     said = (annotations, live, reviews, queue, tags)

@@ -1,12 +1,13 @@
 """Who asks: by a token, by a login, or by sitting at the machine where nobody has an account."""
 
+from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
 
 from fastapi import Request, Response
 from sqlalchemy.orm import Session
 
-from scopebook.accounts import Actor, has_accounts, local_actor
+from scopebook.accounts import Actor, actor_without_accounts, has_accounts
 from scopebook.embedded.programs import is_loopback
 from scopebook.errors import ForbiddenError, UnauthenticatedError
 from scopebook.logins import actor_of_session, note_seen, prolong
@@ -28,10 +29,10 @@ def authenticate(request: Request, session: Session) -> Actor | None:
         actor = _by_login(request, session, secret)
         if actor is not None:
             return actor
-    if sits_at_the_machine(request) and not has_accounts(session):
-        refuse_other_sites(request)
-        return local_actor(session)
-    return None
+    if not sits_at_the_machine(request) or (me := actor_without_accounts(session)) is None:
+        return None
+    refuse_other_sites(request)
+    return replace(me, address=address_of(request))
 
 
 def stranger(request: Request, session: Session) -> UnauthenticatedError:
@@ -130,16 +131,17 @@ def give_cookie(request: Request, response: Response, secret: str) -> None:
         max_age=settings().session_days * 24 * 3600,
         httponly=True,
         samesite="lax",
-        secure=_is_https(request),
+        secure=is_https(request),
     )
 
 
 def take_cookie(request: Request, response: Response) -> None:
     """Let the browser forget its login."""
     response.delete_cookie(
-        cookie_name(request), httponly=True, samesite="lax", secure=_is_https(request)
+        cookie_name(request), httponly=True, samesite="lax", secure=is_https(request)
     )
 
 
-def _is_https(request: Request) -> bool:
+def is_https(request: Request) -> bool:
+    """Tell whether the browser came over https, as far as the server or the settings know."""
     return request.url.scheme == "https" or (settings().public_url or "").startswith("https:")

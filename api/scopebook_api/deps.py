@@ -10,10 +10,13 @@ from sqlalchemy.orm import Session
 from scopebook.accounts import Actor, Role
 from scopebook.audit import record
 from scopebook.db.sessions import unit_of_work
-from scopebook.errors import ForbiddenError
+from scopebook.errors import ForbiddenError, UnauthenticatedError
 from scopebook.search import EmbedQuery
 from scopebook.visibility import hidden_from, leave_out
 from scopebook_api.authentication import SAFE_METHODS, authenticate, stranger
+
+#: Of every route's path.
+PREFIX = "/api"
 
 
 async def request_session(request: Request) -> AsyncIterator[Session]:
@@ -68,14 +71,28 @@ def acting(request: Request, actor: AnyoneAsking) -> Actor:
 Me = Annotated[Actor, Depends(acting, scope="function")]
 
 
+def asking_again(request: Request) -> Callable[[], Actor | None]:
+    """Return a function that tells who asks by now, for answers that go on for long."""
+
+    def ask_again() -> Actor | None:
+        with unit_of_work(request.app.state.sessions) as looking:
+            try:
+                return authenticate(request, looking)
+            except UnauthenticatedError:
+                return None
+
+    return ask_again
+
+
 def at_least(role: Role) -> Callable[[Request, Session, Actor], Actor]:
     """Return a dependency that refuses who has a lower role, and logs what the others change."""
 
     def guard(request: Request, session: DbSession, me: Me) -> Actor:
         me.require(role)
+        route = request.scope["route"]
         # Routes of accounts say it in words of their own.
-        if request.method not in SAFE_METHODS and "accounts" not in request.scope["route"].tags:
-            record(session, me, f"{request.method} {request.scope['route'].path}", request.url.path)
+        if request.method not in SAFE_METHODS and "accounts" not in route.tags:
+            record(session, me, f"{request.method} {PREFIX}{route.path}", request.url.path)
         return me
 
     return guard
@@ -90,6 +107,7 @@ def in_person(me: Me) -> Actor:
     return me
 
 
+AskAgain = Annotated[Callable[[], Actor | None], Depends(asking_again)]
 Annotator = Annotated[Actor, Depends(at_least("annotator"), scope="function")]
 Editor = Annotated[Actor, Depends(at_least("editor"), scope="function")]
 Admin = Annotated[Actor, Depends(at_least("admin"), scope="function")]

@@ -34,10 +34,15 @@ class RateLimits:
         if actor.via != "machine":
             self._count(self._requests, "request", str(actor.account_id))
 
-    def count_try(self, request: Request, name: str) -> None:
-        """Count that a password or a link is tried; refuse the try that is too many."""
+    def count_try(self, request: Request, name: str | None = None) -> None:
+        """Count that a link, or the password of `name`, is tried; refuse what is too many.
+
+        The secret of a link cannot be guessed, so that tries from one place must not keep others
+        from their links.
+        """
         self._count(self._tries_from, "try-from", address_of(request) or "")
-        self._count(self._tries, "try", name.lower())
+        if name is not None:
+            self._count(self._tries, "try", name.lower())
 
     def _count(self, allowed: RateLimitItem, *key: str) -> None:
         if self._counter.hit(allowed, *key):

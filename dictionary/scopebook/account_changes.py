@@ -8,7 +8,16 @@ from typing import Final
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from scopebook.accounts import LOCAL, ROLES, Actor, Role, find_account, has_accounts, role_of
+from scopebook.accounts import (
+    LOCAL,
+    ROLES,
+    Actor,
+    Role,
+    actor_of,
+    find_account,
+    has_accounts,
+    role_of,
+)
 from scopebook.audit import record
 from scopebook.credentials import check_password, digest, hash_password, new_secret
 from scopebook.db.account_tables import Account, LoginSession, OneTimeLink
@@ -174,13 +183,7 @@ def use_link(session: Session, secret: str, password: str, *, address: str | Non
     session.execute(
         update(OneTimeLink).where(OneTimeLink.sha256 == digest(secret)).values(used_at=func.now())
     )
-    owner = Actor(
-        account_id=account.id,
-        name=account.name,
-        role=role_of(account),
-        via="login",
-        address=address,
-    )
+    owner = actor_of(account, "login", address)
     set_password(session, account, password, by=owner, how="one-time link")
     return account
 

@@ -60,10 +60,29 @@ class AccountView:
     last_seen_at: datetime | None
 
 
+def actor_of(
+    account: Account, via: Via, address: str | None = None, role: Role | None = None
+) -> Actor:
+    """Return an account as the one who acts, in its own role if no other is given."""
+    return Actor(
+        account_id=account.id,
+        name=account.name,
+        role=role or role_of(account),
+        via=via,
+        address=address,
+    )
+
+
 def local_actor(session: Session) -> Actor:
     """Return who acts where nobody has to log in, and at the command line."""
-    account = find_account(session, LOCAL)
-    return Actor(account_id=account.id, name=account.name, role=role_of(account))
+    return actor_of(find_account(session, LOCAL), "machine")
+
+
+def actor_without_accounts(session: Session) -> Actor | None:
+    """Return `local` while there is no other account, in one look; None from then on."""
+    others = select(Account.id).where(Account.name != LOCAL).exists()
+    account = session.scalar(select(Account).where(Account.name == LOCAL, ~others))
+    return None if account is None else actor_of(account, "machine")
 
 
 def has_accounts(session: Session) -> bool:

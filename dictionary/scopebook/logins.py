@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, TypeVar
 from sqlalchemy import Interval, Select, cast, delete, func, literal, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from scopebook.accounts import LOCAL, Actor, Role, Via, role_of
+from scopebook.accounts import LOCAL, Actor, actor_of
 from scopebook.audit import record, record_stranger
 from scopebook.credentials import check_password, digest, new_secret
 from scopebook.db.account_tables import Account, LoginSession
@@ -39,19 +39,6 @@ def log_in(session: Session, name: str, password: str, *, address: str | None) -
         account.password_hash = stronger
     record(session, actor_of(account, "login", address), "logged in", account.name)
     return account
-
-
-def actor_of(
-    account: Account, via: Via, address: str | None = None, role: Role | None = None
-) -> Actor:
-    """Return an account as the one who acts, in its own role if no other is given."""
-    return Actor(
-        account_id=account.id,
-        name=account.name,
-        role=role or role_of(account),
-        via=via,
-        address=address,
-    )
 
 
 def start_session(session: Session, account: Account, *, days: int) -> str:

@@ -43,6 +43,23 @@ class Settings(BaseSettings):
         description="The account that a start makes where there is none: an admin, whose one-time "
         "link is printed.",
     )
+    oidc_issuer: str | None = Field(
+        None,
+        description="An OpenID provider by which people may log in too: its issuer, as it calls "
+        "itself; `PUBLIC_URL/api/provider/callback` is what it sends browsers back to.",
+    )
+    oidc_client_id: str | None = Field(
+        None, description="What this instance is called at the `oidc` provider."
+    )
+    oidc_client_secret: SecretStr | None = Field(
+        None, description="Its secret there; empty for a public client."
+    )
+    oidc_name: str = Field("single sign-on", description="What pages call the `oidc` provider.")
+    oidc_new_role: Literal["viewer", "annotator", "editor"] | None = Field(
+        "viewer",
+        description="The role of who comes by the `oidc` provider for the first time; empty lets "
+        "nobody new in.",
+    )
     session_days: int = Field(
         14, ge=1, le=90, description="Days after which a browser that was not used is logged out."
     )

@@ -7,12 +7,12 @@ from typing import Final, Literal, NamedTuple, get_args
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from scopebook.accounts import ROLES, Actor, Role, find_account, role_of
+from scopebook.accounts import ROLES, Actor, Role, actor_of, find_account, role_of
 from scopebook.audit import record
 from scopebook.credentials import digest, new_secret
 from scopebook.db.account_tables import Account, ApiToken
 from scopebook.errors import ForbiddenError, InvalidInputError, NotFoundError
-from scopebook.logins import SEEN_EVERY, actor_of, unlocked
+from scopebook.logins import SEEN_EVERY, unlocked
 
 Scope = Literal["read", "annotate", "edit", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)

@@ -7,22 +7,22 @@ rule at one place: a query that somebody adds later obeys it without knowing of 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import event, exists, func, or_, select
-from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
+from sqlalchemy.orm import Mapper, ORMExecuteState, Session, with_loader_criteria
 from sqlalchemy.sql.base import ExecutableOption
 
 from scopebook.accounts import ROLES, Actor, Role, find_account
 from scopebook.audit import record
 from scopebook.db.account_tables import Account, ReleaseVisibility
+from scopebook.db.base import Base
 from scopebook.db.jobs import Job
-from scopebook.db.label_tables import Label, Labeling
-from scopebook.db.map_tables import FeatureMap
-from scopebook.db.tables import Feature, Release, Run, Sae
+from scopebook.db.tables import FEATURE_BITS, Release, Run, Sae
 from scopebook.releases import find_release
 
 _HIDDEN: Final = "scopebook.hidden_releases"
+_FEATURES: Final = 2**FEATURE_BITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,17 +72,50 @@ def _keep_to_it(state: ORMExecuteState) -> None:
 
 
 def _criteria(hidden: Hidden) -> list[ExecutableOption]:
-    of_releases = (Release.id, Sae.release_id, Run.release_id, FeatureMap.release_id)
-    of_saes = (Feature.sae_id, Label.sae_id, Labeling.sae_id)
-    asked = func.coalesce(Job.parameters["release"].astext, "")
-    ran = select(Run.job_id).where(Run.release_id.in_(hidden.releases), Run.job_id.is_not(None))
+    """Return a rule for every table that has rows of a release, an SAE or a feature."""
+    rules = [_rule(mapper, hidden) for mapper in Base.registry.mappers]
+    return [*filter(None, rules), _of_releases(hidden), _of_jobs(hidden)]
+
+
+def _rule(mapper: Mapper[Any], hidden: Hidden) -> ExecutableOption | None:
+    """Return which rows of a table stay, by the first of the columns that tells their release."""
+    releases, saes = hidden.releases, hidden.saes
+    # Functions of the class, since SQLAlchemy calls them for each alias of it too.
+    if "release_id" in mapper.columns:
+        return with_loader_criteria(
+            mapper.class_,
+            lambda of: of.release_id.is_(None) | of.release_id.not_in(releases),
+            include_aliases=True,
+        )
+    if "sae_id" in mapper.columns:
+        return with_loader_criteria(
+            mapper.class_,
+            lambda of: of.sae_id.is_(None) | of.sae_id.not_in(saes),
+            include_aliases=True,
+        )
+    if "feature_id" in mapper.columns:
+        return with_loader_criteria(
+            mapper.class_,
+            lambda of: of.feature_id.is_(None) | (of.feature_id // _FEATURES).not_in(saes),
+            include_aliases=True,
+        )
+    return None
+
+
+def _of_releases(hidden: Hidden) -> ExecutableOption:
+    releases = hidden.releases
+    return with_loader_criteria(Release, lambda of: of.id.not_in(releases), include_aliases=True)
+
+
+def _of_jobs(hidden: Hidden) -> ExecutableOption:
+    """Return which jobs stay: those that neither name a hidden release nor collect it."""
+    asked = func.coalesce(func.jsonb_extract_path_text(Job.parameters, "release"), "")
+    # The table itself: the class would obey the rules, and name no run that is left out.
+    runs = Run.__table__.c
+    ran = select(runs.job_id).where(runs.release_id.in_(hidden.releases))
     added = [Job.title.endswith(name, autoescape=True) for name in hidden.names]
-    rules = [
-        *((column.class_, column.not_in(hidden.releases)) for column in of_releases),
-        *((column.class_, column.not_in(hidden.saes)) for column in of_saes),
-        (Job, asked.not_in(hidden.names) & Job.id.not_in(ran) & ~or_(*added)),
-    ]
-    return [with_loader_criteria(table, rule, include_aliases=True) for table, rule in rules]
+    stays = asked.not_in(hidden.names) & Job.id.not_in(ran) & ~or_(*added)
+    return with_loader_criteria(Job, stays)
 
 
 def read_visibility(session: Session, release: str) -> VisibilityView:

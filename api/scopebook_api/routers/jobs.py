@@ -13,7 +13,7 @@ from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.job_reports import OVER, JobReport, changing_jobs, list_jobs, list_steps, read_job
 from scopebook.steps import cancel_job, retry_job
 from scopebook.visibility import hidden_from, leave_out
-from scopebook_api.deps import Cursor, DbSession, Editor, Limit, Me
+from scopebook_api.deps import AskAgain, Cursor, DbSession, Editor, Limit, Me
 from scopebook_api.job_schemas import JobRead, JobState, StepRead
 from scopebook_api.schemas import Page
 
@@ -23,6 +23,8 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
 WATCH_INTERVAL_S = 0.5
 #: Looks without news after which a comment keeps proxies from closing the stream.
 QUIET_LOOKS = 20
+#: Looks after which it is asked again who watches: an account may be shut out meanwhile.
+KNOWN_LOOKS = 20
 
 
 @router.get("", response_model=Page[JobRead])
@@ -38,9 +40,9 @@ def browse(
 
 
 @router.get("/events", response_class=StreamingResponse)
-async def watch_all(request: Request, me: Me) -> StreamingResponse:
+async def watch_all(request: Request, me: Me, again: AskAgain) -> StreamingResponse:
     """Stream every job that changes, as server-sent events; never ends."""
-    return _stream(_changes(request.app.state.sessions, None, me))
+    return _stream(_changes(request.app.state.sessions, None, me, again))
 
 
 @router.get("/{job_id}", response_model=JobRead)
@@ -66,13 +68,13 @@ def browse_steps(
 
 
 @router.get("/{job_id}/events", response_class=StreamingResponse)
-async def watch(request: Request, me: Me, job_id: int) -> StreamingResponse:
+async def watch(request: Request, me: Me, again: AskAgain, job_id: int) -> StreamingResponse:
     """Stream one job as it changes; ends with the job."""
     sessions: Sessions = request.app.state.sessions
     await run_in_threadpool(
         _read, sessions, job_id, set(), me
     )  # an unknown job is a 404, not a stream
-    return _stream(_changes(sessions, job_id, me))
+    return _stream(_changes(sessions, job_id, me, again))
 
 
 @router.post("/{job_id}/cancel", response_model=JobRead)
@@ -114,12 +116,14 @@ def is_settled(job: JobRead) -> bool:
     return job.state in OVER and not any(worker.alive for worker in job.workers)
 
 
-async def _changes(sessions: Sessions, job_id: int | None, me: Actor) -> AsyncIterator[str]:
-    """Yield each job as it is now, then whenever it has changed."""
+async def _changes(
+    sessions: Sessions, job_id: int | None, me: Actor | None, again: AskAgain
+) -> AsyncIterator[str]:
+    """Yield each job as it is now, then whenever it has changed, to who may see it."""
     sent: dict[int, str] = {}
     settled: set[int] = set()
-    quiet = 0
-    while True:
+    quiet = looks = 0
+    while me is not None:
         for job in await run_in_threadpool(_read, sessions, job_id, settled, me):
             (settled.add if is_settled(job) else settled.discard)(job.id)
             data = job.model_dump_json()
@@ -133,3 +137,6 @@ async def _changes(sessions: Sessions, job_id: int | None, me: Actor) -> AsyncIt
         if quiet % QUIET_LOOKS == 0:
             yield ": still here\n\n"
         await asyncio.sleep(WATCH_INTERVAL_S)
+        looks += 1
+        if looks % KNOWN_LOOKS == 0:
+            me = await run_in_threadpool(again)

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Depends, Request, Response
 
 from scopebook import account_changes, logins
-from scopebook.accounts import has_accounts
+from scopebook.accounts import Actor, actor_of, has_accounts
 from scopebook.db.sessions import unit_of_work
 from scopebook.errors import UnauthenticatedError
 from scopebook.settings import settings
@@ -28,7 +28,7 @@ def who_am_i(
     secret = request.cookies.get(cookie_name(request))
     if me is not None and me.via == "login" and secret is not None:
         give_cookie(request, response, secret)  # so that it lasts as long as the login does
-    return {"me": me, "accounts": has_accounts(session), "provider": None}
+    return _answer(request, me, accounts=has_accounts(session))
 
 
 @public.post("/session", response_model=WhoAmI)
@@ -45,7 +45,7 @@ def log_in(request: Request, response: Response, wanted: LoginRequest) -> dict[s
     if account is None:
         raise UnauthenticatedError("The name or the password is not right.")
     give_cookie(request, response, secret)
-    return {"me": logins.actor_of(account, "login"), "accounts": True, "provider": None}
+    return _answer(request, actor_of(account, "login"))
 
 
 @public.delete("/session", status_code=204)
@@ -60,7 +60,7 @@ def log_out(request: Request, response: Response, session: DbSession, me: Anyone
 @public.post("/links/look")
 def look_at_link(request: Request, session: DbSession, wanted: LinkSecret) -> dict[str, str]:
     """Say whose password a one-time link sets."""
-    request.app.state.limits.count_try(request, "")
+    request.app.state.limits.count_try(request)
     return {"account": account_changes.account_of_link(session, wanted.secret).name}
 
 
@@ -69,10 +69,15 @@ def use_link(
     request: Request, response: Response, session: DbSession, wanted: LinkUse
 ) -> dict[str, object]:
     """Set the password that a one-time link is for, and log in."""
-    request.app.state.limits.count_try(request, "")
+    request.app.state.limits.count_try(request)
     account = account_changes.use_link(
         session, wanted.secret, wanted.password.get_secret_value(), address=address_of(request)
     )
     secret = logins.start_session(session, account, days=settings().session_days)
     give_cookie(request, response, secret)
-    return {"me": logins.actor_of(account, "login"), "accounts": True, "provider": None}
+    return _answer(request, actor_of(account, "login"))
+
+
+def _answer(request: Request, me: Actor | None, *, accounts: bool = True) -> dict[str, object]:
+    provider = request.app.state.provider
+    return {"me": me, "accounts": accounts, "provider": provider.name if provider else None}

@@ -6,14 +6,14 @@ from fastapi import APIRouter, Query
 
 from scopebook.errors import ForbiddenError
 from scopebook.tokens import TokenView, create_token, list_tokens, revoke_token
-from scopebook_api.account_schemas import NewToken, TokenMade, TokenRead
+from scopebook_api.account_schemas import ApiTokenMade, ApiTokenRead, NewApiToken
 from scopebook_api.deps import DbSession, InPerson, Me
 from scopebook_api.schemas import Page
 
 router = APIRouter(prefix="/tokens", tags=["accounts"])
 
 
-@router.get("", response_model=Page[TokenRead])
+@router.get("", response_model=Page[ApiTokenRead])
 def browse(
     session: DbSession,
     me: Me,
@@ -25,8 +25,8 @@ def browse(
     return {"items": list_tokens(session, owner=None if everybody else me.name), "next": None}
 
 
-@router.post("", response_model=TokenMade, status_code=201)
-def create(session: DbSession, me: InPerson, wanted: NewToken) -> dict[str, object]:
+@router.post("", response_model=ApiTokenMade, status_code=201)
+def create(session: DbSession, me: InPerson, wanted: NewApiToken) -> dict[str, object]:
     """Make a token for oneself; its secret is told only in this answer."""
     if me.via == "machine":
         raise ForbiddenError(
@@ -39,7 +39,7 @@ def create(session: DbSession, me: InPerson, wanted: NewToken) -> dict[str, obje
     return {"token": token, "secret": secret}
 
 
-@router.delete("/{token_id}", response_model=TokenRead)
+@router.delete("/{token_id}", response_model=ApiTokenRead)
 def revoke(session: DbSession, me: InPerson, token_id: int) -> TokenView:
     """Make a token worthless: one's own, or anybody's for an admin."""
     return revoke_token(session, token_id, by=me)

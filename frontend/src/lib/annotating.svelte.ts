@@ -3,15 +3,8 @@ import { getContext, setContext } from "svelte";
 import { asApiError } from "./answer.svelte";
 import { ApiError, type Label } from "./client";
 import type { FeedState } from "./follow";
-import {
-  getAnnotation,
-  watchFeature,
-  whoAmI,
-  writeTo,
-  type Annotation,
-  type WhoAmI,
-  type Write,
-} from "./reviews";
+import { loadWho, who as everybody } from "./me.svelte";
+import { getAnnotation, watchFeature, writeTo, type Annotation, type Write } from "./reviews";
 
 /** A change that met another one, with what it was meant for and what is there now. */
 export interface Conflict {
@@ -168,26 +161,26 @@ export function sharedAnnotating(): Annotating | undefined {
   return getContext<Annotating | undefined>(KEY);
 }
 
-/** Who one is here; asked once. */
+/** Who one is here, for what is said of features. */
 class Self {
-  value = $state.raw<WhoAmI["me"]>(null);
-  #asked: Promise<void> | null = null;
+  get value() {
+    return everybody.value?.me ?? null;
+  }
 
   load(): void {
     void this.ready();
   }
 
-  ready(): Promise<void> {
-    this.#asked ??= whoAmI()
-      .then(({ me }) => void (this.value = me))
-      .catch(() => void (this.#asked = null));
-    return this.#asked;
+  /** Wait until it is known; a page may be asking already. */
+  async ready(): Promise<void> {
+    if (everybody.value) return;
+    if (!everybody.loading) await loadWho();
+    while (everybody.loading) await new Promise((resolve) => setTimeout(resolve, 30));
   }
 
   /** Whether one is at least that. */
   may(role: "annotator" | "editor"): boolean {
-    const order = ["viewer", "annotator", "editor", "admin"];
-    return order.indexOf(this.value?.role ?? "viewer") >= order.indexOf(role);
+    return everybody.may(role);
   }
 }
 

@@ -92,6 +92,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/provider": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Go
+         * @description Send the browser to the provider.
+         */
+        get: operations["go_api_provider_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/provider/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Come Back
+         * @description Log in whom the provider vouches for; anybody else is shown the page of logins again.
+         */
+        get: operations["come_back_api_provider_callback_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/features/{model}/{source}/{index}/annotation": {
         parameters: {
             query?: never;
@@ -1620,6 +1660,54 @@ export interface components {
             changes: number;
         };
         /**
+         * ApiTokenMade
+         * @description A new token with its secret.
+         */
+        ApiTokenMade: {
+            token: components["schemas"]["ApiTokenRead"];
+            /**
+             * Secret
+             * @description Told only now.
+             */
+            secret: string;
+        };
+        /**
+         * ApiTokenRead
+         * @description A token without its secret.
+         */
+        ApiTokenRead: {
+            /** Id */
+            id: number;
+            /** Name */
+            name: string;
+            /** Account */
+            account: string;
+            /**
+             * Scope
+             * @enum {string}
+             */
+            scope: "read" | "annotate" | "edit" | "admin";
+            /**
+             * Hint
+             * @description Its first characters.
+             */
+            hint: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Expires At
+             * @description Null: never.
+             */
+            expires_at: string | null;
+            /** Last Used At */
+            last_used_at: string | null;
+            /** Revoked At */
+            revoked_at: string | null;
+        };
+        /**
          * AuditRead
          * @description One entry of the audit log.
          */
@@ -2004,7 +2092,7 @@ export interface components {
              */
             peak: number;
             /** Tokens */
-            tokens: components["schemas"]["scopebook_api__schemas__TokenRead"][];
+            tokens: components["schemas"]["TokenRead"][];
             /**
              * Cut Left
              * @description More of the document stands before the window.
@@ -2841,10 +2929,10 @@ export interface components {
             role: "viewer" | "annotator" | "editor" | "admin";
         };
         /**
-         * NewToken
+         * NewApiToken
          * @description A token to make for oneself.
          */
-        NewToken: {
+        NewApiToken: {
             /** Name */
             name: string;
             /**
@@ -3005,6 +3093,13 @@ export interface components {
             /** Next */
             next?: string | null;
         };
+        /** Page[ApiTokenRead] */
+        Page_ApiTokenRead_: {
+            /** Items */
+            items: components["schemas"]["ApiTokenRead"][];
+            /** Next */
+            next?: string | null;
+        };
         /** Page[AuditRead] */
         Page_AuditRead_: {
             /** Items */
@@ -3093,13 +3188,6 @@ export interface components {
         Page_TagRead_: {
             /** Items */
             items: components["schemas"]["TagRead"][];
-            /** Next */
-            next?: string | null;
-        };
-        /** Page[TokenRead] */
-        Page_TokenRead_: {
-            /** Items */
-            items: components["schemas"]["scopebook_api__account_schemas__TokenRead"][];
             /** Next */
             next?: string | null;
         };
@@ -3983,16 +4071,16 @@ export interface components {
             lift: number;
         };
         /**
-         * TokenMade
-         * @description A new token with its secret.
+         * TokenRead
+         * @description A piece of text as the model reads it, widened to whole characters.
+         *
+         *     Tokens that split one character are shown as one, with the largest of their activations.
          */
-        TokenMade: {
-            token: components["schemas"]["scopebook_api__account_schemas__TokenRead"];
-            /**
-             * Secret
-             * @description Told only now.
-             */
-            secret: string;
+        TokenRead: {
+            /** Text */
+            text: string;
+            /** Activation */
+            activation: number;
         };
         /**
          * TokenWeight
@@ -4125,54 +4213,6 @@ export interface components {
              * @description False: it gives no sign of life; another takes the step.
              */
             alive: boolean;
-        };
-        /**
-         * TokenRead
-         * @description A token without its secret.
-         */
-        scopebook_api__account_schemas__TokenRead: {
-            /** Id */
-            id: number;
-            /** Name */
-            name: string;
-            /** Account */
-            account: string;
-            /**
-             * Scope
-             * @enum {string}
-             */
-            scope: "read" | "annotate" | "edit" | "admin";
-            /**
-             * Hint
-             * @description Its first characters.
-             */
-            hint: string;
-            /**
-             * Created At
-             * Format: date-time
-             */
-            created_at: string;
-            /**
-             * Expires At
-             * @description Null: never.
-             */
-            expires_at: string | null;
-            /** Last Used At */
-            last_used_at: string | null;
-            /** Revoked At */
-            revoked_at: string | null;
-        };
-        /**
-         * TokenRead
-         * @description A piece of text as the model reads it, widened to whole characters.
-         *
-         *     Tokens that split one character are shown as one, with the largest of their activations.
-         */
-        scopebook_api__schemas__TokenRead: {
-            /** Text */
-            text: string;
-            /** Activation */
-            activation: number;
         };
     };
     responses: never;
@@ -4332,6 +4372,66 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["WhoAmI"];
                 };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    go_api_provider_get: {
+        parameters: {
+            query?: {
+                next?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    come_back_api_provider_callback_get: {
+        parameters: {
+            query?: {
+                code?: string | null;
+                state?: string | null;
+                error?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Validation Error */
             422: {
@@ -7201,7 +7301,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page_TokenRead_"];
+                    "application/json": components["schemas"]["Page_ApiTokenRead_"];
                 };
             };
             /** @description Validation Error */
@@ -7224,7 +7324,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["NewToken"];
+                "application/json": components["schemas"]["NewApiToken"];
             };
         };
         responses: {
@@ -7234,7 +7334,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["TokenMade"];
+                    "application/json": components["schemas"]["ApiTokenMade"];
                 };
             };
             /** @description Validation Error */
@@ -7265,7 +7365,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["scopebook_api__account_schemas__TokenRead"];
+                    "application/json": components["schemas"]["ApiTokenRead"];
                 };
             };
             /** @description Validation Error */

@@ -74,7 +74,10 @@ export class ApiError extends Error {
   }
 }
 
-export type Query = Record<string, string | number | boolean | readonly string[] | null | undefined>;
+export type Query = Record<
+  string,
+  string | number | boolean | readonly string[] | null | undefined
+>;
 
 export function address(path: string, query: Query = {}): string {
   const pairs = Object.entries(query)
@@ -97,6 +100,13 @@ async function problem(response: Response): Promise<ApiError> {
   );
 }
 
+/** What is to happen when the API does not know who asks, e.g. since a login has ended. */
+let whenUnknown = (): void => {};
+
+export function onUnknown(then: () => void): void {
+  whenUnknown = then;
+}
+
 export async function ask<T>(path: string, init: RequestInit = {}): Promise<T> {
   return (await (await answer(path, init)).json()) as T;
 }
@@ -106,24 +116,30 @@ export async function answer(path: string, init: RequestInit = {}): Promise<Resp
   try {
     response = await fetch(path, {
       ...init,
-      headers: { Accept: "application/json", ...init.headers },
+      // The second one no other site can send: it tells a change by this page from one by theirs.
+      headers: { Accept: "application/json", "X-Scopebook": "1", ...init.headers },
     });
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     const sentence = `Scopebook does not answer at ${location.origin}; check that it runs, then try again.`;
     throw new ApiError(0, "No answer", sentence);
   }
+  if (response.status === 401) whenUnknown();
   if (!response.ok) throw await problem(response);
   return response;
 }
 
-function get<P extends keyof paths>(path: P, query: Query = {}, signal?: AbortSignal) {
+export function get<P extends keyof paths>(path: P, query: Query = {}, signal?: AbortSignal) {
   return ask<Get<P>>(address(path, query), { signal: signal ?? null });
 }
 
 function post<T>(path: string, body?: unknown): Promise<T> {
+  return ask<T>(path, withBody("POST", body));
+}
+
+export function withBody(method: string, body?: unknown): RequestInit {
   const headers = { "Content-Type": "application/json" };
-  return ask<T>(path, { method: "POST", headers, body: JSON.stringify(body ?? {}) });
+  return { method, headers, body: JSON.stringify(body ?? {}) };
 }
 
 export interface Place {

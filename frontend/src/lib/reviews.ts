@@ -14,7 +14,6 @@ export type QueueState = Schemas["QueueRead"];
 export type Agreement = Schemas["AgreementRead"];
 export type AgreementReport = Schemas["AgreementReportRead"];
 export type Mention = Schemas["MentionRead"];
-export type WhoAmI = Schemas["WhoAmI"];
 
 /** Of an event stream, which the schema does not describe. */
 interface Live {
@@ -37,7 +36,7 @@ function below(id: string, path: string): string {
 function json(method: string, body: unknown, headers: Record<string, string> = {}): RequestInit {
   return {
     method,
-    headers: { "Content-Type": "application/json", "X-Scopebook": "1", ...headers },
+    headers: { "Content-Type": "application/json", ...headers },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   };
 }
@@ -71,10 +70,6 @@ export function listTags(signal?: AbortSignal): Promise<Page<Tag>> {
 /** Add a word to the team's vocabulary; editors may. */
 export function addTag(name: string): Promise<Tag> {
   return ask<Tag>(`/api/tags/${encodeURIComponent(name)}`, json("PUT", {}));
-}
-
-export function whoAmI(signal?: AbortSignal): Promise<WhoAmI> {
-  return ask<WhoAmI>("/api/session", { signal: signal ?? null });
 }
 
 export function getQueue(place: Place, signal?: AbortSignal): Promise<QueueState> {
@@ -141,4 +136,23 @@ export function watchQueue({ onItem, onState }: Watcher<QueueState>): () => void
       isLast: () => false,
     }),
   );
+}
+
+export type Bulk = Schemas["BulkRead"];
+export type BulkKind = Schemas["BulkRequest"]["kind"];
+
+/** What an action on many features would do; nothing is changed until it is applied. */
+export function previewBulk(
+  features: string[],
+  wanted: { kind: BulkKind; tag: string | null; reason: string | null },
+): Promise<Bulk> {
+  return ask<Bulk>("/api/reviews/bulk", json("POST", { features, ...wanted }));
+}
+
+export function applyBulk(token: string): Promise<Bulk> {
+  return ask<Bulk>(`/api/reviews/bulk/${encodeURIComponent(token)}/apply`, json("POST", undefined));
+}
+
+export function undoBulk(id: number): Promise<Bulk> {
+  return ask<Bulk>(`/api/reviews/bulk/${id}/undo`, json("POST", undefined));
 }
