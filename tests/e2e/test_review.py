@@ -236,3 +236,21 @@ def test_nothing_serious_hinders_people(enter: Enter, path: str, scheme: str) ->
 
     serious = [it for it in found if it["impact"] in ("serious", "critical")]
     assert [(it["id"], [node["html"] for node in it["nodes"]]) for it in serious] == []
+
+
+def test_what_a_search_found_is_tagged_at_once_and_put_back(enter: Enter) -> None:
+    ada = enter("ada")
+    ada.goto("/?q=label")
+    ada.get_by_text("Act on these 3 features").click()
+    ada.get_by_label("Action").select_option("tag")
+    ada.get_by_label("Tag").select_option("code")
+
+    ada.get_by_role("button", name="Preview").click()
+    expect(ada.get_by_text("3 features would change.")).to_be_visible()
+    ada.get_by_role("button", name="Do it").click()
+    expect(ada.get_by_text("3 features changed.")).to_be_visible()
+    tags = ada.request.get("/api/tags").json()["items"]
+    ada.get_by_role("button", name="Undo all of it").click()
+
+    expect(ada.get_by_text("3 features put back.")).to_be_visible()
+    assert {tag["name"]: tag["features"] for tag in tags}["code"] == 3
