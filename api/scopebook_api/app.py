@@ -30,6 +30,7 @@ from scopebook_api.routers import (
     health,
     jobs,
     labels,
+    lists,
     live,
     logins,
     maps,
@@ -106,7 +107,10 @@ def add_routes(app: FastAPI) -> None:
         api.include_router(public)
     # What people say of a feature comes before the feature, whose path takes all that follows.
     said = (annotations, live, reviews, queue, tags)
-    nouns = (health, search, features, drift, labels, scores, maps, releases, corpora, jobs, runs)
+    nouns = (
+        *(health, search, features, drift, labels, lists, scores, maps),
+        *(releases, corpora, jobs, runs),
+    )
     people = (accounts, tokens, audit)
     for routes in (*said, *nouns, *people):
         api.include_router(routes.router, dependencies=[Depends(acting, scope="function")])

@@ -36,7 +36,7 @@ class ReasonRead(Schema):
     """Why a label is in force."""
 
     label_id: int
-    clause: Literal["pinned", "accepted", "said", "llm", "keywords"] = Field(
+    clause: Literal["pinned", "accepted", "said", "import", "llm", "keywords"] = Field(
         description="The clause of the rule that decided; the first that holds decides."
     )
     sentence: str

@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    DateTime,
     Float,
     Integer,
     LargeBinary,
@@ -23,13 +24,14 @@ from sqlalchemy.orm import Session
 
 from scopebook.db.base import Base
 
-#: From narrow to wide: a BigInteger is an Integer too.
+#: From narrow to wide: a BigInteger is an Integer too, and a REAL a Float.
 _TYPES: Sequence[tuple[type[Any], str]] = (
     (SmallInteger, "int2"),
     (BigInteger, "int8"),
     (Integer, "int4"),
     (REAL, "float4"),
     (Float, "float8"),
+    (DateTime, "timestamptz"),
     (Boolean, "bool"),
     (LargeBinary, "bytea"),
     (String, "varchar"),

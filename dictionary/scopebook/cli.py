@@ -20,6 +20,7 @@ from scopebook.commands import (
     drift,
     features,
     fingerprint,
+    interchange,
     jobs,
     labels,
     maps,
@@ -67,6 +68,8 @@ app.add_typer(jobs.jobs, name="jobs")
 app.add_typer(runs.runs, name="runs")
 app.add_typer(accounts.users, name="user")
 app.add_typer(tokens.tokens, name="token")
+app.add_typer(interchange.exports, name="export")
+app.add_typer(interchange.imports, name="import")
 
 
 def main() -> None:

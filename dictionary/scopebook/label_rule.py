@@ -6,9 +6,10 @@ For the feature, and for each of its senses, the first that there is of:
 2. a label that more people accept than reject: the one with the greatest difference, of equals the
    one accepted last. Who proposed a label does not count towards accepting it, except as an editor
    or where no other account could;
-3. what an import, or a person before there were accounts, has put in force, unless it is rejected;
-4. what the newest language model has said and no one rejects, of the run that is shown;
-5. the same by keywords.
+3. what a person here has put in force before there were accounts, unless it is rejected;
+4. the first of these that nobody rejects: an imported label that a person had put in force where it
+   comes from; what the newest language model has said here, of the run that is shown; an imported
+   label by a model; the same by keywords here; an imported one by keywords.
 
 "Reject" means here: somebody rejects it, and no more people accept it. Senses are those that a
 person has parted the shown run's examples into, else those of the labeling whose label or sense
@@ -25,7 +26,8 @@ from sqlalchemy.orm import Session
 CLAUSES: Final = {
     "pinned": "An editor has pinned it.",
     "accepted": "More people accept it than reject it.",
-    "said": "An import, or a person before there were accounts, has put it in force.",
+    "said": "A person has put it in force before there were accounts.",
+    "import": "The best imported label, where nothing here ranks higher.",
     "llm": "It is the newest label by a language model that nobody rejects.",
     "keywords": "It is the newest label by keywords that nobody rejects.",
 }
@@ -59,7 +61,7 @@ pinned AS (
     LEFT JOIN pinned p ON p.label_id = l.id
     WHERE {labels} AND l.status = 'ok' AND (
         p.label_id IS NOT NULL OR t.accepts > t.rejects
-        OR (l.labeling_id IS NULL AND l.account_id IS NULL AND coalesce(t.rejects, 0) = 0
+        OR (l.source = 'person' AND l.account_id IS NULL AND coalesce(t.rejects, 0) = 0
             AND (l.current OR EXISTS (SELECT FROM label_choice c WHERE c.label_id = l.id))))
     ORDER BY l.feature_id, coalesce(l.sense_id, 0), (p.label_id IS NOT NULL) DESC,
              coalesce(t.accepts > t.rejects, false) DESC, t.accepts - t.rejects DESC NULLS LAST,
@@ -90,11 +92,30 @@ worded AS (
     WHERE {pins} ORDER BY l.feature_id, l.id DESC
 )"""
 
+#: Clause 4, of imports: of whole features, ranked as what they were (`scopebook.imported_labels`).
+#: One that says nothing of its rank is history, unless it is or was in force: then it ranks as a
+#: model's.
+_IMPORTS: Final = """
+imported AS (
+    SELECT l.id, l.feature_id, 'import' AS clause,
+           CASE coalesce(l.provenance->'import'->>'ranks_as', 'llm')
+                WHEN 'person' THEN 1 WHEN 'llm' THEN 3 ELSE 5 END AS rank
+    FROM label l LEFT JOIN standing t ON t.label_id = l.id
+    WHERE {labels} AND l.source = 'import' AND l.sense_id IS NULL AND l.status = 'ok'
+      AND coalesce(t.rejects, 0) = 0
+      AND (l.provenance->'import'->>'ranks_as' IS NOT NULL OR l.current
+           OR EXISTS (SELECT FROM label_choice c WHERE c.label_id = l.id))
+)"""
+
 _WANTED: Final = f"""
-WITH {_STANDING}, {_DECIDED}, {_MACHINES}, said AS (
-    SELECT DISTINCT ON (m.feature_id) m.id, m.feature_id, NULL::bigint AS sense_id,
-           m.source AS clause
+WITH {_STANDING}, {_DECIDED}, {_MACHINES}, {_IMPORTS}, best AS (
+    SELECT DISTINCT ON (m.feature_id) m.id, m.feature_id, m.source AS clause,
+           CASE m.source WHEN 'llm' THEN 2 ELSE 4 END AS rank
     FROM machine m WHERE NOT m.rejected ORDER BY m.feature_id, m.place
+), said AS (
+    SELECT DISTINCT ON (s.feature_id) s.id, s.feature_id, NULL::bigint AS sense_id, s.clause
+    FROM (SELECT * FROM best UNION ALL SELECT * FROM imported) s
+    ORDER BY s.feature_id, s.rank, s.id DESC
 ), of_senses AS (
     SELECT l.id, l.feature_id, l.sense_id, l.source AS clause
     FROM machine m

@@ -153,6 +153,8 @@ def _register_tokenizer(session: Session, facts: ModelFacts) -> Tokenizer:
             ["tokenizer_id", "token_id", "piece"],
             ((tokenizer.id, i, piece) for i, piece in enumerate(facts.pieces)),
         )
+    elif not Path(tokenizer.path).exists():
+        tokenizer.path = facts.path
     return tokenizer
 
 
@@ -177,18 +179,19 @@ def register_release(
         session.flush()
     _check_is_like(release, facts, model)
     known = {
-        sae.layer: sae.sha256
-        for sae in session.scalars(select(Sae).where(Sae.release_id == release.id))
+        sae.layer: sae for sae in session.scalars(select(Sae).where(Sae.release_id == release.id))
     }
     for sae in saes:
         if sae.layer not in known:
             _add_sae(session, release, sae)
-        elif known[sae.layer] != sae.sha256:
+        elif known[sae.layer].sha256 != sae.sha256:
             raise ConflictError(
                 f"Layer {sae.layer} of {facts.name} is registered from another file (SHA-256 "
-                f"{known[sae.layer][:12]}..., now {sae.sha256[:12]}...); labels of the one do not "
-                "hold for the other, so register the new one under another release name."
+                f"{known[sae.layer].sha256[:12]}..., now {sae.sha256[:12]}...); labels of the one "
+                "do not hold for the other, so register the new one under another release name."
             )
+        elif not known[sae.layer].artifact:  # it came in with a dump, which has no weights
+            known[sae.layer].artifact = sae.artifact
     return release
 
 

@@ -208,6 +208,7 @@ def collection_steps(
     Stage by stage: tokenise, plan, shards (the plan adds them), merge, label and tidy, embed.
     """
     saes = _saes(session, release, layers)
+    _check_weights(release, saes)
     corpus = find_corpus(session, corpus_name)
     tokenisation = _tokenisation(session, release, corpus)
     run = Run(
@@ -237,6 +238,15 @@ def collection_steps(
     if not label:
         return collecting
     return collecting + labeling_steps(saes, run_id=run.id, first_stage=first_stage + 4)
+
+
+def _check_weights(release: Release, saes: Sequence[Sae]) -> None:
+    missing = ",".join(str(sae.layer) for sae in saes if not sae.artifact)
+    if missing:
+        raise InvalidInputError(
+            f"Layer {missing} of {release.name} came in with a dump, which holds no weights; fetch "
+            f"them with `scopebook add {release.source} --layers {missing}`."
+        )
 
 
 def _step(kind: str, stage: int, title: str, **rows: Any) -> NewStep:

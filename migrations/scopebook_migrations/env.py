@@ -7,8 +7,10 @@ from sqlalchemy import create_engine, pool, text
 from scopebook.db import (  # noqa: F401 - fill the metadata
     account_tables,
     entry_tables,
+    import_tables,
     jobs,
     label_tables,
+    list_tables,
     map_tables,
     review_tables,
     tables,

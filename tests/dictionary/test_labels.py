@@ -185,9 +185,9 @@ def test_labels_of_people_and_imports_are_never_displaced(session: Session) -> N
 
     publish(session, sae, run, *(wording(sae, index, "by keywords") for index in range(2)))
 
-    current = current_labels(session, [feature_id(sae, index) for index in range(2)])
-    texts = [current[feature_id(sae, index)].text for index in range(2)]
-    assert texts == ["by person", "by import"]
+    ids = [feature_id(sae, index) for index in range(2)]
+    current = current_labels(session, ids)
+    assert [current[at].text for at in ids] == ["by person", "by import"]
     assert {label.text for label in labels_of(session, feature_id(sae, 0))} == {
         "by person",
         "by keywords",

@@ -229,9 +229,12 @@ def test_an_accepted_label_holds_when_another_run_is_shown(session: Session) -> 
     assert in_force(session, sae) == {"rivers"}
 
 
-def test_an_import_goes_before_machines_until_it_is_rejected(session: Session) -> None:
+def test_what_a_person_elsewhere_put_in_force_goes_before_machines_until_it_is_rejected(
+    session: Session,
+) -> None:
     sae, run = make_reviewable(session)
-    imported = make_label(session, sae, 0, "streams", source="import")
+    imported = make_label(session, sae, 0, "streams", source="import", current=False)
+    imported.provenance = {"import": {"ranks_as": "person"}}
     say(session, sae, run, "rivers")
     before = in_force(session, sae)
 

@@ -1,0 +1,1 @@
+"""In and out: Parquet, which holds everything, and Neuronpedia's dump layout."""

@@ -1,0 +1,118 @@
+"""Tables of a dump that hold what weights and texts tell of features."""
+
+from typing import Final
+
+import pyarrow as pa
+
+from scopebook.interchange.columns import (
+    BOOL,
+    F32,
+    F64,
+    FEATURE,
+    I16,
+    I32,
+    I64,
+    TEXT,
+    DumpTable,
+    column,
+    derived,
+    list_of,
+    pairs_of,
+)
+
+COLLECTED: Final = (
+    DumpTable(
+        "features",
+        "Features, with what their weights tell.",
+        (
+            *FEATURE,
+            column("decoder_norm", F64, "length of its direction"),
+            column("promoted", pairs_of("token_id", "logit"), "tokens it makes likelier"),
+            column("suppressed", pairs_of("token_id", "logit"), "tokens it makes less likely"),
+            column("neighbours", pairs_of("index", "cosine"), "nearest directions of its SAE"),
+            derived("promoted_tokens", list_of(TEXT), "the promoted tokens as text"),
+            derived("suppressed_tokens", list_of(TEXT), "the suppressed tokens as text"),
+        ),
+    ),
+    DumpTable(
+        "documents",
+        "Texts of corpora that something points to, whole.",
+        (
+            column("corpus", TEXT, "name of the corpus"),
+            column("ordinal", I32, "its place in the corpus"),
+            column("name", TEXT, "its name"),
+            column("sha256", TEXT, "of its text"),
+            column("text", TEXT, "its text"),
+            column("title", TEXT, "its title"),
+            column("tag", TEXT, "its subject or group"),
+            column("language", TEXT, "its language"),
+            column("source", TEXT, "where it comes from"),
+            column("licence", TEXT, "its licence"),
+            column("simhash", I64, "fingerprint for near-duplicates"),
+            column("near", I32, "ordinal of the document that it nearly repeats"),
+        ),
+    ),
+    DumpTable(
+        "contexts",
+        "Runs of tokens that the model saw at once and that something points to.",
+        (
+            column("context", I64, "its number in the dump"),
+            column("corpus", TEXT, "name of the corpus"),
+            column("tokenizer", TEXT, "SHA-256 of the vocabulary"),
+            column("context_tokens", I32, "the longest context"),
+            column("document", I32, "ordinal of its document"),
+            column("ordinal", I32, "its place in the document"),
+            column("tokens", list_of(I32), "token ids"),
+            column("starts", list_of(I32), "first character of each token in the document"),
+            column("ends", list_of(I32), "the character after its last"),
+            column("simhash", I64, "fingerprint for near-duplicates"),
+            column("near", I64, "number of the context that it nearly repeats"),
+        ),
+    ),
+    DumpTable(
+        "statistics",
+        "What a run measured of a feature.",
+        (
+            *FEATURE,
+            column("run", I32, "number of the run"),
+            column("count", I64, "tokens that fire it"),
+            column("contexts", I64, "contexts that fire it"),
+            column("density", F64, "share of tokens that fire it"),
+            column("mean", F64, "mean activation where it fires"),
+            column("max", F64, "largest activation"),
+            column("flags", list_of(TEXT), "e.g. `dense`, `register`"),
+            column("histogram", list_of(I64), "tokens by activation; edges in docs/interchange.md"),
+            column("top_tokens", pairs_of("token_id", "share"), "shares of the activation"),
+            column("top_tokens_exact", BOOL, "whether the shares are counted, not estimated"),
+            column(
+                "tags",
+                list_of(pa.struct([("tag", TEXT), ("share", F64), ("lift", F64)])),
+                "documents' tags among what fires it",
+            ),
+            column("first_context", I64, "number of the first context that fires it"),
+            column("last_context", I64, "number of the last"),
+        ),
+    ),
+    DumpTable(
+        "examples",
+        "Contexts that fire a feature, one a row.",
+        (
+            *FEATURE,
+            column("run", I32, "number of the run"),
+            column("position", I16, "its place among the feature's examples; senses name it"),
+            column("kind", TEXT, "`best`, or `sample` of all that fire it"),
+            column("activation", F32, "the largest, at the peak"),
+            column("quantile", F32, "share of the firing contexts with a smaller peak"),
+            column("peak", I32, "token of the peak, counted in the context"),
+            column("start", I32, "first token that is shown"),
+            column("end", I32, "the token after the last that is shown"),
+            column("context", I64, "number of the context"),
+            column("positions", list_of(I32), "tokens that fire, counted in the context"),
+            column("shares", list_of(F32), "their activations, divided by the largest"),
+            derived("corpus", TEXT, "name of the corpus"),
+            derived("document", TEXT, "name of the document"),
+            derived("tokens", list_of(TEXT), "the tokens that are shown, as text"),
+            derived("activations", list_of(F32), "the activation of each token that is shown"),
+        ),
+    ),
+)

@@ -1,0 +1,20 @@
+"""The tables of a Parquet dump and their columns: what is written, read, hashed and documented.
+
+A table is added here, gets its rows from `scopebook.interchange.dump_rows`, and is read back by a
+phase of `scopebook.interchange.parquet_in`. Rows are named by what they are (release, layer,
+index), or by numbers that count them in the dump's order; no row id of an instance is in it, so
+that two instances with the same content write the same rows.
+"""
+
+from typing import Final
+
+from scopebook.interchange.collected_layout import COLLECTED
+from scopebook.interchange.ground_layout import GROUND
+from scopebook.interchange.said_layout import SAID
+
+FORMAT: Final = "scopebook-parquet"
+VERSION: Final = 1
+
+#: In the order in which they are written and read: a row points to earlier ones only.
+TABLES: Final = (*GROUND, *COLLECTED, *SAID)
+BY_NAME: Final = {table.name: table for table in TABLES}
