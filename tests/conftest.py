@@ -13,6 +13,10 @@ from sqlalchemy.orm import Session, sessionmaker
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+
+from scopebook import credentials
 from scopebook.db.migrate import upgrade
 from scopebook.db.sessions import Sessions
 from scopebook.embedded.postgres import EmbeddedPostgres
@@ -21,6 +25,13 @@ from scopebook.embedded.postgres import EmbeddedPostgres
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the browser's tests last: Playwright leaves an event loop running in this thread."""
     items.sort(key=lambda item: "e2e" in item.path.parts)
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords by the same algorithm at the least cost, which is meant to be high."""
+    cheap = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),))
+    monkeypatch.setattr(credentials, "_hasher", lambda: cheap)
 
 
 @pytest.fixture(scope="session")

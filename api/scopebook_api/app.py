@@ -3,7 +3,7 @@
 from importlib.metadata import version
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
@@ -13,19 +13,28 @@ from starlette.types import Scope
 from scopebook.db.sessions import Sessions, sessions
 from scopebook.embedding import query_embedder
 from scopebook.search import EmbedQuery
+from scopebook.settings import settings
+from scopebook_api.deps import PREFIX, acting
 from scopebook_api.errors import add_error_answers
+from scopebook_api.provider import provider_of
+from scopebook_api.rate_limits import RateLimits
 from scopebook_api.routers import (
+    accounts,
+    audit,
     corpora,
     drift,
     features,
     health,
     jobs,
     labels,
+    logins,
     maps,
+    provider,
     releases,
     runs,
     scores,
     search,
+    tokens,
 )
 
 STATIC = Path(__file__).parent / "static"
@@ -62,10 +71,13 @@ def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None)
         version=version("scopebook"),
         openapi_url="/api/openapi.json",
         docs_url="/api/docs",
+        swagger_ui_oauth2_redirect_url=None,
         redoc_url=None,
     )
     app.state.sessions = factory or sessions()
     app.state.embed = embed or query_embedder(app.state.sessions)
+    app.state.limits = RateLimits(settings())
+    app.state.provider = provider_of(settings())
     # Leaves event streams alone: they must not wait for a full buffer.
     app.add_middleware(GZipMiddleware, minimum_size=1000)
     add_error_answers(app)
@@ -76,9 +88,12 @@ def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None)
 
 
 def add_routes(app: FastAPI) -> None:
-    """Put every noun's routes under /api."""
-    api = APIRouter(prefix="/api")
+    """Put every noun's routes under /api; all but those of `public` are for who is known."""
+    api = APIRouter(prefix=PREFIX)
+    for public in (health.public, logins.public, provider.public):
+        api.include_router(public)
     nouns = (health, search, features, drift, labels, scores, maps, releases, corpora, jobs, runs)
-    for routes in nouns:
-        api.include_router(routes.router)
+    people = (accounts, tokens, audit)
+    for routes in (*nouns, *people):
+        api.include_router(routes.router, dependencies=[Depends(acting, scope="function")])
     app.include_router(api)

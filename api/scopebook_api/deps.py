@@ -6,9 +6,16 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 from sqlalchemy.orm import Session
 
-from scopebook.accounts import Actor, Role, local_actor
+from scopebook.accounts import Actor, Role
+from scopebook.audit import record
 from scopebook.db.sessions import unit_of_work
+from scopebook.errors import ForbiddenError, UnauthenticatedError
 from scopebook.search import EmbedQuery
+from scopebook.visibility import hidden_from, leave_out
+from scopebook_api.authentication import SAFE_METHODS, authenticate, stranger
+
+#: Of every route's path.
+PREFIX = "/api"
 
 
 def request_session(request: Request) -> Iterator[Session]:
@@ -27,27 +34,76 @@ def query_embedder(request: Request) -> EmbedQuery:
 DbSession = Annotated[Session, Depends(request_session, scope="function")]
 
 
-def acting(session: DbSession) -> Actor:
-    """Return who acts."""
-    return local_actor(session)
+def asking(request: Request, session: DbSession) -> Actor | None:
+    """Return who asks, or None for a stranger.
+
+    Looked up over a connection of its own, which is given back at once: a request that held one
+    while it waits for another, as for the embedder of queries, might wait for ever.
+    """
+    with unit_of_work(request.app.state.sessions) as looking:
+        actor = authenticate(request, looking)
+        hidden = None if actor is None else hidden_from(looking, actor)
+    if actor is not None:
+        request.app.state.limits.count_request(actor)
+    leave_out(session, hidden)
+    return actor
 
 
-Me = Annotated[Actor, Depends(acting)]
+AnyoneAsking = Annotated[Actor | None, Depends(asking, scope="function")]
 
 
-def at_least(role: Role) -> Callable[[Actor], Actor]:
-    """Return a dependency that refuses who has a lower role."""
+def acting(request: Request, actor: AnyoneAsking) -> Actor:
+    """Return who acts; refuse a stranger."""
+    if actor is None:
+        with unit_of_work(request.app.state.sessions) as session:
+            raise stranger(request, session)
+    return actor
 
-    def guard(me: Me) -> Actor:
+
+Me = Annotated[Actor, Depends(acting, scope="function")]
+
+
+def asking_again(request: Request) -> Callable[[], Actor | None]:
+    """Return a function that tells who asks by now, for answers that go on for long."""
+
+    def ask_again() -> Actor | None:
+        with unit_of_work(request.app.state.sessions) as looking:
+            try:
+                return authenticate(request, looking)
+            except UnauthenticatedError:
+                return None
+
+    return ask_again
+
+
+def at_least(role: Role) -> Callable[[Request, Session, Actor], Actor]:
+    """Return a dependency that refuses who has a lower role, and logs what the others change."""
+
+    def guard(request: Request, session: DbSession, me: Me) -> Actor:
         me.require(role)
+        route = request.scope["route"]
+        # Routes of accounts say it in words of their own.
+        if request.method not in SAFE_METHODS and "accounts" not in route.tags:
+            record(session, me, f"{request.method} {PREFIX}{route.path}", request.url.path)
         return me
 
     return guard
 
 
-Annotator = Annotated[Actor, Depends(at_least("annotator"))]
-Editor = Annotated[Actor, Depends(at_least("editor"))]
-Admin = Annotated[Actor, Depends(at_least("admin"))]
+def in_person(me: Me) -> Actor:
+    """Refuse a token, which must not make another one or change the password."""
+    if me.via == "token":
+        raise ForbiddenError(
+            "A token cannot do this; log in, or take the command line of the machine."
+        )
+    return me
+
+
+AskAgain = Annotated[Callable[[], Actor | None], Depends(asking_again)]
+Annotator = Annotated[Actor, Depends(at_least("annotator"), scope="function")]
+Editor = Annotated[Actor, Depends(at_least("editor"), scope="function")]
+Admin = Annotated[Actor, Depends(at_least("admin"), scope="function")]
+InPerson = Annotated[Actor, Depends(in_person, scope="function")]
 Embed = Annotated[EmbedQuery, Depends(query_embedder)]
 Limit = Annotated[int, Query(ge=1, le=200, description="Items on a page.")]
 Cursor = Annotated[str | None, Query(description="`next` of the page before.")]

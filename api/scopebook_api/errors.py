@@ -16,6 +16,7 @@ from scopebook.errors import (
     InvalidInputError,
     NotFoundError,
     ScopebookError,
+    TooManyRequestsError,
     UnauthenticatedError,
     UnavailableError,
 )
@@ -29,6 +30,7 @@ STATUS_OF: dict[type[ScopebookError], HTTPStatus] = {
     ConflictError: HTTPStatus.CONFLICT,
     UnauthenticatedError: HTTPStatus.UNAUTHORIZED,
     ForbiddenError: HTTPStatus.FORBIDDEN,
+    TooManyRequestsError: HTTPStatus.TOO_MANY_REQUESTS,
     UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
@@ -56,9 +58,20 @@ def add_error_answers(app: FastAPI) -> None:
 def _refused(_: Request, error: Exception) -> JSONResponse:
     for kind in type(error).__mro__:
         if kind in STATUS_OF:
-            return problem(STATUS_OF[kind], str(error))
+            answer = problem(STATUS_OF[kind], str(error))
+            answer.headers.update(_headers(error))
+            return answer
     log.error("No status is set for %s", type(error).__name__)
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+
+
+def _headers(error: Exception) -> dict[str, str]:
+    """Return what a client program reads of a refusal."""
+    if isinstance(error, TooManyRequestsError):
+        return {"Retry-After": str(error.retry_after_s)}
+    if isinstance(error, UnauthenticatedError):
+        return {"WWW-Authenticate": "Bearer"}
+    return {}
 
 
 def _malformed(_: Request, error: Exception) -> JSONResponse:

@@ -4,14 +4,13 @@
 features (densities, flags, scores) is drawn at random in the shapes that real ones have.
 """
 
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
+from benchmarks.search.progress import Progress
 from benchmarks.search.texts import LabelMaker, Labels
 from numpy.typing import NDArray
 from sqlalchemy import select, text
@@ -68,27 +67,10 @@ class Drawn:
     senses: NDArray[np.int64]
 
 
-class Progress:
-    """Says on stderr what was done, and how long it took."""
-
-    def __init__(self) -> None:
-        self._begun = time.perf_counter()
-        self.seconds: dict[str, float] = {}
-
-    def done(self, what: str) -> None:
-        """Add the seconds since the last call to this part."""
-        now = time.perf_counter()
-        self.seconds[what] = self.seconds.get(what, 0.0) + now - self._begun
-        self._begun = now
-
-    def say(self, words: str) -> None:
-        """Write a line."""
-        sys.stderr.write(words + "\n")
-
-
-def build(size: Size, maker: LabelMaker, embedder_id: int, *, seed: int = 0) -> Progress:
+def build(
+    size: Size, maker: LabelMaker, embedder_id: int, progress: Progress, *, seed: int = 0
+) -> None:
     """Fill the settings' empty database; indexes of vectors are not built yet."""
-    progress = Progress()
     run_id, sae_ids = _prepare(size)
     pool = _example_pool(np.random.default_rng(seed))
     progress.done("texts")
@@ -101,7 +83,6 @@ def build(size: Size, maker: LabelMaker, embedder_id: int, *, seed: int = 0) -> 
         )
         progress.say(f"layer {layer + 1} of {size.layers}: {labels:,} labels")
     _tidy(progress)
-    return progress
 
 
 def _prepare(size: Size) -> tuple[int, list[int]]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, get_args
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from scopebook.db.account_tables import Account
@@ -18,6 +18,10 @@ ROLES: Final[tuple[Role, ...]] = get_args(Role)
 LOCAL: Final = "local"
 
 
+#: How it is known who acts: by sitting at the machine, by a login or by a token.
+Via = Literal["machine", "login", "token"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Actor:
     """Who acts, and in which role: that of the account, or less where a token says so."""
@@ -25,6 +29,9 @@ class Actor:
     account_id: int
     name: str
     role: Role
+    via: Via = "machine"
+    #: Where the request came from; null at the command line.
+    address: str | None = None
 
     def may(self, role: Role) -> bool:
         """Tell whether this is at least that role."""
@@ -53,10 +60,34 @@ class AccountView:
     last_seen_at: datetime | None
 
 
+def actor_of(
+    account: Account, via: Via, address: str | None = None, role: Role | None = None
+) -> Actor:
+    """Return an account as the one who acts, in its own role if no other is given."""
+    return Actor(
+        account_id=account.id,
+        name=account.name,
+        role=role or role_of(account),
+        via=via,
+        address=address,
+    )
+
+
 def local_actor(session: Session) -> Actor:
-    """Return who acts where nobody has to log in."""
-    account = find_account(session, LOCAL)
-    return Actor(account_id=account.id, name=account.name, role=_role(account))
+    """Return who acts where nobody has to log in, and at the command line."""
+    return actor_of(find_account(session, LOCAL), "machine")
+
+
+def actor_without_accounts(session: Session) -> Actor | None:
+    """Return `local` while there is no other account, in one look; None from then on."""
+    others = select(Account.id).where(Account.name != LOCAL).exists()
+    account = session.scalar(select(Account).where(Account.name == LOCAL, ~others))
+    return None if account is None else actor_of(account, "machine")
+
+
+def has_accounts(session: Session) -> bool:
+    """Tell whether there is any account but `local`; from the first one on, people log in."""
+    return bool(session.scalar(select(exists().where(Account.name != LOCAL))))
 
 
 def list_accounts(session: Session) -> list[AccountView]:
@@ -72,7 +103,7 @@ def view_of(account: Account) -> AccountView:
     return AccountView(
         id=account.id,
         name=account.name,
-        role=_role(account),
+        role=role_of(account),
         has_password=account.password_hash is not None,
         created_at=account.created_at,
         disabled_at=account.disabled_at,
@@ -90,6 +121,6 @@ def find_account(session: Session, name: str) -> Account:
     return account
 
 
-def _role(account: Account) -> Role:
-    (role,) = (known for known in ROLES if known == account.role)
-    return role
+def role_of(account: Account) -> Role:
+    """Return an account's role as the type that the database holds it to."""
+    return next(known for known in ROLES if known == account.role)

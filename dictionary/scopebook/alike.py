@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 from sqlalchemy import Float, Row, Select, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, aliased
 
-from scopebook.db.label_tables import Label, LabelEmbedding
+from scopebook.db.label_tables import Embedder, Label, LabelEmbedding
 from scopebook.db.tables import FEATURE_BITS, Feature, Sae
 from scopebook.embedders import current_embedder
 from scopebook.features import find_feature
@@ -20,7 +21,9 @@ from scopebook.label_drift import SAME
 from scopebook.labels import LabelView, labels_by_id
 from scopebook.packing import unpack_pairs
 from scopebook.release_names import FeatureId
+from scopebook.search_ways import QueryVector, Scope, by_meaning
 from scopebook.settings import settings
+from scopebook.vector_index import is_indexed
 
 MOST: Final = 10
 #: Nearest features that are looked at.
@@ -53,13 +56,16 @@ def labelled_alike(
     """Return features of the release that are labelled nearly the same, and how many there are.
 
     The nearest first, of at most 200; by the vectors of all labels in force, those of senses
-    included. Every vector of the release is compared.
+    included. Every vector of the release is compared, or where there are many, their index asked.
     """
     feature_id = find_feature(session, wanted)
     embedder = current_embedder(session, settings())
     if embedder is None:
         return [], 0
-    rows = session.execute(_near(feature_id, embedder.id).limit(_LOOKED_AT)).all()
+    among = None
+    if is_indexed(session, embedder.id):
+        among = _candidates(session, feature_id, embedder)
+    rows = session.execute(_near(feature_id, embedder.id, among).limit(_LOOKED_AT)).all()
     rows = [row for row in rows if not _other_words(row.own_text, row.text)]
     return _described(session, wanted, feature_id, rows[:limit]), len(rows)
 
@@ -77,8 +83,31 @@ def _other_words(one: str, other: str) -> bool:
     return 2 * len(letters[0] & letters[1]) < max(1, min(map(len, letters)))
 
 
-def _near(feature_id: int, embedder_id: int) -> Select[Any]:
-    """Select of each feature with a label like one of the feature's own the nearest such pair."""
+def _candidates(session: Session, feature_id: int, embedder: Embedder) -> list[int]:
+    """Return labels of the release whose vectors the index finds near those of the feature's."""
+    release = select(Sae.release_id).where(Sae.id == feature_id >> FEATURE_BITS)
+    sae_ids = session.scalars(select(Sae.id).where(Sae.release_id.in_(release))).all()
+    own = session.scalars(
+        select(LabelEmbedding.embedding)
+        .join(Label, Label.id == LabelEmbedding.label_id)
+        .where(
+            Label.feature_id == feature_id,
+            Label.current,
+            LabelEmbedding.embedder_id == embedder.id,
+        )
+    )
+    found: dict[int, None] = {}
+    for vector in own.all():
+        query = QueryVector(embedder.id, np.asarray(vector, dtype=np.float64).tolist())
+        found |= dict.fromkeys(by_meaning(session, query, Scope(sae_ids), _LOOKED_AT))
+    return list(found)
+
+
+def _near(feature_id: int, embedder_id: int, among: Sequence[int] | None) -> Select[Any]:
+    """Select of each feature with a label like one of the feature's own the nearest such pair.
+
+    `among` are the labels that are compared; None: all of the release.
+    """
     own, other = aliased(LabelEmbedding), aliased(LabelEmbedding)
     mine, label = aliased(Label), aliased(Label)
     cosine = 1 - own.embedding.op("<=>", return_type=Float())(other.embedding)
@@ -103,6 +132,7 @@ def _near(feature_id: int, embedder_id: int) -> Select[Any]:
             other.sae_id.in_(select(Sae.id).where(Sae.release_id == release)),
             label.current,
             label.feature_id != feature_id,
+            *([] if among is None else [label.id.in_(among)]),
         )
         .order_by(label.feature_id, cosine.desc(), label.id, mine.id)
         .subquery()

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DataError, OperationalError
 
 from scopebook.commands import (
+    accounts,
     batches,
     corpora,
     demo,
@@ -26,6 +27,7 @@ from scopebook.commands import (
     releases,
     runs,
     scores,
+    tokens,
     up,
 )
 from scopebook.console import err
@@ -53,6 +55,8 @@ app.command()(features.feature)
 app.command()(drift.drift)
 app.command()(fingerprint.fingerprint)
 app.command()(doctor.doctor)
+app.command()(accounts.audit)
+app.command()(accounts.visibility)
 app.command(hidden=True)(jobs.sweep)
 
 corpus = typer.Typer(help="Bodies of text that features are collected over.", no_args_is_help=True)
@@ -64,6 +68,8 @@ app.add_typer(jobs.jobs, name="jobs")
 app.add_typer(runs.runs, name="runs")
 app.add_typer(interchange.exports, name="export")
 app.add_typer(interchange.imports, name="import")
+app.add_typer(accounts.users, name="user")
+app.add_typer(tokens.tokens, name="token")
 
 
 def main() -> None:

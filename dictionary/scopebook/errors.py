@@ -11,6 +11,7 @@ expected and what to do. They know nothing of HTTP or exit codes; the table in
     ├── ConflictError          the state forbids it (already there, already running)
     ├── UnauthenticatedError   it is not known who asks
     ├── ForbiddenError         who asks may not do it
+    ├── TooManyRequestsError   who asks has asked too often
     └── UnavailableError       something outside is missing or down
         ├── HubError           the Hugging Face hub (or its mirror) did not give the file
         └── InstanceError      the embedded instance could not start or stay up
@@ -43,6 +44,14 @@ class UnauthenticatedError(ScopebookError):
 
 class ForbiddenError(ScopebookError):
     """Who asks is known and may not do this."""
+
+
+class TooManyRequestsError(ScopebookError):
+    """Who asks has asked too often; the same call works after a while."""
+
+    def __init__(self, sentence: str, *, retry_after_s: int) -> None:
+        super().__init__(sentence)
+        self.retry_after_s = retry_after_s
 
 
 class UnavailableError(ScopebookError):

@@ -58,7 +58,7 @@ def by_meaning(session: Session, query: QueryVector, scope: Scope, most: int) ->
         # Where what the filters leave is far from the query, the index gives up before the end.
         if len(found) == most:
             return found
-    return list(session.scalars(_compared(query, scope).limit(most)))
+    return list(session.scalars(compared(query, scope).limit(most)))
 
 
 def _by_index(session: Session, query: QueryVector, scope: Scope, most: int) -> list[int]:
@@ -93,7 +93,7 @@ def _through_index(query: QueryVector, scope: Scope) -> Select[Any]:
     return statement
 
 
-def _compared(query: QueryVector, scope: Scope) -> Select[Any]:
+def compared(query: QueryVector, scope: Scope) -> Select[Any]:
     """Return the query that compares every vector of the scope.
 
     `OFFSET 0` fences the filters off, so that no index of vectors answers first.

@@ -33,6 +33,50 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="The address the API listens on.")
     port: int = Field(8000, ge=1, le=65535, description="The port the API listens on.")
+    public_url: str | None = Field(
+        None,
+        description="Where people reach the pages, e.g. https://scopebook.example.org; stands in "
+        "links that are printed. Empty takes the host and the port.",
+    )
+    first_admin: str | None = Field(
+        None,
+        description="The account that a start makes where there is none: an admin, whose one-time "
+        "link is printed.",
+    )
+    oidc_issuer: str | None = Field(
+        None,
+        description="An OpenID provider by which people may log in too: its issuer, as it calls "
+        "itself; `PUBLIC_URL/api/provider/callback` is what it sends browsers back to.",
+    )
+    oidc_client_id: str | None = Field(
+        None, description="What this instance is called at the `oidc` provider."
+    )
+    oidc_client_secret: SecretStr | None = Field(
+        None, description="Its secret there; empty for a public client."
+    )
+    oidc_name: str = Field("single sign-on", description="What pages call the `oidc` provider.")
+    oidc_new_role: Literal["viewer", "annotator", "editor"] | None = Field(
+        "viewer",
+        description="The role of who comes by the `oidc` provider for the first time; empty lets "
+        "nobody new in.",
+    )
+    session_days: int = Field(
+        14, ge=1, le=90, description="Days after which a browser that was not used is logged out."
+    )
+    logins_per_minute: int = Field(
+        10,
+        ge=1,
+        description="How often a minute a password may be tried for one account; five times as "
+        "often from one address.",
+    )
+    requests_per_minute: int = Field(
+        6000, ge=1, description="How many requests a minute one account may make."
+    )
+    rate_limit_storage: str = Field(
+        "memory://",
+        description="Where requests are counted: in the API's memory, or where several of it share "
+        "the count, e.g. `redis://host:6379`.",
+    )
     workers: int = Field(
         0,
         ge=0,

@@ -19,10 +19,11 @@ from tests.makers import (
 from scopebook.alike import Alike, labelled_alike
 from scopebook.db.label_tables import Embedder, Label, Sense
 from scopebook.db.tables import Sae
-from scopebook.embedders import embedder_name
+from scopebook.embedders import current_embedder, embedder_name
 from scopebook.errors import NotFoundError
 from scopebook.release_names import FeatureId
 from scopebook.settings import settings
+from scopebook.vector_index import ensure_index
 
 
 @pytest.fixture
@@ -156,3 +157,19 @@ def test_without_vectors_there_are_none_and_an_unknown_feature_is_named(session:
     assert alike(session) == ([], 0)
     with pytest.raises(NotFoundError, match="has 16 features"):
         alike(session, index=16)
+
+
+def test_an_index_of_vectors_finds_the_same_features(
+    session: Session, saes: Sequence[Sae], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = saes
+    for index in range(12):
+        said(session, first, index, "rivers", 1 - index / 100)
+        said(session, second, index, "rivers", 1 - index / 100)
+    compared = alike(session)
+    monkeypatch.setattr("scopebook.vector_index.WORTH_AN_INDEX", 1)
+    embedder = current_embedder(session, settings())
+    assert embedder is not None
+    assert ensure_index(session, embedder.id)
+
+    assert alike(session) == compared

@@ -121,3 +121,30 @@ def test_a_query_of_emoji_alone_is_answered_as_the_api_answers_it(page: Page) ->
         expect(page.locator(HITS).first).to_be_visible()
     else:
         expect(page.get_by_text("No label means or says")).to_be_visible()
+
+
+def test_filters_say_what_they_would_leave_and_stay_in_the_address(page: Page) -> None:
+    page.goto("/?q=Chinese")
+    expect(page.locator(HITS).first).to_be_visible()
+
+    page.get_by_role("button", name="Filters").click()
+    group = page.get_by_role("group", name="Fires on")
+    expect(group.get_by_role("checkbox").first).to_be_visible()
+    rows = group.locator("label").all_inner_texts()
+    counts = [int(row.split()[-1].replace(",", "")) for row in rows]
+    least = counts.index(min(counts))
+    group.get_by_role("checkbox").nth(least).check()
+
+    expect(page).to_have_url(re.compile(r"density=[\d.e%-]+\.\."))
+    expect(page.locator(HITS)).to_have_count(min(counts[least], 20))
+    page.reload()
+    expect(page.locator(HITS)).to_have_count(min(counts[least], 20))
+    page.get_by_role("button", name="Remove the filter").click()
+    expect(page).not_to_have_url(re.compile("density"))
+
+
+def test_a_mistyped_word_is_searched_as_what_it_is_like_and_the_match_is_marked(page: Page) -> None:
+    page.goto("/?q=Chinesse")
+
+    expect(page.get_by_text("no label holds “chinesse”")).to_be_visible()
+    expect(page.locator(f"{HITS} h2 mark").first).to_have_text("Chinese")

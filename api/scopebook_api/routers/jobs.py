@@ -8,10 +8,12 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
+from scopebook.accounts import Actor
 from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.job_reports import OVER, JobReport, changing_jobs, list_jobs, list_steps, read_job
 from scopebook.steps import cancel_job, retry_job
-from scopebook_api.deps import Cursor, DbSession, Limit
+from scopebook.visibility import hidden_from, leave_out
+from scopebook_api.deps import AskAgain, Cursor, DbSession, Editor, Limit, Me
 from scopebook_api.job_schemas import JobRead, JobState, StepRead
 from scopebook_api.schemas import Page
 
@@ -21,6 +23,8 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
 WATCH_INTERVAL_S = 0.5
 #: Looks without news after which a comment keeps proxies from closing the stream.
 QUIET_LOOKS = 20
+#: Looks after which it is asked again who watches: an account may be shut out meanwhile.
+KNOWN_LOOKS = 20
 
 
 @router.get("", response_model=Page[JobRead])
@@ -36,9 +40,9 @@ def browse(
 
 
 @router.get("/events", response_class=StreamingResponse)
-async def watch_all(request: Request) -> StreamingResponse:
+async def watch_all(request: Request, me: Me, again: AskAgain) -> StreamingResponse:
     """Stream every job that changes, as server-sent events; never ends."""
-    return _stream(_changes(request.app.state.sessions, None))
+    return _stream(_changes(request.app.state.sessions, None, me, again))
 
 
 @router.get("/{job_id}", response_model=JobRead)
@@ -64,22 +68,24 @@ def browse_steps(
 
 
 @router.get("/{job_id}/events", response_class=StreamingResponse)
-async def watch(request: Request, job_id: int) -> StreamingResponse:
+async def watch(request: Request, me: Me, again: AskAgain, job_id: int) -> StreamingResponse:
     """Stream one job as it changes; ends with the job."""
     sessions: Sessions = request.app.state.sessions
-    await run_in_threadpool(_read, sessions, job_id, set())  # an unknown job is a 404, not a stream
-    return _stream(_changes(sessions, job_id))
+    await run_in_threadpool(
+        _read, sessions, job_id, set(), me
+    )  # an unknown job is a 404, not a stream
+    return _stream(_changes(sessions, job_id, me, again))
 
 
 @router.post("/{job_id}/cancel", response_model=JobRead)
-def cancel(session: DbSession, job_id: int) -> JobReport:
+def cancel(session: DbSession, _: Editor, job_id: int) -> JobReport:
     """Cancel what is queued and stop what runs."""
     cancel_job(session, job_id)
     return read_job(session, job_id)
 
 
 @router.post("/{job_id}/retry", response_model=JobRead)
-def retry(session: DbSession, job_id: int) -> JobReport:
+def retry(session: DbSession, _: Editor, job_id: int) -> JobReport:
     """Do a job's failed and cancelled steps again."""
     retry_job(session, job_id)
     return read_job(session, job_id)
@@ -93,9 +99,10 @@ def _stream(events: AsyncIterator[str]) -> StreamingResponse:
     )
 
 
-def _read(sessions: Sessions, job_id: int | None, over: set[int]) -> list[JobRead]:
+def _read(sessions: Sessions, job_id: int | None, over: set[int], me: Actor) -> list[JobRead]:
     """Return the job with the steps that need a look, or the newest jobs that may have changed."""
     with unit_of_work(sessions) as session:
+        leave_out(session, hidden_from(session, me))
         reports = (
             changing_jobs(session, over)
             if job_id is None
@@ -109,13 +116,15 @@ def is_settled(job: JobRead) -> bool:
     return job.state in OVER and not any(worker.alive for worker in job.workers)
 
 
-async def _changes(sessions: Sessions, job_id: int | None) -> AsyncIterator[str]:
-    """Yield each job as it is now, then whenever it has changed."""
+async def _changes(
+    sessions: Sessions, job_id: int | None, me: Actor | None, again: AskAgain
+) -> AsyncIterator[str]:
+    """Yield each job as it is now, then whenever it has changed, to who may see it."""
     sent: dict[int, str] = {}
     settled: set[int] = set()
-    quiet = 0
-    while True:
-        for job in await run_in_threadpool(_read, sessions, job_id, settled):
+    quiet = looks = 0
+    while me is not None:
+        for job in await run_in_threadpool(_read, sessions, job_id, settled, me):
             (settled.add if is_settled(job) else settled.discard)(job.id)
             data = job.model_dump_json()
             if sent.get(job.id) != data:
@@ -128,3 +137,6 @@ async def _changes(sessions: Sessions, job_id: int | None) -> AsyncIterator[str]
         if quiet % QUIET_LOOKS == 0:
             yield ": still here\n\n"
         await asyncio.sleep(WATCH_INTERVAL_S)
+        looks += 1
+        if looks % KNOWN_LOOKS == 0:
+            me = await run_in_threadpool(again)

@@ -10,7 +10,7 @@ from scopebook.label_reports import label_coverage
 from scopebook.labeling_requests import LanguageModel, label_once
 from scopebook.score_reports import score_report
 from scopebook.window_embedders import TERMS, asked_embedder
-from scopebook_api.deps import Cursor, DbSession, Limit
+from scopebook_api.deps import Cursor, DbSession, Editor, Limit
 from scopebook_api.job_schemas import JobRead
 from scopebook_api.label_schemas import CoverageRead, LabelRequest, ScoresRead
 from scopebook_api.schemas import Page
@@ -47,7 +47,7 @@ def scores(
 
 
 @router.post("", response_model=JobRead, status_code=202)
-def label(session: DbSession, wanted: LabelRequest) -> JobReport:
+def label(session: DbSession, _: Editor, wanted: LabelRequest) -> JobReport:
     """Word the features' shown examples by keywords, then by a language model, as a job.
 
     Earlier labels stay in the history.
@@ -58,7 +58,7 @@ def label(session: DbSession, wanted: LabelRequest) -> JobReport:
     llm = LanguageModel(**wanted.llm.model_dump()) if wanted.llm else None
     asked = wanted.embedder is not None or wanted.embedder_model is not None
     embedder = asked_embedder(wanted.embedder or TERMS, wanted.embedder_model) if asked else None
-    job_id, _ = label_once(
+    job_id, _is_new = label_once(
         session,
         wanted.release,
         wanted.layers,

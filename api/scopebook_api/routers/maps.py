@@ -5,7 +5,7 @@ from fastapi.responses import Response
 
 from scopebook.job_reports import JobReport, read_job
 from scopebook.maps import MapState, read_map_state, read_points, request_map
-from scopebook_api.deps import DbSession
+from scopebook_api.deps import DbSession, Editor
 from scopebook_api.job_schemas import JobRead
 from scopebook_api.map_schemas import MapRequest, MapStateRead
 
@@ -35,6 +35,6 @@ def points(session: DbSession, map_id: int) -> Response:
 
 
 @router.post("", response_model=JobRead, status_code=202)
-def draw(session: DbSession, wanted: MapRequest) -> JobReport:
+def draw(session: DbSession, _: Editor, wanted: MapRequest) -> JobReport:
     """Draw the map of a release from its labels in force, as a job."""
     return read_job(session, request_map(session, wanted.release, wanted.layers))

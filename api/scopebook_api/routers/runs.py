@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from scopebook.job_reports import JobReport, read_job
 from scopebook.run_reports import RunReport, list_runs, read_run, use_run
 from scopebook.runs import collect_once
-from scopebook_api.deps import Cursor, DbSession, Limit
+from scopebook_api.deps import Cursor, DbSession, Editor, Limit
 from scopebook_api.job_schemas import CollectRequest, JobRead, RunRead, UseRequest
 from scopebook_api.schemas import Page
 
@@ -28,13 +28,13 @@ def browse(
 
 
 @router.post("", response_model=JobRead, status_code=202)
-def collect(session: DbSession, wanted: CollectRequest) -> JobReport:
+def collect(session: DbSession, _: Editor, wanted: CollectRequest) -> JobReport:
     """Collect the evidence of a release's features over a corpus, as a job.
 
     Of a corpus that has grown only the new part is read. If nothing is new, the answer is the job
     that collected the same before, which may be over.
     """
-    job_id, _ = collect_once(
+    job_id, _is_new = collect_once(
         session,
         wanted.release,
         wanted.corpus,
@@ -53,6 +53,6 @@ def read(session: DbSession, run_id: int) -> RunReport:
 
 
 @router.post("/{run_id}/use", response_model=RunRead)
-def use(session: DbSession, run_id: int, wanted: UseRequest | None = None) -> RunReport:
+def use(session: DbSession, _: Editor, run_id: int, wanted: UseRequest | None = None) -> RunReport:
     """Let the dictionary show this run's evidence."""
     return use_run(session, run_id, wanted.layers if wanted else None)

@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from scopebook.job_reports import JobReport, read_job
 from scopebook.labeling_requests import LanguageModel
 from scopebook.scoring_requests import Wanted, score_once
-from scopebook_api.deps import DbSession
+from scopebook_api.deps import DbSession, Editor
 from scopebook_api.job_schemas import JobRead
 from scopebook_api.score_schemas import ScoreRequest
 
@@ -13,7 +13,7 @@ router = APIRouter(prefix="/scores", tags=["scores"])
 
 
 @router.post("", response_model=JobRead, status_code=202)
-def score(session: DbSession, asked: ScoreRequest) -> JobReport:
+def score(session: DbSession, _: Editor, asked: ScoreRequest) -> JobReport:
     """Measure how well labels tell where their features fire, as a job.
 
     What is stored is not asked for again.

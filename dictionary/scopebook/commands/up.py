@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,7 @@ from scopebook.demo import request_demo
 from scopebook.embedded.instance import Instance
 from scopebook.embedded.stopping import keep_up
 from scopebook.errors import ScopebookError
+from scopebook.first_start import open_the_door
 from scopebook.settings import Settings, settings, use_settings
 
 log = logging.getLogger(__name__)
@@ -27,20 +29,41 @@ def up(
     data_dir: Annotated[
         Path | None, typer.Option(help="The folder that holds all state of the instance.")
     ] = None,
+    first_admin: Annotated[
+        str | None,
+        typer.Option(
+            help="Make this account where there is none, and print the link that sets its password."
+        ),
+    ] = None,
     no_demo: Annotated[
         bool, typer.Option("--no-demo", help="Do not build the demo dictionary.")
     ] = False,
 ) -> None:
     """Start Scopebook on this machine and keep it up until Ctrl-C."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    given = {"port": port, "host": host, "data_dir": data_dir}
-    chosen = {name: value for name, value in given.items() if value is not None}
-    instance = Instance(settings().model_copy(update=chosen), migrate=upgrade, say=_say)
-    demo = partial(_ask_for_demo, instance)
-    clean = keep_up(instance, when_ready=(lambda: None) if no_demo else demo, say=_say)
+    given = {"port": port, "host": host, "data_dir": data_dir, "first_admin": first_admin}
+    given_ones = {name: value for name, value in given.items() if value is not None}
+    chosen = settings().model_copy(update=given_ones)
+    said: list[str] = []
+    instance = Instance(chosen, migrate=partial(_prepare, chosen, said.append), say=_say)
+
+    def when_ready() -> None:
+        for sentence in said:
+            _say(sentence)
+        if not no_demo:
+            _ask_for_demo(instance)
+
+    clean = keep_up(instance, when_ready=when_ready, say=_say)
     err.show_cursor()  # a progress bar that was cut off has hidden it
     if not clean:
         raise typer.Exit(1)
+
+
+def _prepare(chosen: Settings, tell: Callable[[str], None], database_url: str) -> None:
+    """Bring the database up to date, and see to who may come in before anybody can."""
+    upgrade(database_url)
+    with unit_of_work(sessions_for(database_url)) as session:
+        tell(open_the_door(session, chosen))
 
 
 def _say(sentence: str) -> None:

@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from pydantic import SecretStr
 
@@ -63,6 +64,14 @@ def api(settings: Settings) -> Program:
     return Program("api", argv, ready=lambda: accepts(settings.host, settings.port))
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether an address or a name means this machine and cannot be reached from others."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 def accepts(host: str, port: int) -> bool:
     """Tell whether something accepts connections there."""
     try:
@@ -76,6 +85,11 @@ def api_url(settings: Settings) -> str:
     """Return the address to open in a browser."""
     local = settings.host in _WILDCARDS or settings.host in _LOOPBACK
     return f"http://{'localhost' if local else settings.host}:{settings.port}"
+
+
+def page_url(settings: Settings) -> str:
+    """Return where people reach the pages, as it stands in links."""
+    return (settings.public_url or api_url(settings)).rstrip("/")
 
 
 def exported(settings: Settings) -> dict[str, str]:

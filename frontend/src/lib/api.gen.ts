@@ -24,6 +24,114 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who Am I
+         * @description Say who asks, and how one may log in.
+         */
+        get: operations["who_am_i_api_session_get"];
+        put?: never;
+        /**
+         * Log In
+         * @description Log in by a name and a password; the answer sets a cookie.
+         */
+        post: operations["log_in_api_session_post"];
+        /**
+         * Log Out
+         * @description Log this browser out; it is no error if it is not logged in.
+         */
+        delete: operations["log_out_api_session_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/links/look": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Look At Link
+         * @description Say whose password a one-time link sets.
+         */
+        post: operations["look_at_link_api_links_look_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/links/use": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Use Link
+         * @description Set the password that a one-time link is for, and log in.
+         */
+        post: operations["use_link_api_links_use_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/provider": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Go
+         * @description Send the browser to the provider.
+         */
+        get: operations["go_api_provider_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/provider/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Come Back
+         * @description Log in whom the provider vouches for; anybody else is shown the page of logins again.
+         */
+        get: operations["come_back_api_provider_callback_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/status": {
         parameters: {
             query?: never;
@@ -356,6 +464,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/releases/{release}/visibility": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Who Sees
+         * @description Say for whom a release is.
+         */
+        get: operations["read_who_sees_api_releases__release__visibility_get"];
+        /**
+         * Set Who Sees
+         * @description Keep a release for a role and for some accounts; for others it is not there.
+         */
+        put: operations["set_who_sees_api_releases__release__visibility_put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/corpora": {
         parameters: {
             query?: never;
@@ -583,10 +715,227 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/accounts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Browse
+         * @description List all accounts by name.
+         */
+        get: operations["browse_api_accounts_get"];
+        put?: never;
+        /**
+         * Add
+         * @description Make an account, and the link by which its person sets a password.
+         *
+         *     The first account must be an admin: from then on everybody logs in.
+         */
+        post: operations["add_api_accounts_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/accounts/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change
+         * @description Change an account's role, shut it out or let it in again.
+         */
+        patch: operations["change_api_accounts__name__patch"];
+        trace?: never;
+    };
+    "/api/accounts/{name}/link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make Link
+         * @description Make a link that sets the account's password once, within a day; earlier ones are void.
+         */
+        post: operations["make_link_api_accounts__name__link_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/me/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Change Password
+         * @description Change one's own password; every other browser is logged out.
+         */
+        put: operations["change_password_api_me_password_put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/me/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Log Out Everywhere
+         * @description Log oneself out in every browser, this one too.
+         */
+        delete: operations["log_out_everywhere_api_me_sessions_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Browse
+         * @description List one's own tokens, the newest first.
+         */
+        get: operations["browse_api_tokens_get"];
+        put?: never;
+        /**
+         * Create
+         * @description Make a token for oneself; its secret is told only in this answer.
+         */
+        post: operations["create_api_tokens_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tokens/{token_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke
+         * @description Make a token worthless: one's own, or anybody's for an admin.
+         */
+        delete: operations["revoke_api_tokens__token_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Browse
+         * @description List who changed what, newest first.
+         */
+        get: operations["browse_api_audit_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * AccountChange
+         * @description What to change of an account; null leaves it as it is.
+         */
+        AccountChange: {
+            /** Role */
+            role?: ("viewer" | "annotator" | "editor" | "admin") | null;
+            /** Disabled */
+            disabled?: boolean | null;
+        };
+        /**
+         * AccountMade
+         * @description A new account, and the link by which its person sets a password.
+         */
+        AccountMade: {
+            account: components["schemas"]["AccountRead"];
+            link: components["schemas"]["LinkRead"];
+        };
+        /**
+         * AccountRead
+         * @description An account without its secrets.
+         */
+        AccountRead: {
+            /** Id */
+            id: number;
+            /** Name */
+            name: string;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "viewer" | "annotator" | "editor" | "admin";
+            /**
+             * Has Password
+             * @description False until its one-time link was used.
+             */
+            has_password: boolean;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Disabled At */
+            disabled_at: string | null;
+            /** Last Seen At */
+            last_seen_at: string | null;
+        };
         /**
          * Activity
          * @description A context that fired a feature, by its document.
@@ -600,6 +949,26 @@ export interface components {
              * @description The document's place in the corpus: 0 first, 1 last.
              */
             position: number;
+        };
+        /**
+         * ActorRead
+         * @description Who acts.
+         */
+        ActorRead: {
+            /** Name */
+            name: string;
+            /**
+             * Role
+             * @description The account's, or less where a token says so.
+             * @enum {string}
+             */
+            role: "viewer" | "annotator" | "editor" | "admin";
+            /**
+             * Via
+             * @description `machine`: nobody has to log in, since there are no accounts yet.
+             * @enum {string}
+             */
+            via: "machine" | "login" | "token";
         };
         /**
          * AlikePage
@@ -642,6 +1011,82 @@ export interface components {
              * @description Cosine of the decoder directions; null: not among the nearest of its layer.
              */
             direction: number | null;
+        };
+        /**
+         * ApiTokenMade
+         * @description A new token with its secret.
+         */
+        ApiTokenMade: {
+            token: components["schemas"]["ApiTokenRead"];
+            /**
+             * Secret
+             * @description Told only now.
+             */
+            secret: string;
+        };
+        /**
+         * ApiTokenRead
+         * @description A token without its secret.
+         */
+        ApiTokenRead: {
+            /** Id */
+            id: number;
+            /** Name */
+            name: string;
+            /** Account */
+            account: string;
+            /**
+             * Scope
+             * @enum {string}
+             */
+            scope: "read" | "annotate" | "edit" | "admin";
+            /**
+             * Hint
+             * @description Its first characters.
+             */
+            hint: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Expires At
+             * @description Null: never.
+             */
+            expires_at: string | null;
+            /** Last Used At */
+            last_used_at: string | null;
+            /** Revoked At */
+            revoked_at: string | null;
+        };
+        /**
+         * AuditRead
+         * @description One entry of the audit log.
+         */
+        AuditRead: {
+            /** Id */
+            id: number;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** Account */
+            account: string;
+            /** Action */
+            action: string;
+            /** Target */
+            target: string;
+            /** Details */
+            details: {
+                [key: string]: unknown;
+            };
+            /**
+             * Address
+             * @description Null: the command line of the machine.
+             */
+            address: string | null;
         };
         /**
          * CollectRequest
@@ -1384,6 +1829,54 @@ export interface components {
             price_out?: number | null;
         };
         /**
+         * LinkRead
+         * @description A link that sets an account's password once, within a day.
+         */
+        LinkRead: {
+            /** Account */
+            account: string;
+            /**
+             * Url
+             * @description Told only now; hand it to its person by a safe way.
+             */
+            url: string;
+        };
+        /**
+         * LinkSecret
+         * @description The secret of a one-time link: what stands behind `#` in it.
+         */
+        LinkSecret: {
+            /** Secret */
+            secret: string;
+        };
+        /**
+         * LinkUse
+         * @description The password that a one-time link sets.
+         */
+        LinkUse: {
+            /** Secret */
+            secret: string;
+            /**
+             * Password
+             * Format: password
+             * @description 10 to 1000 characters.
+             */
+            password: string;
+        };
+        /**
+         * LoginRequest
+         * @description A name and its password.
+         */
+        LoginRequest: {
+            /** Name */
+            name: string;
+            /**
+             * Password
+             * Format: password
+             */
+            password: string;
+        };
+        /**
          * MapRead
          * @description Features of a release on a plane; the points themselves are at `/maps/{id}/points`.
          */
@@ -1489,6 +1982,40 @@ export interface components {
             /** Cosine */
             cosine: number;
             label: components["schemas"]["LabelRead"] | null;
+        };
+        /**
+         * NewAccount
+         * @description An account to make.
+         */
+        NewAccount: {
+            /** Name */
+            name: string;
+            /**
+             * Role
+             * @default annotator
+             * @enum {string}
+             */
+            role: "viewer" | "annotator" | "editor" | "admin";
+        };
+        /**
+         * NewApiToken
+         * @description A token to make for oneself.
+         */
+        NewApiToken: {
+            /** Name */
+            name: string;
+            /**
+             * Scope
+             * @default read
+             * @enum {string}
+             */
+            scope: "read" | "annotate" | "edit" | "admin";
+            /**
+             * Days
+             * @description Null: it does not expire.
+             * @default 90
+             */
+            days: number | null;
         };
         /**
          * OriginRead
@@ -1603,6 +2130,27 @@ export interface components {
              */
             created_at: string;
         };
+        /** Page[AccountRead] */
+        Page_AccountRead_: {
+            /** Items */
+            items: components["schemas"]["AccountRead"][];
+            /** Next */
+            next?: string | null;
+        };
+        /** Page[ApiTokenRead] */
+        Page_ApiTokenRead_: {
+            /** Items */
+            items: components["schemas"]["ApiTokenRead"][];
+            /** Next */
+            next?: string | null;
+        };
+        /** Page[AuditRead] */
+        Page_AuditRead_: {
+            /** Items */
+            items: components["schemas"]["AuditRead"][];
+            /** Next */
+            next?: string | null;
+        };
         /** Page[CorpusRead] */
         Page_CorpusRead_: {
             /** Items */
@@ -1658,6 +2206,23 @@ export interface components {
             items: components["schemas"]["StepRead"][];
             /** Next */
             next?: string | null;
+        };
+        /**
+         * PasswordChange
+         * @description One's own new password.
+         */
+        PasswordChange: {
+            /**
+             * Old
+             * Format: password
+             */
+            old: string;
+            /**
+             * New
+             * Format: password
+             * @description 10 to 1000 characters.
+             */
+            new: string;
         };
         /**
          * PieceRead
@@ -2341,6 +2906,41 @@ export interface components {
             ctx?: Record<string, never>;
         };
         /**
+         * Visibility
+         * @description For whom a release is, beside admins; neither a role nor accounts: for all.
+         */
+        Visibility: {
+            /**
+             * Role
+             * @description This role and those above it.
+             */
+            role?: ("viewer" | "annotator" | "editor" | "admin") | null;
+            /**
+             * Accounts
+             * @description By name, whatever their role.
+             * @default []
+             */
+            accounts: string[];
+        };
+        /**
+         * WhoAmI
+         * @description Who asks, and how one may log in.
+         */
+        WhoAmI: {
+            /** @description Null: nobody who is known. */
+            me: components["schemas"]["ActorRead"] | null;
+            /**
+             * Accounts
+             * @description Whether there are accounts, so that people log in.
+             */
+            accounts: boolean;
+            /**
+             * Provider
+             * @description Another way to log in, by its name; null: none.
+             */
+            provider: string | null;
+        };
+        /**
          * WhyRead
          * @description The label that a feature was found by.
          */
@@ -2414,6 +3014,205 @@ export interface operations {
                     "application/json": {
                         [key: string]: string;
                     };
+                };
+            };
+        };
+    };
+    who_am_i_api_session_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhoAmI"];
+                };
+            };
+        };
+    };
+    log_in_api_session_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LoginRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhoAmI"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    log_out_api_session_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    look_at_link_api_links_look_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LinkSecret"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: string;
+                    };
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    use_link_api_links_use_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LinkUse"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhoAmI"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    go_api_provider_get: {
+        parameters: {
+            query?: {
+                next?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    come_back_api_provider_callback_get: {
+        parameters: {
+            query?: {
+                code?: string | null;
+                state?: string | null;
+                error?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };
@@ -3015,6 +3814,72 @@ export interface operations {
             };
         };
     };
+    read_who_sees_api_releases__release__visibility_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                release: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Visibility"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    set_who_sees_api_releases__release__visibility_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                release: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Visibility"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Visibility"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     browse_api_corpora_get: {
         parameters: {
             query?: never;
@@ -3371,6 +4236,306 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RunRead"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    browse_api_accounts_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_AccountRead_"];
+                };
+            };
+        };
+    };
+    add_api_accounts_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAccount"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccountMade"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    change_api_accounts__name__patch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AccountChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccountRead"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    make_link_api_accounts__name__link_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LinkRead"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    change_password_api_me_password_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    log_out_everywhere_api_me_sessions_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    browse_api_tokens_get: {
+        parameters: {
+            query?: {
+                /** @description Of all accounts; for admins. */
+                everybody?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ApiTokenRead_"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    create_api_tokens_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewApiToken"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiTokenMade"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    revoke_api_tokens__token_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                token_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiTokenRead"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    browse_api_audit_get: {
+        parameters: {
+            query?: {
+                account?: string | null;
+                action?: string | null;
+                /** @description Items on a page. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_AuditRead_"];
                 };
             };
             /** @description Validation Error */

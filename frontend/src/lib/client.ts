@@ -30,6 +30,13 @@ export type Release = Schemas["ReleaseRead"];
 export type Corpus = Schemas["CorpusRead"];
 export type Run = Schemas["RunRead"];
 export type SearchHit = Schemas["SearchHit"];
+export type SearchPage = Schemas["SearchPage"];
+export type Facets = Schemas["FacetsRead"];
+export type FacetCount = Schemas["CountRead"];
+export type Piece = Schemas["PieceRead"];
+export type FacetName = NonNullable<
+  NonNullable<paths["/api/search/facets"]["get"]["parameters"]["query"]>["facet"]
+>[number];
 export type Sense = Schemas["SenseRead"];
 export type Stage = Schemas["StageRead"];
 export type Statistics = Schemas["Statistics"];
@@ -65,10 +72,12 @@ export class ApiError extends Error {
   }
 }
 
-type Query = Record<string, string | number | boolean | null | undefined>;
+type Query = Record<string, string | number | boolean | readonly string[] | null | undefined>;
 
 function address(path: string, query: Query = {}): string {
-  const pairs = Object.entries(query).filter(([, value]) => value != null && value !== "");
+  const pairs = Object.entries(query)
+    .flatMap(([name, value]) => [value].flat().map((one) => [name, one] as const))
+    .filter(([, value]) => value != null && value !== "");
   const search = new URLSearchParams(pairs.map(([name, value]) => [name, String(value)]));
   return pairs.length ? `${path}?${search}` : path;
 }
@@ -85,33 +94,46 @@ async function problem(response: Response): Promise<ApiError> {
   );
 }
 
-async function ask<T>(path: string, init: RequestInit = {}): Promise<T> {
+/** What is to happen when the API does not know who asks, e.g. since a login has ended. */
+let whenUnknown = (): void => {};
+
+export function onUnknown(then: () => void): void {
+  whenUnknown = then;
+}
+
+export async function ask<T>(path: string, init: RequestInit = {}): Promise<T> {
   return (await (await answer(path, init)).json()) as T;
 }
 
-async function answer(path: string, init: RequestInit = {}): Promise<Response> {
+export async function answer(path: string, init: RequestInit = {}): Promise<Response> {
   let response: Response;
   try {
     response = await fetch(path, {
       ...init,
-      headers: { Accept: "application/json", ...init.headers },
+      // The second one no other site can send: it tells a change by this page from one by theirs.
+      headers: { Accept: "application/json", "X-Scopebook": "1", ...init.headers },
     });
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     const sentence = `Scopebook does not answer at ${location.origin}; check that it runs, then try again.`;
     throw new ApiError(0, "No answer", sentence);
   }
+  if (response.status === 401) whenUnknown();
   if (!response.ok) throw await problem(response);
   return response;
 }
 
-function get<P extends keyof paths>(path: P, query: Query = {}, signal?: AbortSignal) {
+export function get<P extends keyof paths>(path: P, query: Query = {}, signal?: AbortSignal) {
   return ask<Get<P>>(address(path, query), { signal: signal ?? null });
 }
 
 function post<T>(path: string, body?: unknown): Promise<T> {
+  return ask<T>(path, withBody("POST", body));
+}
+
+export function withBody(method: string, body?: unknown): RequestInit {
   const headers = { "Content-Type": "application/json" };
-  return ask<T>(path, { method: "POST", headers, body: JSON.stringify(body ?? {}) });
+  return { method, headers, body: JSON.stringify(body ?? {}) };
 }
 
 export interface Place {
@@ -138,10 +160,14 @@ export function listCorpora(signal?: AbortSignal): Promise<Page<Corpus>> {
 }
 
 export function search(
-  query: Place & { q: string; cursor?: string | null },
+  query: Place & { q: string; sort?: string | null; cursor?: string | null },
   signal?: AbortSignal,
-): Promise<Page<SearchHit>> {
+): Promise<SearchPage> {
   return get("/api/search", { ...query, limit: 20, preview: true }, signal);
+}
+
+export function searchFacets(query: Place & { q: string }, signal?: AbortSignal): Promise<Facets> {
+  return get("/api/search/facets", { ...query }, signal);
 }
 
 export function listFeatures(

@@ -23,6 +23,7 @@ from scopebook.embeddings_server import EmbeddingsServer
 from scopebook.jobs import EMBED_LABELS, EXPORT_EMBEDDER
 from scopebook.settings import settings
 from scopebook.steps import Claim
+from scopebook.vector_index import ensure_index, make_room
 from scopebook_workers.claims import Finish, Progress, step_task
 from scopebook_workers.labeling.embedders import LocalEmbedder, load_embedder
 from scopebook_workers.labeling.onnx_export import write_export
@@ -107,18 +108,24 @@ def embed_labels(claim: Claim, progress: Progress) -> Finish:
     sae_ids: list[int] = claim.parameters["sae_ids"]
     embedder_id, total = _ready(sae_ids)
     embed = embed_function()
+    with unit_of_work(sessions()) as session:
+        make_room(session, embedder_id, total)
     done = 0
     while True:
         progress(done, total, "labels")
         with sessions()() as session:
             texts = texts_without_vector(session, embedder_id, sae_ids, limit=BATCH)
         if not texts:
-            return lambda _: None
+            break
         vectors = embed(texts)
         with unit_of_work(sessions()) as session:
             progress.hold(session)
             store_vectors(session, embedder_id, sae_ids, dict(zip(texts, vectors, strict=True)))
         done = min(done + len(texts), total)
+    # Not in the step's last transaction: of a million vectors it takes minutes.
+    with unit_of_work(sessions()) as session:
+        ensure_index(session, embedder_id)
+    return lambda _: None
 
 
 def _ready(sae_ids: Sequence[int]) -> tuple[int, int]:

@@ -1,0 +1,215 @@
+"""Every route for everybody: who may come in, and who may not.
+
+A route that is not in the table fails the test: say there who may ask it.
+"""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from functools import partial
+
+import pytest
+from fastapi.routing import iter_route_contexts
+from sqlalchemy import text
+from sqlalchemy.orm import Session, sessionmaker
+
+from people import bearer, client_of, cookie_of, make_account, make_token
+from scopebook.accounts import ROLES
+from scopebook.db.sessions import Sessions
+from scopebook.tokens import SCOPES
+from scopebook_api.app import create_app
+from scopebook_api.routers import jobs
+
+#: The least role for each route; `anybody` takes no login. `person` is any account by a login, but
+#: not by a token.
+ROUTES = {
+    "GET /api/openapi.json": "anybody",
+    "GET /api/docs": "anybody",
+    "GET /api/health": "anybody",
+    "GET /api/session": "anybody",
+    "POST /api/session": "anybody",
+    "DELETE /api/session": "anybody",
+    "POST /api/links/look": "anybody",
+    "POST /api/links/use": "anybody",
+    "GET /api/provider": "anybody",
+    "GET /api/provider/callback": "anybody",
+    "GET /api/status": "viewer",
+    "GET /api/search": "viewer",
+    "GET /api/search/facets": "viewer",
+    "GET /api/features": "viewer",
+    "GET /api/features/{model:path}/{source}/{index}": "viewer",
+    "GET /api/features/{model:path}/{source}/{index}/origins": "viewer",
+    "GET /api/features/{model:path}/{source}/{index}/alike": "viewer",
+    "GET /api/labels/drift": "viewer",
+    "GET /api/labels/coverage": "viewer",
+    "GET /api/labels/scores": "viewer",
+    "POST /api/labels": "editor",
+    "POST /api/scores": "editor",
+    "GET /api/maps/latest": "viewer",
+    "GET /api/maps/{map_id}/points": "viewer",
+    "POST /api/maps": "editor",
+    "GET /api/releases": "viewer",
+    "GET /api/releases/{release:path}/visibility": "admin",
+    "PUT /api/releases/{release:path}/visibility": "admin",
+    "GET /api/corpora": "viewer",
+    "GET /api/jobs": "viewer",
+    "GET /api/jobs/events": "viewer",
+    "GET /api/jobs/{job_id}": "viewer",
+    "GET /api/jobs/{job_id}/steps": "viewer",
+    "GET /api/jobs/{job_id}/events": "viewer",
+    "POST /api/jobs/{job_id}/cancel": "editor",
+    "POST /api/jobs/{job_id}/retry": "editor",
+    "GET /api/runs": "viewer",
+    "POST /api/runs": "editor",
+    "GET /api/runs/{run_id}": "viewer",
+    "POST /api/runs/{run_id}/use": "editor",
+    "GET /api/accounts": "admin",
+    "POST /api/accounts": "admin",
+    "PATCH /api/accounts/{name}": "admin",
+    "POST /api/accounts/{name}/link": "admin",
+    "PUT /api/me/password": "person",
+    "DELETE /api/me/sessions": "person",
+    "GET /api/tokens": "viewer",
+    "POST /api/tokens": "person",
+    "DELETE /api/tokens/{token_id}": "person",
+    "GET /api/audit": "admin",
+}
+#: Who asks, and the role it is worth; None: nobody who is known.
+CALLERS = {
+    "anonymous": None,
+    "expired token": None,
+    "revoked token": None,
+    "invented token": None,
+    "token of a disabled account": None,
+    "login of a disabled account": None,
+    **{role: role for role in ROLES},
+    "read token of an admin": "viewer",
+    "annotate token of an admin": "annotator",
+    "edit token of an admin": "editor",
+    "admin token of an admin": "admin",
+    "admin token of one who is a viewer by now": "viewer",
+}
+#: Nothing is there, so that whoever may come in changes nothing.
+_VALUES = {
+    **{"model:path": "m", "source": "1-x", "index": "0", "release:path": "r", "name": "nobody"},
+    **dict.fromkeys(("job_id", "run_id", "map_id", "token_id"), "999"),
+}
+
+
+def paths_of_the_app() -> set[str]:
+    app = create_app(sessionmaker(), lambda _: None)
+    return {
+        f"{method} {route.path}"
+        for route in iter_route_contexts(app.routes)
+        for method in (route.methods or {"ANY"}) - {"HEAD"}
+        if route.path
+    }
+
+
+def test_every_route_has_a_role() -> None:
+    assert paths_of_the_app() == set(ROUTES)
+
+
+@pytest.fixture
+def people(sessions: Sessions) -> None:
+    """One account of each role, one that was an admin, and one that is shut out."""
+    with sessions.begin() as session:
+        for role in ROLES:
+            make_account(session, f"the-{role}", role)
+        make_account(session, "demoted", "viewer")
+        # By hand: `disable_account` also ends logins, and the refusal is to do without that.
+        make_account(session, "gone", "admin").disabled_at = datetime.now(UTC)
+
+
+def make_callers(session: Session) -> dict[str, dict[str, str]]:
+    """Return the headers of each caller, with logins and tokens that nobody has used yet."""
+    token = partial(make_token, session)
+    secrets = {
+        "invented token": "sb_invented",
+        "expired token": token("the-admin", "admin", expired=True),
+        "revoked token": token("the-admin", "admin", revoked=True),
+        "token of a disabled account": token("gone", "admin"),
+        "admin token of one who is a viewer by now": token("demoted", "admin"),
+        **{f"{scope} token of an admin": token("the-admin", scope) for scope in SCOPES},
+    }
+    return {
+        "anonymous": {},
+        "login of a disabled account": cookie_of(session, "gone"),
+        **{role: cookie_of(session, f"the-{role}") for role in ROLES},
+        **{caller: bearer(secret) for caller, secret in secrets.items()},
+    }
+
+
+def right(needed: str, caller: str, status: int) -> bool:
+    """Tell whether a status is one that this caller may get from a route."""
+    role = CALLERS[caller]
+    if needed == "anybody":
+        # Where it is asked who somebody is, a token that is no good is told to be so.
+        return status not in (401, 403) or (status == 401 and role is None and "token" in caller)
+    if role is None:
+        return status == 401
+    if needed == "person":
+        return (status == 403) == ("token" in caller) and status != 401
+    return status != 401 and (status == 403) == (ROLES.index(role) < ROLES.index(needed))
+
+
+@pytest.fixture
+def streams_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(*_: object) -> AsyncIterator[str]:
+        return
+        yield ""
+
+    monkeypatch.setattr(jobs, "_changes", nothing)
+
+
+@pytest.mark.usefixtures("people", "streams_end")
+def test_a_route_is_for_those_of_its_role_and_nobody_else(sessions: Sessions) -> None:
+    mistakes = {}
+    with client_of(sessions) as client:
+        for route, needed in ROUTES.items():
+            method, path = route.split(" ")
+            for name, value in _VALUES.items():
+                path = path.replace(f"{{{name}}}", value)
+            with sessions.begin() as session:
+                callers = make_callers(session)
+            assert set(callers) == set(CALLERS)
+            for caller, headers in callers.items():
+                client.cookies.clear()  # which an answer to the caller before may have set
+                status = client.request(method, path, headers=headers).status_code
+                if status in (405, 500) or not right(needed, caller, status):
+                    mistakes[route, caller] = status
+
+    assert mistakes == {}
+
+
+@pytest.mark.usefixtures("people")
+@pytest.mark.parametrize("role", ROLES)
+def test_ones_own_token_can_be_revoked_and_anothers_is_not_there(
+    sessions: Sessions, role: str
+) -> None:
+    with sessions.begin() as session:
+        headers = cookie_of(session, f"the-{role}")
+        for owner in (f"the-{role}", "demoted"):
+            make_token(session, owner)
+        newest = text("SELECT max(id) FROM api_token GROUP BY account_id ORDER BY max(id) DESC")
+        others, own = session.execute(newest).scalars().all()[:2]
+
+    with client_of(sessions, headers=headers) as client:
+        assert client.delete(f"/api/tokens/{own}").status_code == 200
+        other = client.delete(f"/api/tokens/{others}")
+        listed = client.get("/api/tokens").json()["items"]
+
+    assert other.status_code == (200 if role == "admin" else 404)
+    assert {token["account"] for token in listed} == {f"the-{role}"}
+
+
+@pytest.mark.usefixtures("people")
+def test_tokens_of_everybody_are_for_admins(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        callers = {role: cookie_of(session, f"the-{role}") for role in ROLES}
+    with client_of(sessions) as client:
+        statuses = {
+            role: client.get("/api/tokens?everybody=true", headers=callers[role]).status_code
+            for role in ROLES
+        }
+
+    assert statuses == {"viewer": 403, "annotator": 403, "editor": 403, "admin": 200}

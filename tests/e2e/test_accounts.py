@@ -1,0 +1,190 @@
+"""Accounts as people meet them: alone at a machine, the first admin, a team."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from running import Running, run
+
+PASSWORD = "four random words"
+
+
+@pytest.fixture(scope="module")
+def apart() -> Iterator[Running]:
+    """An instance of its own: from the first account on, nobody gets in without one."""
+    data_dir = Path(tempfile.mkdtemp(prefix="scopebook-accounts-"))
+    data_dir.chmod(0o755)
+    running = Running(data_dir, arguments=("--no-demo",), variables={"SCOPEBOOK_WORKERS": "1"})
+    running.start()
+    running.wait_for("/api/health", lambda _: True, within_s=120)
+    yield running
+    running.stop()
+    shutil.rmtree(data_dir)
+
+
+def _context(browser: Browser, apart: Running, width: int = 1280) -> BrowserContext:
+    expect.set_options(timeout=20_000)
+    context = browser.new_context(base_url=apart.url, viewport={"width": width, "height": 900})
+    context.set_default_timeout(20_000)
+    return context
+
+
+@pytest.fixture(scope="module")
+def ada(browser: Browser, apart: Running) -> Iterator[BrowserContext]:
+    """The browser of the first admin, who has come in by the way of the pages."""
+    context = _context(browser, apart)
+    page = context.new_page()
+    page.goto("/accounts")
+    expect(page.get_by_text("Single user, no password.")).to_be_visible()
+    page.get_by_label("Name").fill("ada")
+    page.get_by_role("button", name="Make the first admin").click()
+    page.get_by_role("link", name="Open this link now").click()
+    expect(page.get_by_role("heading", name="Welcome, ada")).to_be_visible()
+    choose_password(page)
+    expect(page.get_by_label("Account of ada")).to_be_visible()
+    page.close()
+    yield context
+    context.close()
+
+
+def choose_password(page: Page) -> None:
+    page.get_by_label("New password").fill(PASSWORD)
+    button = page.get_by_role("button", name="Set the password and log in")
+    page.get_by_label("The same again").fill(PASSWORD + "!")
+    expect(page.get_by_text("The two differ.")).to_be_visible()
+    expect(button).to_be_disabled()
+    page.get_by_label("The same again").fill(PASSWORD)
+    button.click()
+
+
+def make_account(page: Page, name: str, role: str) -> str:
+    """Make an account on the page; return the link for its person."""
+    page.goto("/accounts")
+    form = page.get_by_role("form", name="Make an account")
+    form.get_by_label("Name").fill(name)
+    form.get_by_role("combobox").select_option(role)
+    form.get_by_role("button").click()
+    expect(page.locator(f"[data-account={name}]")).to_contain_text("no password yet")
+    return page.get_by_role("status").locator(":scope > code").inner_text()
+
+
+def test_another_address_is_refused_before_anybody_has_an_account(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+
+    done = run(tmp_path / "data", "up", "--host", "0.0.0.0", "--port", "8499", "--no-demo")
+
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert "there is no account yet" in last
+    assert "scopebook user add NAME --role admin" in last
+
+
+def test_a_stranger_logs_in_and_gets_where_they_wanted(
+    browser: Browser, apart: Running, ada: BrowserContext
+) -> None:
+    context = _context(browser, apart)
+    page = context.new_page()
+    page.goto("/features?layer=1")
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+
+    page.get_by_label("Name").fill("ADA")
+    page.get_by_label("Password").fill("not this one")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_text("The name or the password is not right.")).to_be_visible()
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+
+    expect(page).to_have_url(f"{apart.url}/features?layer=1")
+    page.get_by_label("Account of ada").click()
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    context.close()
+
+
+def test_a_viewer_comes_by_a_link_and_is_shown_no_page_of_admins(
+    browser: Browser, apart: Running, ada: BrowserContext
+) -> None:
+    url = make_account(ada.new_page(), "ben", "viewer")
+    context = _context(browser, apart, width=390)
+    page = context.new_page()
+
+    page.goto(url)
+    choose_password(page)
+
+    page.get_by_label("Account of ben").click()
+    expect(page.get_by_role("link", name="Your account")).to_be_visible()
+    expect(page.get_by_role("link", name="Accounts", exact=True)).to_have_count(0)
+    page.goto("/accounts")
+    expect(page.get_by_text("This page is for admins")).to_be_visible()
+    page.goto(url)
+    expect(page.get_by_text("This link is no longer good")).to_be_visible()
+    context.close()
+
+
+def test_an_account_that_is_disabled_is_out_at_its_next_step(
+    browser: Browser, apart: Running, ada: BrowserContext
+) -> None:
+    page = ada.new_page()
+    url = make_account(page, "carla", "editor")
+    context = _context(browser, apart)
+    hers = context.new_page()
+    hers.goto(url)
+    choose_password(hers)
+    expect(hers.get_by_label("Account of carla")).to_be_visible()
+
+    page.get_by_role("button", name="Disable carla").click()
+    expect(page.locator("[data-account=carla]")).to_contain_text("disabled")
+    hers.get_by_role("link", name="Labels").click()
+
+    expect(hers.get_by_role("heading", name="Log in")).to_be_visible()
+    context.close()
+
+
+def test_a_token_is_shown_once_and_works_until_it_is_revoked(
+    apart: Running, ada: BrowserContext, browser: Browser
+) -> None:
+    page = ada.new_page()
+    page.goto("/account")
+    page.get_by_label("What it is for").fill("nightly")
+    page.get_by_role("button", name="Make a token").click()
+    secret = page.get_by_role("status").locator(":scope > code").inner_text()
+    script = browser.new_context(
+        base_url=apart.url, extra_http_headers={"Authorization": f"Bearer {secret}"}
+    )
+    assert script.request.get("/api/releases").status == 200
+
+    page.reload()
+    expect(page.get_by_role("button", name="Revoke nightly")).to_be_visible()
+    assert secret not in page.content()
+    page.get_by_role("button", name="Revoke nightly").click()
+
+    expect(page.get_by_text("revoked", exact=True)).to_be_visible()
+    assert script.request.get("/api/releases").status == 401
+    script.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_pages_fit_a_phone_and_complain_of_nothing(ada: BrowserContext, scheme: str) -> None:
+    page = ada.new_page()
+    said: list[str] = []
+    page.on("console", lambda line: said.append(line.text) if line.type == "error" else None)
+    page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
+    page.set_viewport_size({"width": 390, "height": 844})
+
+    widths = {}
+    for address, sign in {
+        "/account": "API tokens",
+        "/accounts": "made an account",
+        "/login": "Log in",
+        "/welcome": "This link is not whole",
+    }.items():
+        page.goto(address)
+        expect(page.get_by_text(sign).first).to_be_visible()
+        widths[address] = page.evaluate("document.documentElement.scrollWidth")
+
+    assert max(widths.values()) <= 390, widths
+    assert said == []
