@@ -27,6 +27,7 @@ from scopebook_api.routers import (
     health,
     jobs,
     labels,
+    lists,
     logins,
     maps,
     provider,
@@ -92,7 +93,10 @@ def add_routes(app: FastAPI) -> None:
     api = APIRouter(prefix=PREFIX)
     for public in (health.public, logins.public, provider.public):
         api.include_router(public)
-    nouns = (health, search, features, drift, labels, scores, maps, releases, corpora, jobs, runs)
+    nouns = (
+        *(health, search, features, drift, labels, lists, scores, maps),
+        *(releases, corpora, jobs, runs),
+    )
     people = (accounts, tokens, audit)
     for routes in (*nouns, *people):
         api.include_router(routes.router, dependencies=[Depends(acting, scope="function")])

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Annotated
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from scopebook.accounts import Actor, Role
@@ -100,6 +100,13 @@ def in_person(me: Me) -> Actor:
 
 
 AskAgain = Annotated[Callable[[], Actor | None], Depends(asking_again)]
+
+
+def kept_nowhere(response: Response) -> None:
+    """Forbid browsers and proxies to keep an answer, which is for one person and may be secret."""
+    response.headers["Cache-Control"] = "no-store"
+
+
 Annotator = Annotated[Actor, Depends(at_least("annotator"), scope="function")]
 Editor = Annotated[Actor, Depends(at_least("editor"), scope="function")]
 Admin = Annotated[Actor, Depends(at_least("admin"), scope="function")]

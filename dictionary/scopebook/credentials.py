@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+import threading
 from functools import cache
 from typing import Final
 
@@ -12,6 +13,8 @@ from scopebook.errors import InvalidInputError
 SHORTEST_PASSWORD: Final = 10
 #: Hashing takes time that grows with the length.
 LONGEST_PASSWORD: Final = 1000
+#: Each takes 64 MiB for its time, so that many who log in at once must not take all there is.
+_AT_ONCE: Final = threading.BoundedSemaphore(2)
 
 
 def new_secret(prefix: str = "") -> str:
@@ -35,7 +38,8 @@ def hash_password(password: str, name: str) -> str:
         raise InvalidInputError(
             "The password is too easy to guess; take a few random words instead."
         )
-    return _hasher().hash(password)
+    with _AT_ONCE:
+        return _hasher().hash(password)
 
 
 def check_password(password: str, kept: str | None) -> tuple[bool, str | None]:
@@ -45,7 +49,8 @@ def check_password(password: str, kept: str | None) -> tuple[bool, str | None]:
     """
     if len(password) > LONGEST_PASSWORD:
         return False, None
-    right, stronger = _hasher().verify_and_update(password, kept or _of_nobody())
+    with _AT_ONCE:
+        right, stronger = _hasher().verify_and_update(password, kept or _of_nobody())
     return (right, stronger) if kept else (False, None)
 
 

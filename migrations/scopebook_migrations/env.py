@@ -10,6 +10,7 @@ from scopebook.db import (  # noqa: F401 - fill the metadata
     import_tables,
     jobs,
     label_tables,
+    list_tables,
     map_tables,
     tables,
 )

@@ -276,6 +276,19 @@ def test_an_admin_changes_accounts(sessions: Sessions, client: TestClient) -> No
 
 
 @pytest.mark.usefixtures("ada")
+def test_no_answer_about_people_is_kept_on_the_way(client: TestClient) -> None:
+    log_in(client)
+    client.headers.update(OWN)
+    answers = [
+        client.post("/api/accounts", json={"name": "ben", "role": "viewer"}),
+        client.post("/api/tokens", json={"name": "ci"}),
+        *(client.get(f"/api/{noun}") for noun in ("session", "accounts", "tokens", "audit")),
+    ]
+
+    assert {answer.headers.get("cache-control") for answer in answers} == {"no-store"}
+
+
+@pytest.mark.usefixtures("ada")
 def test_a_new_password_keeps_this_browser_and_logs_the_others_out(sessions: Sessions) -> None:
     app = create_app(sessions, lambda _: None)
     with client_of(sessions, app=app, headers=OWN) as here, client_of(sessions, app=app) as there:

@@ -62,6 +62,17 @@ ROUTES = {
     "POST /api/runs": "editor",
     "GET /api/runs/{run_id}": "viewer",
     "POST /api/runs/{run_id}/use": "editor",
+    "GET /api/lists": "viewer",
+    "POST /api/lists": "annotator",
+    "GET /api/lists/{list_id}": "viewer",
+    "PATCH /api/lists/{list_id}": "annotator",
+    "DELETE /api/lists/{list_id}": "annotator",
+    "GET /api/lists/{list_id}/items": "viewer",
+    "POST /api/lists/{list_id}/items": "annotator",
+    "POST /api/lists/{list_id}/items/move": "annotator",
+    "POST /api/lists/{list_id}/items/note": "annotator",
+    "POST /api/lists/{list_id}/items/remove": "annotator",
+    "GET /api/lists/{list_id}/export": "viewer",
     "GET /api/accounts": "admin",
     "POST /api/accounts": "admin",
     "PATCH /api/accounts/{name}": "admin",
@@ -91,7 +102,7 @@ CALLERS = {
 #: Nothing is there, so that whoever may come in changes nothing.
 _VALUES = {
     **{"model:path": "m", "source": "1-x", "index": "0", "release:path": "r", "name": "nobody"},
-    **dict.fromkeys(("job_id", "run_id", "map_id", "token_id"), "999"),
+    **dict.fromkeys(("job_id", "run_id", "map_id", "token_id", "list_id"), "999"),
 }
 
 

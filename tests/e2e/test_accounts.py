@@ -7,18 +7,39 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
 
+from makers import make_release
+from oidc_provider import CLIENT, SECRET, Provider, serve_provider
+from people import bearer, make_token
+from people import make_account as make_account_row
 from running import Running, run
+from scopebook.embedded.folder import DataFolder
 
 PASSWORD = "four random words"
 
 
 @pytest.fixture(scope="module")
-def apart() -> Iterator[Running]:
+def provider() -> Iterator[Provider]:
+    """A provider of logins on this machine."""
+    with serve_provider() as provider:
+        yield provider
+
+
+@pytest.fixture(scope="module")
+def apart(provider: Provider) -> Iterator[Running]:
     """An instance of its own: from the first account on, nobody gets in without one."""
     data_dir = Path(tempfile.mkdtemp(prefix="scopebook-accounts-"))
     data_dir.chmod(0o755)
-    running = Running(data_dir, arguments=("--no-demo",), variables={"SCOPEBOOK_WORKERS": "1"})
+    variables = {
+        "SCOPEBOOK_WORKERS": "1",
+        "SCOPEBOOK_OIDC_ISSUER": provider.url,
+        "SCOPEBOOK_OIDC_CLIENT_ID": CLIENT,
+        "SCOPEBOOK_OIDC_CLIENT_SECRET": SECRET,
+        "SCOPEBOOK_OIDC_NAME": "Our Login",
+    }
+    running = Running(data_dir, arguments=("--no-demo",), variables=variables)
     running.start()
     running.wait_for("/api/health", lambda _: True, within_s=120)
     yield running
@@ -118,10 +139,33 @@ def test_a_viewer_comes_by_a_link_and_is_shown_no_page_of_admins(
     page.get_by_label("Account of ben").click()
     expect(page.get_by_role("link", name="Your account")).to_be_visible()
     expect(page.get_by_role("link", name="Accounts", exact=True)).to_have_count(0)
+    page.goto("/runs")
+    expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
+    expect(page.get_by_text("Start a collection")).to_have_count(0)
     page.goto("/accounts")
     expect(page.get_by_text("This page is for admins")).to_be_visible()
     page.goto(url)
     expect(page.get_by_text("This link is no longer good")).to_be_visible()
+    context.close()
+
+
+def test_a_person_of_the_provider_comes_in_by_it_and_is_told_when_it_refuses(
+    browser: Browser, apart: Running, ada: BrowserContext, provider: Provider
+) -> None:
+    provider.person = {"sub": "17", "preferred_username": "emil"}
+    context = _context(browser, apart)
+    page = context.new_page()
+    page.goto("/labels")
+    provider.foreign_key = True
+    page.get_by_role("link", name="Log in with Our Login").click()
+    expect(page.get_by_text("That way did not let you in")).to_be_visible()
+
+    provider.foreign_key = False
+    page.goto("/labels")
+    page.get_by_role("link", name="Log in with Our Login").click()
+
+    expect(page.get_by_label("Account of emil")).to_be_visible()
+    expect(page).to_have_url(f"{apart.url}/labels")
     context.close()
 
 
@@ -142,6 +186,36 @@ def test_an_account_that_is_disabled_is_out_at_its_next_step(
 
     expect(hers.get_by_role("heading", name="Log in")).to_be_visible()
     context.close()
+
+
+def test_a_release_is_kept_for_some_on_the_page(
+    apart: Running, ada: BrowserContext, browser: Browser
+) -> None:
+    there = DataFolder(apart.data_dir).running()
+    assert there is not None
+    with Session(create_engine(there.database_url)) as session, session.begin():
+        make_release(session, "SAE-Res-Kept")
+        make_account_row(session, "dora", "editor")
+        headers = bearer(make_token(session, "dora", "edit"))
+    script = browser.new_context(base_url=apart.url, extra_http_headers=headers)
+    page = ada.new_page()
+    page.goto("/accounts")
+    form = page.get_by_role("form", name="Who sees SAE-Res-Kept")
+
+    for people, seen in (("ada", []), ("ada, dora", ["SAE-Res-Kept"])):
+        form.get_by_label("Seen by").select_option("some")
+        form.get_by_label("and").fill(people)
+        form.get_by_role("button", name="Save").click()
+        expect(form.get_by_role("status")).to_have_text("Kept for some.")
+        answer = script.request.get("/api/releases").json()
+        assert [release["name"] for release in answer["items"]] == seen
+        page.reload()
+        expect(form.get_by_label("and")).to_have_value(people)
+
+    form.get_by_label("and").fill("nobody")
+    form.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("There is no account 'nobody'")).to_be_visible()
+    script.close()
 
 
 def test_a_token_is_shown_once_and_works_until_it_is_revoked(

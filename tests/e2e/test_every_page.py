@@ -23,6 +23,9 @@ def addresses(page: Page, feature_id: str) -> list[str]:
         "/labels",
         "/map",
         "/runs",
+        "/login",
+        "/account",
+        "/accounts",
         f"/jobs/{demo}",
     ]
 

@@ -1,6 +1,6 @@
 """Accounts: an admin's list of them, and what one changes of one's own."""
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from scopebook import account_changes, logins
 from scopebook.accounts import AccountView, list_accounts, view_of
@@ -14,10 +14,10 @@ from scopebook_api.account_schemas import (
     PasswordChange,
 )
 from scopebook_api.authentication import give_cookie, take_cookie
-from scopebook_api.deps import Admin, DbSession, InPerson
+from scopebook_api.deps import Admin, DbSession, InPerson, kept_nowhere
 from scopebook_api.schemas import Page
 
-router = APIRouter(tags=["accounts"])
+router = APIRouter(tags=["accounts"], dependencies=[Depends(kept_nowhere)])
 
 
 @router.get("/accounts", response_model=Page[AccountRead])

@@ -1,13 +1,13 @@
 """The audit log, for admins."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
 from scopebook.audit import list_audit
 from scopebook_api.account_schemas import AuditRead
-from scopebook_api.deps import Admin, Cursor, DbSession, Limit
+from scopebook_api.deps import Admin, Cursor, DbSession, Limit, kept_nowhere
 from scopebook_api.schemas import Page
 
-router = APIRouter(prefix="/audit", tags=["accounts"])
+router = APIRouter(prefix="/audit", tags=["accounts"], dependencies=[Depends(kept_nowhere)])
 
 
 @router.get("", response_model=Page[AuditRead])

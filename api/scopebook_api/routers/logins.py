@@ -15,9 +15,11 @@ from scopebook_api.authentication import (
     refuse_other_sites,
     take_cookie,
 )
-from scopebook_api.deps import AnyoneAsking, DbSession
+from scopebook_api.deps import AnyoneAsking, DbSession, kept_nowhere
 
-public = APIRouter(tags=["accounts"], dependencies=[Depends(refuse_other_sites)])
+public = APIRouter(
+    tags=["accounts"], dependencies=[Depends(refuse_other_sites), Depends(kept_nowhere)]
+)
 
 
 @public.get("/session", response_model=WhoAmI)

@@ -2,15 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 
 from scopebook.errors import ForbiddenError
 from scopebook.tokens import TokenView, create_token, list_tokens, revoke_token
 from scopebook_api.account_schemas import ApiTokenMade, ApiTokenRead, NewApiToken
-from scopebook_api.deps import DbSession, InPerson, Me
+from scopebook_api.deps import DbSession, InPerson, Me, kept_nowhere
 from scopebook_api.schemas import Page
 
-router = APIRouter(prefix="/tokens", tags=["accounts"])
+router = APIRouter(prefix="/tokens", tags=["accounts"], dependencies=[Depends(kept_nowhere)])
 
 
 @router.get("", response_model=Page[ApiTokenRead])
