@@ -66,17 +66,10 @@ app.add_typer(corpus, name="corpus")
 app.add_typer(batches.batches, name="batch")
 app.add_typer(jobs.jobs, name="jobs")
 app.add_typer(runs.runs, name="runs")
-<<<<<<< HEAD
-app.add_typer(interchange.exports, name="export")
-app.add_typer(interchange.imports, name="import")
-app.add_typer(accounts.users, name="user")
-app.add_typer(tokens.tokens, name="token")
-=======
 app.add_typer(accounts.users, name="user")
 app.add_typer(tokens.tokens, name="token")
 app.add_typer(interchange.exports, name="export")
 app.add_typer(interchange.imports, name="import")
->>>>>>> main
 
 
 def main() -> None:
