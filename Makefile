@@ -1,6 +1,6 @@
 # Everything a person or CI does with Scopebook. `make` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test drill check fix bench bench-collect bench-labels bench-search openapi demo-bundle clean
+.PHONY: help run test drill drill-annotators check fix bench bench-collect bench-labels bench-search openapi demo-bundle clean
 BIN := .venv/bin
 FRONTEND := $(shell find frontend -type f -not -path '*/node_modules/*' -not -path '*/.svelte-kit/*' 2>/dev/null)
 STATIC := api/scopebook_api/static/index.html
@@ -39,6 +39,9 @@ drill: .venv/.dev ## Kill parts of long runs 60 times, at random moments; prints
 	DRILL_SEED=$$seed DRILL_KILLS=$${DRILL_KILLS:-60} DRILL_TEXTS=$${DRILL_TEXTS:-3600} \
 	DRILL_FEATURES=$${DRILL_FEATURES:-1500} \
 	$(BIN)/pytest -q -s tests/drills/test_kills.py tests/drills/test_words.py $(ARGS)
+
+drill-annotators: .venv/.dev ## Let fifty people annotate at once for a minute.
+	DRILL_ANNOTATORS_S=$${DRILL_ANNOTATORS_S:-60} $(BIN)/pytest -q -s tests/drills/test_annotators.py $(ARGS)
 
 check: .venv/.dev ## Format, lint, types, import contracts.
 	$(BIN)/ruff format --check .

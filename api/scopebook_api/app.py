@@ -1,5 +1,6 @@
 """Build the FastAPI app: routers, errors, the built frontend."""
 
+import asyncio
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,16 +11,18 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import Scope
 
-from scopebook.db.sessions import Sessions, sessions
+from scopebook.db.sessions import MOST_CONNECTIONS, Sessions, sessions
 from scopebook.embedding import query_embedder
 from scopebook.search import EmbedQuery
 from scopebook.settings import settings
 from scopebook_api.deps import PREFIX, acting
 from scopebook_api.errors import add_error_answers
+from scopebook_api.live import STREAMS_AT_ONCE, Live
 from scopebook_api.provider import provider_of
 from scopebook_api.rate_limits import RateLimits
 from scopebook_api.routers import (
     accounts,
+    annotations,
     audit,
     corpora,
     drift,
@@ -28,17 +31,24 @@ from scopebook_api.routers import (
     jobs,
     labels,
     lists,
+    live,
     logins,
     maps,
     provider,
+    queue,
     releases,
+    reviews,
     runs,
     scores,
     search,
+    tags,
     tokens,
 )
 from scopebook_api.schemas import problems
 
+#: Of a process's connections, those for requests; event streams have theirs (`live`), and some
+#: are left for what answers errors.
+REQUESTS_AT_ONCE = MOST_CONNECTIONS - STREAMS_AT_ONCE - 2
 STATIC = Path(__file__).parent / "static"
 
 
@@ -77,6 +87,8 @@ def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None)
         redoc_url=None,
     )
     app.state.sessions = factory or sessions()
+    app.state.slots = asyncio.Semaphore(REQUESTS_AT_ONCE)
+    app.state.live = Live(app.state.sessions)
     app.state.embed = embed or query_embedder(app.state.sessions)
     app.state.limits = RateLimits(settings())
     app.state.provider = provider_of(settings())
@@ -94,12 +106,14 @@ def add_routes(app: FastAPI) -> None:
     api = APIRouter(prefix=PREFIX)
     for public in (health.public, logins.public, provider.public):
         api.include_router(public, responses=problems(401, 403, 429))
+    # What people say of a feature comes before the feature, whose path takes all that follows.
+    said = (annotations, live, reviews, queue, tags)
     nouns = (
         *(health, search, features, drift, labels, lists, scores, maps),
         *(releases, corpora, jobs, runs),
     )
     people = (accounts, tokens, audit)
-    for routes in (*nouns, *people):
+    for routes in (*said, *nouns, *people):
         api.include_router(
             routes.router,
             dependencies=[Depends(acting, scope="function")],

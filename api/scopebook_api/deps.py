@@ -1,9 +1,10 @@
 """What a route may ask for: a session, who acts, the query embedder, the size of a page."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 
 from fastapi import Depends, Query, Request, Response
+from fastapi.concurrency import contextmanager_in_threadpool
 from sqlalchemy.orm import Session
 
 from scopebook.accounts import Actor, Role
@@ -18,9 +19,16 @@ from scopebook_api.authentication import SAFE_METHODS, authenticate, stranger
 PREFIX = "/api"
 
 
-def request_session(request: Request) -> Iterator[Session]:
-    """One request is one unit of work."""
-    with unit_of_work(request.app.state.sessions) as session:
+async def request_session(request: Request) -> AsyncIterator[Session]:
+    """One request is one unit of work.
+
+    It waits here for a connection, and not on a thread: threads that all wait for connections
+    would leave none to the requests that hold one, and nobody would ever go on.
+    """
+    async with (
+        request.app.state.slots,
+        contextmanager_in_threadpool(unit_of_work(request.app.state.sessions)) as session,
+    ):
         yield session
 
 

@@ -10,16 +10,20 @@ from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
+from scopebook.annotations import annotation_of
+from scopebook.db.sessions import unit_of_work
 from scopebook.errors import (
     ConflictError,
     ForbiddenError,
     InvalidInputError,
     NotFoundError,
     ScopebookError,
+    StaleError,
     TooManyRequestsError,
     UnauthenticatedError,
     UnavailableError,
 )
+from scopebook_api.review_schemas import AnnotationRead, StaleProblem
 from scopebook_api.schemas import Problem
 
 log = logging.getLogger(__name__)
@@ -45,6 +49,7 @@ def problem(status: HTTPStatus | int, detail: str) -> JSONResponse:
 def add_error_answers(app: FastAPI) -> None:
     """Make every refusal of the dictionary and of the framework a problem with one sentence."""
     app.add_exception_handler(ScopebookError, _refused)
+    app.add_exception_handler(StaleError, _stale)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _framework)
     app.add_exception_handler(OperationalError, _database_down)
@@ -63,6 +68,23 @@ def _refused(_: Request, error: Exception) -> JSONResponse:
             return answer
     log.error("No status is set for %s", type(error).__name__)
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+
+
+def _stale(request: Request, error: Exception) -> JSONResponse:
+    """Answer with what is there now, so that a page can show both and let its reader merge."""
+    assert isinstance(error, StaleError)
+    status = HTTPStatus.PRECONDITION_FAILED
+    with unit_of_work(request.app.state.sessions) as session:
+        current = AnnotationRead.model_validate(annotation_of(session, error.feature_id))
+    body = StaleProblem(
+        title=status.phrase, status=status.value, detail=str(error), current=current
+    )
+    return JSONResponse(
+        body.model_dump(mode="json"),
+        status,
+        headers={"ETag": f'"{current.version}"'},
+        media_type="application/problem+json",
+    )
 
 
 def _headers(error: Exception) -> dict[str, str]:

@@ -49,6 +49,13 @@ WHERE part.feature_id = f.id AND part.labeling_id = l.labeling_id AND part.curre
   AND part.sense_id IS NOT NULL
 """
 
+#: Whether anybody's verdict on one of its labels stands.
+_REVIEWED: Final = """
+EXISTS (SELECT FROM review r WHERE r.feature_id = f.id AND r.verdict <> 'withdrawn'
+        AND NOT EXISTS (SELECT FROM review later WHERE later.label_id = r.label_id
+                        AND later.account_id = r.account_id AND later.id > r.id))
+"""
+
 _COLUMNS: Final = (
     *("sae_id", "density", "max", "flags", "label_id", "source", "author", "state", "script"),
     *("senses", "score", "scorer", "reviewed"),
@@ -60,7 +67,7 @@ SELECT f.id, f.sae_id, e.density, e.max, coalesce(e.flags, ARRAY[]::varchar[]), 
        l.source, l.author,
        CASE WHEN ended.status IN ('suspect', 'abstained', 'refused', 'failed') THEN ended.status
             WHEN l.id IS NULL THEN 'unlabelled' ELSE 'labelled' END,
-       {_SCRIPT}, ({_SENSES}), scored.value, scored.scorer, false
+       {_SCRIPT}, ({_SENSES}), scored.value, scored.scorer, {_REVIEWED}
 FROM feature f
 JOIN sae a ON a.id = f.sae_id
 LEFT JOIN evidence e ON e.feature_id = f.id AND e.run_id = a.current_run_id

@@ -9,6 +9,7 @@ expected and what to do. They know nothing of HTTP or exit codes; the table in
     │   └── CheckpointError    a file is not the SAE or model it claims to be
     ├── NotFoundError          the thing named does not exist
     ├── ConflictError          the state forbids it (already there, already running)
+    │   └── StaleError         somebody else has changed it since it was read
     ├── UnauthenticatedError   it is not known who asks
     ├── ForbiddenError         who asks may not do it
     ├── TooManyRequestsError   who asks has asked too often
@@ -36,6 +37,14 @@ class NotFoundError(ScopebookError):
 
 class ConflictError(ScopebookError):
     """The present state forbids the change."""
+
+
+class StaleError(ConflictError):
+    """Somebody else has changed the feature since it was read; nothing was written."""
+
+    def __init__(self, message: str, feature_id: int) -> None:
+        super().__init__(message)
+        self.feature_id = feature_id
 
 
 class UnauthenticatedError(ScopebookError):

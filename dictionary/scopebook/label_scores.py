@@ -22,6 +22,7 @@ from scopebook.entries import refresh_entries
 from scopebook.jobs import SCORE_SAE
 from scopebook.labelings import speaks_of_all
 from scopebook.llm_labelings import Spent
+from scopebook.queue_order import order_queue
 
 EMBEDDING: Final = "embedding"
 #: Those that ask a language model.
@@ -205,10 +206,13 @@ def publish_scores(session: Session, scores: Sequence[Mapping[str, Any]]) -> Non
     if scores:
         statement = insert(LabelScore).on_conflict_do_nothing(constraint="uq_label_score_once")
         session.execute(statement, [dict(score) for score in scores])
-        scored = select(Label.feature_id).where(
-            Label.id.in_([score["label_id"] for score in scores]), Label.current
+        scored = select(Label.sae_id, Label.feature_id).where(
+            Label.id.in_({score["label_id"] for score in scores}), Label.current
         )
-        refresh_entries(session, session.scalars(scored).all())
+        rows = session.execute(scored).all()
+        features = {row.feature_id for row in rows}
+        order_queue(session, {row.sae_id for row in rows}, features)
+        refresh_entries(session, sorted(features))
 
 
 def known_null(

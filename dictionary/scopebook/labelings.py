@@ -1,11 +1,8 @@
 """Labelings: publish what one pass has said of an SAE's features, and settle what is in force.
 
 Nothing is overwritten but the mark `current`; how a label got it stands in `label_choice`. Which
-machine's labels are in force follows from a rule, so that it can be found again at any time: of
-the run that the dictionary shows, the newest labeling by a language model that has an answer for
-the feature, else the newest by keywords. While nothing words that run, an older run's stay. What a
-person says of a feature or a sense goes before both; imports rank as what they were where they come
-from (`scopebook.imported_labels`).
+labels are in force follows from one rule, so that it can be found again at any time
+(`scopebook.label_rule`).
 """
 
 import hashlib
@@ -21,7 +18,8 @@ from sqlalchemy.orm import Session
 from scopebook.db.label_tables import Labeling
 from scopebook.db.tables import FEATURE_BITS
 from scopebook.entries import refresh_entries, refresh_saes
-from scopebook.imported_labels import KEEPS_ITS_PLACE, give_way, settle_imports
+from scopebook.label_rule import put_in_force
+from scopebook.queue_order import order_queue
 from scopebook.window_embedders import ASKED, AskedEmbedder
 
 
@@ -230,69 +228,38 @@ def _row_of_sense(wording: NewWording, sense: NewSense) -> tuple[object, ...]:
     )
 
 
-#: The labeling in force for each feature: one whose sense a person has worded, else one by a
-#: language model, else the newest; of the shown run while there is any. An unfinished one has
-#: labels that were not checked yet.
-_IN_FORCE: Final = """
-CREATE TEMPORARY TABLE labeling_in_force ON COMMIT DROP AS
-SELECT DISTINCT ON (l.feature_id) l.feature_id, g.id AS labeling_id
-FROM label l
-JOIN labeling g ON g.id = l.labeling_id
-JOIN sae s ON s.id = l.sae_id
-LEFT JOIN sense n ON n.labeling_id = coalesce(g.base_id, g.id) AND n.feature_id = l.feature_id
-LEFT JOIN label said ON said.sense_id = n.id AND said.current AND said.labeling_id IS NULL
-WHERE l.sae_id = ANY(:sae_ids) AND l.status = 'ok' AND l.sense_id IS NULL
-  AND g.finished_at IS NOT NULL
-  AND (CAST(:feature_ids AS bigint[]) IS NULL OR l.feature_id = ANY(:feature_ids))
-ORDER BY l.feature_id, (g.run_id = s.current_run_id) DESC NULLS LAST, (said.id IS NOT NULL) DESC,
-         (g.source = 'llm') DESC, g.id DESC
-"""
+#: The first of the two numbers of an advisory lock; the second is the SAE's.
+_SETTLING: Final = 7_263_014
 
-#: Labels of that labeling whose place no label of a higher rank takes.
-_WANTED: Final = f"""
-CREATE TEMPORARY TABLE wanted_label ON COMMIT DROP AS
-SELECT l.id FROM labeling_in_force f
-JOIN label l ON l.labeling_id = f.labeling_id AND l.feature_id = f.feature_id
-WHERE l.status = 'ok' AND NOT EXISTS (
-    SELECT FROM label said
-    WHERE said.feature_id = l.feature_id AND said.current AND said.labeling_id IS NULL
-      AND said.sense_id IS NOT DISTINCT FROM l.sense_id AND {KEEPS_ITS_PLACE})
-"""
 
-_RETIRE: Final = """
-UPDATE label l SET current = false
-WHERE l.current AND l.labeling_id IS NOT NULL AND l.sae_id = ANY(:sae_ids)
-  AND (CAST(:feature_ids AS bigint[]) IS NULL OR l.feature_id = ANY(:feature_ids))
-  AND NOT EXISTS (SELECT FROM wanted_label w WHERE w.id = l.id)
-"""
+def lock_saes(session: Session, sae_ids: Sequence[int], *, shared: bool) -> None:
+    """Hold the labels of some SAEs until the end of the transaction.
 
-_CHOOSE: Final = """
-WITH chosen AS (
-    UPDATE label l SET current = true FROM wanted_label w
-    WHERE w.id = l.id AND NOT l.current
-    RETURNING l.id, l.method
-)
-INSERT INTO label_choice (label_id, chosen_by, reason)
-SELECT id, method, 'The newest labeling of the run that is shown.' FROM chosen ORDER BY id
-"""
+    People share them, since each holds the feature that they write to. A machine has them alone:
+    what somebody accepts while it settles would else be overlooked.
+    """
+    lock = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
+    for sae_id in sorted(set(sae_ids)):
+        session.execute(select(lock(_SETTLING, sae_id)))
 
 
 def settle_labels(
-    session: Session, sae_ids: Sequence[int], feature_ids: Sequence[int] | None = None
+    session: Session,
+    sae_ids: Sequence[int],
+    feature_ids: Sequence[int] | None = None,
+    *,
+    by_person: bool = False,
 ) -> None:
-    """Put in force what the rule of this module says, for the features of some SAEs.
+    """Put in force what `scopebook.label_rule` says, and order the queue of reviews by it.
 
-    Called after a labeling has said something, and after an SAE shows another run.
+    For all features of some SAEs, or for those that are named. Called after a labeling or a person
+    has said something (who holds `lock_saes` already), and after an SAE shows another run.
     """
-    values = {"sae_ids": list(sae_ids), "feature_ids": feature_ids and list(feature_ids)}
     session.flush()
-    for table in ("labeling_in_force", "wanted_label"):
-        session.execute(text(f"DROP TABLE IF EXISTS {table}"))
-    for statement in (_IN_FORCE, _WANTED, _RETIRE):
-        session.execute(text(statement), values)
-    give_way(session)
-    session.execute(text(_CHOOSE))
-    settle_imports(session, sae_ids, feature_ids)
+    if not by_person:
+        lock_saes(session, sae_ids, shared=False)
+    put_in_force(session, sae_ids, feature_ids)
+    order_queue(session, sae_ids, feature_ids)
     if feature_ids is None:
         refresh_saes(session, sae_ids)
     else:

@@ -9,6 +9,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from scopebook.db.label_tables import Label, Labeling, LabelOutcome, Sense
+from scopebook.db.review_tables import GroupingChoice
 from scopebook.sense_resolution import SenseResolution, resolution_in
 
 
@@ -123,7 +124,7 @@ def senses_of(session: Session, feature_id: int, run_id: int) -> list[SenseView]
     Senses that one label words are one; so are all of a feature that a language model has worded
     as a whole.
     """
-    labeling = _labeling_in_force(session, feature_id, run_id)
+    labeling = labeling_in_force(session, feature_id, run_id)
     if labeling is None:
         return []
     found = session.scalars(
@@ -154,7 +155,7 @@ def senses_of(session: Session, feature_id: int, run_id: int) -> list[SenseView]
 
 def grouping_of(session: Session, feature_id: int, run_id: int) -> Grouping | None:
     """Return how the examples behind `senses_of` were parted; None where nothing is worded."""
-    labeling = _labeling_in_force(session, feature_id, run_id)
+    labeling = labeling_in_force(session, feature_id, run_id)
     if labeling is None:
         return None
     outcome = session.get_one(LabelOutcome, (labeling.id, feature_id))
@@ -165,6 +166,16 @@ def grouping_of(session: Session, feature_id: int, run_id: int) -> Grouping | No
         held_out=list(outcome.held_out),
         resolution=resolution_in(sorting.parameters),
         ineligible=outcome.reason if outcome.status == "ineligible" else None,
+    )
+
+
+def chosen_grouping(session: Session, feature_id: int, run_id: int) -> int | None:
+    """Return the labeling by which a person has parted the run's examples, if that holds."""
+    return session.scalar(
+        select(GroupingChoice.labeling_id)
+        .where(GroupingChoice.feature_id == feature_id, GroupingChoice.run_id == run_id)
+        .order_by(GroupingChoice.id.desc())
+        .limit(1)
     )
 
 
@@ -186,15 +197,22 @@ def _one_sense(parts: Sequence[Sense], label: LabelView | None) -> SenseView:
     )
 
 
-def _labeling_in_force(session: Session, feature_id: int, run_id: int) -> Labeling | None:
-    """Return the run's labeling whose label is in force, else its newest one of the feature."""
+def labeling_in_force(session: Session, feature_id: int, run_id: int) -> Labeling | None:
+    """Return the person's that holds, else the one whose label is in force, else the newest."""
+    chosen = chosen_grouping(session, feature_id, run_id)
+    if chosen is not None:
+        return session.get_one(Labeling, chosen)
     in_force = select(Label.labeling_id).where(
         Label.feature_id == feature_id, Label.current, Label.labeling_id.is_not(None)
     )
     return session.scalar(
         select(Labeling)
         .join(LabelOutcome, LabelOutcome.labeling_id == Labeling.id)
-        .where(LabelOutcome.feature_id == feature_id, Labeling.run_id == run_id)
+        .where(
+            LabelOutcome.feature_id == feature_id,
+            Labeling.run_id == run_id,
+            Labeling.source != "person",
+        )
         .order_by(Labeling.id.in_(in_force).desc(), Labeling.id.desc())
         .limit(1)
     )

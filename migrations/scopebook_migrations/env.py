@@ -12,6 +12,7 @@ from scopebook.db import (  # noqa: F401 - fill the metadata
     label_tables,
     list_tables,
     map_tables,
+    review_tables,
     tables,
 )
 from scopebook.db.base import Base

@@ -17,8 +17,9 @@ from scopebook.accounts import ROLES
 from scopebook.db.sessions import Sessions
 from scopebook.tokens import SCOPES
 from scopebook_api.app import create_app
-from scopebook_api.routers import jobs
+from scopebook_api.routers import jobs, live
 
+OF_FEATURE = "/api/features/{model:path}/{source}/{index}"
 #: The least role for each route; `anybody` takes no login. `person` is any account by a login, but
 #: not by a token.
 ROUTES = {
@@ -39,6 +40,36 @@ ROUTES = {
     "GET /api/features/{model:path}/{source}/{index}": "viewer",
     "GET /api/features/{model:path}/{source}/{index}/origins": "viewer",
     "GET /api/features/{model:path}/{source}/{index}/alike": "viewer",
+    f"GET {OF_FEATURE}/annotation": "viewer",
+    f"GET {OF_FEATURE}/history": "viewer",
+    f"GET {OF_FEATURE}/live": "viewer",
+    f"POST {OF_FEATURE}/reviews": "annotator",
+    f"POST {OF_FEATURE}/proposals": "annotator",
+    f"POST {OF_FEATURE}/pin": "editor",
+    f"POST {OF_FEATURE}/second-opinion": "annotator",
+    f"POST {OF_FEATURE}/comments": "annotator",
+    f"PUT {OF_FEATURE}/comments/{{comment_id}}": "annotator",
+    f"DELETE {OF_FEATURE}/comments/{{comment_id}}": "annotator",
+    f"PUT {OF_FEATURE}/tags/{{tag:path}}": "annotator",
+    f"DELETE {OF_FEATURE}/tags/{{tag:path}}": "annotator",
+    f"PUT {OF_FEATURE}/off-meaning/{{context_id}}": "annotator",
+    f"DELETE {OF_FEATURE}/off-meaning/{{context_id}}": "annotator",
+    f"POST {OF_FEATURE}/senses/merge": "annotator",
+    f"POST {OF_FEATURE}/senses/split": "annotator",
+    f"POST {OF_FEATURE}/history/{{change_id}}/undo": "annotator",
+    "GET /api/reviews": "viewer",
+    "POST /api/reviews/bulk": "annotator",
+    "POST /api/reviews/bulk/{token}/apply": "annotator",
+    "POST /api/reviews/bulk/{bulk_id}/undo": "annotator",
+    "GET /api/queue": "viewer",
+    "GET /api/queue/live": "viewer",
+    "POST /api/queue/next": "annotator",
+    "POST /api/queue/release": "annotator",
+    "POST /api/queue/skip": "annotator",
+    "GET /api/tags": "viewer",
+    "PUT /api/tags/{name:path}": "editor",
+    "GET /api/comments/mentions": "viewer",
+    "GET /api/agreement": "viewer",
     "GET /api/labels/drift": "viewer",
     "GET /api/labels/coverage": "viewer",
     "GET /api/labels/scores": "viewer",
@@ -102,7 +133,9 @@ CALLERS = {
 #: Nothing is there, so that whoever may come in changes nothing.
 _VALUES = {
     **{"model:path": "m", "source": "1-x", "index": "0", "release:path": "r", "name": "nobody"},
-    **dict.fromkeys(("job_id", "run_id", "map_id", "token_id", "list_id"), "999"),
+    **{"name:path": "a", "tag:path": "a", "token": "a"},
+    **dict.fromkeys(("job_id", "run_id", "map_id", "token_id", "comment_id", "list_id"), "999"),
+    **dict.fromkeys(("change_id", "context_id", "bulk_id"), "999"),
 }
 
 
@@ -170,6 +203,7 @@ def streams_end(monkeypatch: pytest.MonkeyPatch) -> None:
         yield ""
 
     monkeypatch.setattr(jobs, "_changes", nothing)
+    monkeypatch.setattr(live, "_queue_events", nothing)
 
 
 @pytest.mark.usefixtures("people", "streams_end")

@@ -21,6 +21,7 @@ def addresses(page: Page, feature_id: str) -> list[str]:
         "/features",
         f"/features/{feature_id}",
         "/labels",
+        "/lists",
         "/map",
         "/runs",
         "/login",

@@ -29,7 +29,10 @@ from scopebook.db.base import Base, BigId, Created, Moment
 
 
 class Labeling(Base):
-    """One pass over the features of an SAE that words the examples of one run."""
+    """One pass over the features of an SAE that words the examples of one run.
+
+    By a person it is of one feature, and has parted its examples into senses.
+    """
 
     __tablename__ = "labeling"
 
@@ -51,7 +54,7 @@ class Labeling(Base):
     finished_at: Mapped[Moment | None]
 
     __table_args__ = (
-        CheckConstraint("source IN ('keywords', 'llm')", name="known_source"),
+        CheckConstraint("source IN ('keywords', 'llm', 'person')", name="known_source"),
         Index("ix_labeling_sae_id_run_id", "sae_id", "run_id"),
     )
 
@@ -170,6 +173,8 @@ class Label(Base):
     status: Mapped[str] = mapped_column(server_default="ok")
     method: Mapped[str]
     author: Mapped[str | None]
+    #: Of a person who proposed it here.
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
     #: Examples that it was made from.
     n_examples: Mapped[int | None] = mapped_column(SmallInteger)
     #: Share of the clustered examples that are in its senses.

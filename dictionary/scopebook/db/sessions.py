@@ -13,10 +13,15 @@ from scopebook.settings import settings
 
 Sessions = sessionmaker[Session]
 
+#: That one process opens; who needs one more waits.
+MOST_CONNECTIONS = 20
+
 
 def sessions_for(database_url: str) -> Sessions:
     """Return a session factory over a pool that notices a restarted server."""
-    engine = create_engine(database_url, pool_pre_ping=True, pool_size=5, max_overflow=10)
+    engine = create_engine(
+        database_url, pool_pre_ping=True, pool_size=5, max_overflow=MOST_CONNECTIONS - 5
+    )
     return sessionmaker(engine, expire_on_commit=False)
 
 

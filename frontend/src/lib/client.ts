@@ -1,9 +1,9 @@
-/** The only file that talks to the API; its types come from openapi.json. */
+/** What talks to the API, with `reviews.ts`; its types come from openapi.json. */
 import type { components, paths } from "./api.gen";
 import { follow, type FeedState } from "./follow";
 import { encodeId } from "./ids";
 
-type Schemas = components["schemas"];
+export type Schemas = components["schemas"];
 export type Example = Schemas["ExampleRead"];
 export type Feature = Schemas["FeatureRead"];
 export type FeatureSummary = Schemas["FeatureSummary"];
@@ -67,14 +67,19 @@ export class ApiError extends Error {
     readonly status: number,
     readonly title: string,
     detail: string,
+    /** The whole answer, where it was JSON. */
+    readonly body: unknown = null,
   ) {
     super(detail);
   }
 }
 
-type Query = Record<string, string | number | boolean | readonly string[] | null | undefined>;
+export type Query = Record<
+  string,
+  string | number | boolean | readonly string[] | null | undefined
+>;
 
-function address(path: string, query: Query = {}): string {
+export function address(path: string, query: Query = {}): string {
   const pairs = Object.entries(query)
     .flatMap(([name, value]) => [value].flat().map((one) => [name, one] as const))
     .filter(([, value]) => value != null && value !== "");
@@ -91,6 +96,7 @@ async function problem(response: Response): Promise<ApiError> {
     typeof detail === "string"
       ? detail
       : `The server answered ${response.status} ${response.statusText} without saying why; its log may tell.`,
+    body,
   );
 }
 
@@ -367,7 +373,7 @@ export function watchJobs({ onItem, onState = () => {} }: Watcher): () => void {
  * Keep something going only while the tab can be seen: a browser allows six connections to one
  * HTTP/1.1 server, so that streams of forgotten tabs would lock out the one in front.
  */
-function whileVisible(start: () => () => void): () => void {
+export function whileVisible(start: () => () => void): () => void {
   let stop = document.hidden ? () => {} : start();
   const turn = (): void => {
     stop();

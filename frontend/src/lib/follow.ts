@@ -11,6 +11,8 @@ export interface Source {
 
 export interface Following<T> {
   open: () => Source;
+  /** The name of the events that carry items. */
+  event?: string;
   ask: () => Promise<T[]>;
   onItem: (item: T) => void;
   onState: (state: FeedState) => void;
@@ -25,7 +27,14 @@ export const ASK_EVERY_MS = 2000;
 const RETRY_AFTER = 15;
 
 /** Start following; the returned function stops it. */
-export function follow<T>({ open, ask, onItem, onState, isLast }: Following<T>): () => void {
+export function follow<T>({
+  open,
+  ask,
+  onItem,
+  onState,
+  isLast,
+  event = "job",
+}: Following<T>): () => void {
   let source: Source | null = null;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let stopped = false;
@@ -72,7 +81,7 @@ export function follow<T>({ open, ask, onItem, onState, isLast }: Following<T>):
       errors = 0;
       if (!stopped) onState("live");
     });
-    current.addEventListener("job", (event) => take(JSON.parse(event.data) as T));
+    current.addEventListener(event, ({ data }) => take(JSON.parse(data) as T));
     current.addEventListener("error", () => {
       errors += 1;
       // Unless it is closed the browser reconnects by itself, which is given a few tries.

@@ -79,6 +79,9 @@ NOT_HELD = {
     **dict.fromkeys(
         ("account", "login_session", "one_time_link", "api_token"), "secrets of this instance"
     ),
+    **dict.fromkeys(
+        ("feature_list", "feature_list_item"), "belong to accounts, and have exports of their own"
+    ),
     **dict.fromkeys(("audit_entry", "release_visibility"), "who may do what in this instance"),
 }
 

@@ -1,0 +1,25 @@
+import { describe as group, expect, it } from "vitest";
+import { describe } from "./changes";
+
+group("describe", () => {
+  it("tells what was before and what is since", () => {
+    const told = describe({
+      kind: "review",
+      before: { verdict: "accept", reason: null },
+      after: { verdict: "reject", reason: "no" },
+    });
+
+    expect(told).toEqual({ what: "reviewed a label:", before: "accept", after: "reject" });
+  });
+
+  it("tells taking away from giving", () => {
+    expect(describe({ kind: "tag", before: { tag: "code" }, after: null })).toEqual({
+      what: "took away the tag",
+      before: "code",
+      after: "",
+    });
+    expect(describe({ kind: "comment", before: { text: "x" }, after: null }).what).toBe(
+      "took a comment away:",
+    );
+  });
+});

@@ -1,0 +1,49 @@
+/** Entries of a feature's history in words. */
+import type { Change } from "./reviews";
+
+export interface Told {
+  what: string;
+  before: string;
+  after: string;
+}
+
+type Said = Record<string, unknown> | null;
+
+function text(said: Said, name: string): string {
+  const value = said?.[name];
+  return typeof value === "string" ? value : "";
+}
+
+/** What somebody did, what was there before, and what is there since. */
+export function describe(change: Pick<Change, "kind" | "before" | "after">): Told {
+  const before = change.before as Said;
+  const after = change.after as Said;
+  const told = (what: string, name = ""): Told => ({
+    what,
+    before: name ? text(before, name) : "",
+    after: name ? text(after, name) : "",
+  });
+  switch (change.kind) {
+    case "review":
+      return told(after ? "reviewed a label:" : "took their verdict back", "verdict");
+    case "propose":
+      return told("proposed", "text");
+    case "pin":
+      return told(after ? "pinned the label" : "unpinned the label");
+    case "second_opinion":
+      return told("asked for a second opinion");
+    case "comment":
+      return told(
+        after ? (before ? "changed a comment:" : "commented:") : "took a comment away:",
+        "text",
+      );
+    case "tag":
+      return told(after ? "gave the tag" : "took away the tag", "tag");
+    case "example":
+      return told(after ? "marked an example as off-meaning" : "took the mark off an example");
+    case "grouping":
+      return told(after ? "parted the senses anew" : "went back to the senses of the machine");
+    case "undo":
+      return told("undid an entry");
+  }
+}
