@@ -244,8 +244,8 @@ def test_what_a_search_found_is_tagged_at_once_and_put_back(enter: Enter) -> Non
     # Of the first feature its senses are found by their words, which are others.
     ada.goto("/?q=label")
     ada.get_by_text("Act on these 2 features").click()
-    ada.get_by_label("Action").select_option("tag")
-    ada.get_by_label("Tag", exact=True).select_option("code")
+    ada.get_by_role("combobox", name="Action").select_option("tag")
+    ada.get_by_role("combobox", name="Tag").select_option("code")
 
     ada.get_by_role("button", name="Preview").click()
     expect(ada.get_by_text("2 features would change.")).to_be_visible()
