@@ -22,6 +22,7 @@ def addresses(page: Page, feature_id: str) -> list[str]:
         f"/features/{feature_id}",
         "/labels",
         "/lists",
+        "/review",
         "/map",
         "/runs",
         "/login",
