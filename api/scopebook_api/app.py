@@ -44,6 +44,7 @@ from scopebook_api.routers import (
     tags,
     tokens,
 )
+from scopebook_api.schemas import problems
 
 #: Of a process's connections, those for requests; event streams have theirs (`live`), and some
 #: are left for what answers errors.
@@ -104,7 +105,7 @@ def add_routes(app: FastAPI) -> None:
     """Put every noun's routes under /api; all but those of `public` are for who is known."""
     api = APIRouter(prefix=PREFIX)
     for public in (health.public, logins.public, provider.public):
-        api.include_router(public)
+        api.include_router(public, responses=problems(401, 403, 429))
     # What people say of a feature comes before the feature, whose path takes all that follows.
     said = (annotations, live, reviews, queue, tags)
     nouns = (
@@ -113,5 +114,9 @@ def add_routes(app: FastAPI) -> None:
     )
     people = (accounts, tokens, audit)
     for routes in (*said, *nouns, *people):
-        api.include_router(routes.router, dependencies=[Depends(acting, scope="function")])
+        api.include_router(
+            routes.router,
+            dependencies=[Depends(acting, scope="function")],
+            responses=problems(401, 403, 429),
+        )
     app.include_router(api)

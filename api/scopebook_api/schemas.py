@@ -340,3 +340,8 @@ class Problem(Schema):
     title: str
     status: int
     detail: str
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the refusals of a route for its documentation."""
+    return {status: {"model": Problem} for status in statuses}

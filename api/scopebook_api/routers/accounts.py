@@ -15,9 +15,13 @@ from scopebook_api.account_schemas import (
 )
 from scopebook_api.authentication import give_cookie, take_cookie
 from scopebook_api.deps import Admin, DbSession, InPerson, kept_nowhere
-from scopebook_api.schemas import Page
+from scopebook_api.schemas import Page, problems
 
-router = APIRouter(tags=["accounts"], dependencies=[Depends(kept_nowhere)])
+router = APIRouter(
+    tags=["accounts"],
+    dependencies=[Depends(kept_nowhere)],
+    responses=problems(404, 409),
+)
 
 
 @router.get("/accounts", response_model=Page[AccountRead])

@@ -15,10 +15,15 @@ from scopebook.provided_accounts import account_of_person
 from scopebook.settings import settings
 from scopebook_api.authentication import address_of, give_cookie, is_https
 from scopebook_api.provider import CALLBACK, Provider, Visit, new_visit
+from scopebook_api.schemas import problems
 
 log = logging.getLogger(__name__)
 
-public = APIRouter(prefix="/provider", tags=["accounts"])
+public = APIRouter(
+    prefix="/provider",
+    tags=["accounts"],
+    responses=problems(404, 503),
+)
 
 _VISIT = "scopebook_visit"
 _VISIT_S = 600

@@ -8,9 +8,14 @@ from scopebook.errors import ForbiddenError
 from scopebook.tokens import TokenView, create_token, list_tokens, revoke_token
 from scopebook_api.account_schemas import ApiTokenMade, ApiTokenRead, NewApiToken
 from scopebook_api.deps import DbSession, InPerson, Me, kept_nowhere
-from scopebook_api.schemas import Page
+from scopebook_api.schemas import Page, problems
 
-router = APIRouter(prefix="/tokens", tags=["accounts"], dependencies=[Depends(kept_nowhere)])
+router = APIRouter(
+    prefix="/tokens",
+    tags=["accounts"],
+    dependencies=[Depends(kept_nowhere)],
+    responses=problems(404),
+)
 
 
 @router.get("", response_model=Page[ApiTokenRead])

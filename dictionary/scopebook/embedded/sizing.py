@@ -39,14 +39,15 @@ def postgres_settings(free_disk_bytes: int) -> dict[str, str]:
     again and again: with 1/8 of the memory searches took half as long as with 512 MB.
 
     Builds of vector indexes by several processes share `maintenance_work_mem` through /dev/shm,
-    which containers keep small.
+    which containers keep small. An index that does not fit into it is built many times as slowly:
+    one of 1.3 million vectors takes 1.6 GB.
     """
     memory = memory_bytes()
     return {
         "shared_buffers": _megabytes(memory // 8, 128, 4096),
-        "maintenance_work_mem": _megabytes(
-            min(memory // 16, _shared_memory_bytes() // 2), 32, 1024
-        ),
+        "maintenance_work_mem": _megabytes(min(memory // 8, _shared_memory_bytes() // 2), 32, 4096),
+        # What tidies up by itself does with little.
+        "autovacuum_work_mem": "64MB",
         "max_wal_size": _megabytes(free_disk_bytes // 8, 256, 4096),
         "random_page_cost": "1.1",
         "jit": "off",

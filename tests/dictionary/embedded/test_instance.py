@@ -145,7 +145,7 @@ def test_the_workers_take_from_every_queue() -> None:
 
 @pytest.mark.parametrize(
     ("memory_gb", "shared_buffers", "maintenance_work_mem"),
-    [(1, "128MB", "64MB"), (4, "256MB", "256MB"), (64, "512MB", "1024MB")],
+    [(1, "128MB", "128MB"), (4, "512MB", "512MB"), (64, "4096MB", "4096MB")],
 )
 def test_the_database_takes_its_share_of_the_memory(
     monkeypatch: pytest.MonkeyPatch,
