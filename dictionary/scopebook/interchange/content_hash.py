@@ -45,7 +45,8 @@ class TableHash:
 
     def hexdigest(self) -> str:
         """Return the hash of the rows so far."""
-        whole = hashlib.sha256(f"{self._table.name} {self.rows}\n".encode())
+        rows = self.rows if self._table.kept else "for readers"
+        whole = hashlib.sha256(f"{self._table.name} {rows}\n".encode())
         for name, stream in sorted(self._streams.items()):
             whole.update(f"{name} {stream.hexdigest()}\n".encode())
         return whole.hexdigest()
@@ -93,7 +94,7 @@ def content_hash(session: Session, saes: Sequence[Sae]) -> ContentHash:
     tables = {}
     for table in TABLES:
         taken = TableHash(table)
-        for batch in dump_batches(session, numbers, table.name):
+        for batch in dump_batches(session, numbers, table.name) if table.kept else ():
             taken.add(batch)
         tables[table.name] = taken.hexdigest()
     return ContentHash(sha256=whole_hash(tables), tables=tables)

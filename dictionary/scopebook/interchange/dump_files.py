@@ -50,7 +50,7 @@ def open_dump(folder: Path) -> Dump:
     """
     manifest, sha256 = read_manifest(folder)
     for table in TABLES:
-        if not manifest.files_of(table.name):
+        if table.kept and not manifest.files_of(table.name):
             raise InvalidInputError(
                 f"{folder / 'manifest.json'} names no file of the table {table.name}; export the "
                 "dictionary anew."

@@ -34,6 +34,7 @@ from scopebook.runs import RunParameters
 
 #: Those who ask for work are people or commands; imports stand among them.
 IMPORT_JOB: Final = "import"
+_LABELERS: Final = ("keywords", "llm", "person")
 
 
 def bring_ground(importing: Importing) -> None:
@@ -301,8 +302,8 @@ def _bring_labelings(session: Session, importing: Importing) -> None:
             raise RefusedRowError("its SAE or its run is not in the dump")
         if sae.mode == BESIDE:
             return
-        if values["source"] not in ("keywords", "llm"):
-            raise RefusedRowError(f"its source is {values['source']}, not keywords or llm")
+        if values["source"] not in _LABELERS:
+            raise RefusedRowError(f"its source is {values['source']}, not {', '.join(_LABELERS)}")
         # It is over once all that it said is in.
         columns = ("source", "method", "sha256", "created_at")
         labeling = Labeling(

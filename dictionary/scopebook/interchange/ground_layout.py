@@ -117,7 +117,7 @@ GROUND: Final = (
             column("release", TEXT, "name of the release"),
             column("layer", I16, "layer of the SAE"),
             column("run", I32, "number of the run"),
-            column("source", TEXT, "`keywords` or `llm`"),
+            column("source", TEXT, "`keywords`, `llm`, or `person` who parted the examples"),
             column("method", TEXT, "the method, or the model asked for"),
             column("base", I32, "number of the labeling whose senses it words"),
             column("parameters", TEXT, "what else decides what is said, JSON"),

@@ -10,11 +10,12 @@ from typing import Final
 
 from scopebook.interchange.collected_layout import COLLECTED
 from scopebook.interchange.ground_layout import GROUND
+from scopebook.interchange.people_layout import PEOPLE
 from scopebook.interchange.said_layout import SAID
 
 FORMAT: Final = "scopebook-parquet"
 VERSION: Final = 1
 
 #: In the order in which they are written and read: a row points to earlier ones only.
-TABLES: Final = (*GROUND, *COLLECTED, *SAID)
+TABLES: Final = (*GROUND, *COLLECTED, *SAID, *PEOPLE)
 BY_NAME: Final = {table.name: table for table in TABLES}

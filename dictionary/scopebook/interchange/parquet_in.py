@@ -25,6 +25,7 @@ from scopebook.interchange.import_report import ImportReport
 from scopebook.interchange.importing import BESIDE, NEW, Importing
 from scopebook.interchange.layout import FORMAT
 from scopebook.interchange.parquet_out import steady
+from scopebook.interchange.people_layout import PEOPLE
 from scopebook.interchange.publish_in import publish
 from scopebook.interchange.said_in import bring_said
 from scopebook.release_names import shown
@@ -51,6 +52,11 @@ def import_parquet(
     )
     for name in dump.unknown:
         progress.note(f"{name} is not known to this Scopebook and was left out; upgrade it.")
+    for table in PEOPLE:
+        if rows := dump.manifest.rows_of(table.name):
+            progress.note(
+                f"{rows:,} {table.name} are of accounts elsewhere: they stay in the dump."
+            )
     importing = Importing(dump=dump, progress=progress)
     bring_ground(importing)
     bring_features(importing)

@@ -216,9 +216,9 @@ def test_texts_that_are_here_are_used_and_nobodys_corpus_grows(
     known, beside = import_parquet(same, dump), import_parquet(other, dump)
 
     assert known.tables["documents"].known == 6
-    assert known.notes == []
+    assert not [note for note in known.notes if "corpus" in note]
     assert beside.tables["documents"].written == 6
-    assert "There is a corpus 'tiny texts' with other texts here" in beside.notes[0]
+    assert "There is a corpus 'tiny texts' with other texts here" in beside.notes[-1]
     with other() as session:
         names = session.scalars(select(Corpus.name).order_by(Corpus.id)).all()
     assert names[0] == "tiny texts"
