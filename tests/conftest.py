@@ -23,8 +23,11 @@ from scopebook.embedded.postgres import EmbeddedPostgres
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the browser's tests last: Playwright leaves an event loop running in this thread."""
-    items.sort(key=lambda item: "e2e" in item.path.parts)
+    """Put drills first, whose minutes others fill, and the browser's tests last.
+
+    Playwright leaves an event loop running in its thread.
+    """
+    items.sort(key=lambda item: ("e2e" in item.path.parts) - ("drills" in item.path.parts))
 
 
 @pytest.fixture(autouse=True)

@@ -4,17 +4,6 @@ import pgvector.sqlalchemy  # noqa: F401 - registers the vector types that autog
 from alembic import context
 from sqlalchemy import create_engine, pool, text
 
-from scopebook.db import (  # noqa: F401 - fill the metadata
-    account_tables,
-    entry_tables,
-    import_tables,
-    jobs,
-    label_tables,
-    list_tables,
-    map_tables,
-    review_tables,
-    tables,
-)
 from scopebook.db.base import Base
 
 #: Two processes that start at once must not migrate at once; the number is ours alone.

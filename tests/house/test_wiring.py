@@ -1,6 +1,8 @@
 """Every job has a task and a consumer; what is generated is current."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 from scopebook import jobs
@@ -43,3 +45,10 @@ def test_every_setting_explains_itself() -> None:
     unexplained = [name for name, field in Settings.model_fields.items() if not field.description]
 
     assert unexplained == []
+
+
+def test_a_process_that_knows_one_table_knows_those_it_points_to() -> None:
+    # In a process of its own: here all tables are loaded already.
+    look = "import scopebook.db.label_tables as t; t.Base.metadata.sorted_tables"
+
+    subprocess.run([sys.executable, "-c", look], check=True)

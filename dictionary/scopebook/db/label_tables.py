@@ -24,7 +24,6 @@ from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
-from scopebook.db import jobs, tables  # noqa: F401 - foreign keys point there
 from scopebook.db.base import Base, BigId, Created, Moment
 
 
