@@ -29,10 +29,7 @@ run: .venv/.run $(STATIC) ## Set up and start everything on http://localhost:800
 test: .venv/.dev $(STATIC) ## Set up and run all tests, a real browser's included.
 	@scripts/browser.sh
 	@scripts/frontend.sh npm test --silent
-	@# By files in two processes; the browser's tests alone, since they wait for what they see.
-	@# With ARGS="-k words" one of the two may find none, which is status 5.
-	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/e2e $(ARGS) $(if $(ARGS),|| [ $$? -eq 5 ])
-	$(BIN)/pytest -q tests/e2e $(ARGS) $(if $(ARGS),|| [ $$? -eq 5 ])
+	@scripts/tests.sh $(ARGS)
 
 drill: .venv/.dev ## Kill parts of long runs 60 times, at random moments; prints the seed.
 	@seed=$${DRILL_SEED:-$$(od -An -N2 -tu2 /dev/urandom | tr -d ' ')}; echo "DRILL_SEED=$$seed"; \

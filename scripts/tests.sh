@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Run all tests: scripts/tests.sh [PYTEST ARGUMENTS]
+#
+# The browser's tests wait for what they see more than they compute, so that the others run beside
+# them, in two processes, and give way to them. With arguments such as `-k words` one of the two may
+# find no test, which is pytest's status 5.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+log=$(mktemp)
+trap 'kill "$browser" 2>/dev/null; rm -f "$log"' EXIT
+.venv/bin/pytest -q tests/e2e "$@" > "$log" 2>&1 &
+browser=$!
+nice -n 10 .venv/bin/pytest -q -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/e2e "$@"
+others=$?
+wait "$browser"
+pages=$?
+echo "The browser's tests:"
+cat "$log"
+for status in "$others" "$pages"; do
+    if [ "$status" -ne 0 ] && { [ "$status" -ne 5 ] || [ "$#" -eq 0 ]; }; then exit "$status"; fi
+done
