@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
+from benchmarks.search.evidence import example_pool
 from benchmarks.search.progress import Progress
 from benchmarks.search.texts import LabelMaker, Labels
+from benchmarks.search.vectors import write_vectors
 from numpy.typing import NDArray
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
@@ -22,7 +24,6 @@ from scopebook.db.label_tables import Label, Labeling, LabelOutcome, LabelScore,
 from scopebook.db.sessions import sessions, unit_of_work
 from scopebook.db.tables import (
     FEATURE_BITS,
-    Context,
     Evidence,
     Feature,
     Model,
@@ -34,14 +35,11 @@ from scopebook.db.tables import (
 from scopebook.demo import bundle_path
 from scopebook.entries import refresh_saes
 from scopebook.jobs import TOKENISE_CORPUS
-from scopebook.packing import BEST, BINS, SAMPLE, ExampleSet, pack_counts, pack_examples, pack_pairs
+from scopebook.packing import BINS, pack_counts, pack_pairs
 from scopebook.runs import request_collection
 from scopebook_workers.claims import work_off
 
 RELEASE: Final = "SAE-Res-Bench-W32K-L0_50"
-_EXAMPLES: Final = (20, 57)
-_POOL: Final = 1_000
-_WINDOW: Final = 48
 _SOURCES: Final = ("keywords", "llm", "person")
 _SOURCE_SHARES: Final = (0.40, 0.55, 0.05)
 _AUTHORS: Final = ("ada", "ben", "chen", "dora")
@@ -72,7 +70,7 @@ def build(
 ) -> None:
     """Fill the settings' empty database; indexes of vectors are not built yet."""
     run_id, sae_ids = _prepare(size)
-    pool = _example_pool(np.random.default_rng(seed))
+    pool = example_pool(np.random.default_rng(seed))
     progress.done("texts")
     labels = 0
     for layer, sae_id in enumerate(sae_ids):
@@ -134,41 +132,6 @@ def _prepare(size: Size) -> tuple[int, list[int]]:
     return run_id, ids
 
 
-def _example_pool(dice: np.random.Generator) -> list[bytes]:
-    """Return packed examples of some features; the others share them."""
-    with sessions()() as session:
-        rows = session.execute(
-            select(Context.id, Context.n_tokens).where(Context.n_tokens >= _WINDOW)
-        ).all()
-    ids = np.asarray([row.id for row in rows], dtype=np.int64)
-    return [pack_examples(_examples(dice, ids)) for _ in range(_POOL)]
-
-
-def _examples(dice: np.random.Generator, ids: NDArray[np.int64]) -> ExampleSet:
-    best, sample = _EXAMPLES
-    n = best + sample
-    peaks = dice.integers(8, _WINDOW - 8, n).astype(np.int32)
-    active = dice.integers(1, 5, n)
-    offsets = np.concatenate([[0], np.cumsum(active)]).astype(np.int32)
-    positions = np.concatenate(
-        [np.arange(peak, peak + count) for peak, count in zip(peaks, active, strict=True)]
-    )
-    shares = dice.random(len(positions)).astype(np.float16)
-    shares[offsets[:-1]] = 1.0
-    return ExampleSet(
-        context_id=dice.choice(ids, n, replace=False),
-        kind=np.repeat([BEST, SAMPLE], [best, sample]).astype(np.uint8),
-        activation=-np.sort(-dice.lognormal(1, 0.7, n)).astype(np.float32),
-        quantile=dice.random(n).astype(np.float32),
-        peak=peaks,
-        start=np.zeros(n, dtype=np.int32),
-        end=np.full(n, _WINDOW, dtype=np.int32),
-        offsets=offsets,
-        positions=positions.astype(np.int32),
-        shares=shares,
-    )
-
-
 def _draw(dice: np.random.Generator, width: int) -> Drawn:
     return Drawn(
         density=np.minimum(10 ** dice.normal(-3.5, 1.0, width), 0.9),
@@ -206,7 +169,7 @@ def _fill_layer(
         progress.done("labels, senses and scores")
         current = np.asarray([row.current for row in rows])
         ids = np.arange(1, len(rows) + 1) + before
-        _write_vectors(session, ids[current], sae_id, labels.vectors[current], embedder_id)
+        write_vectors(session, ids[current], sae_id, labels.vectors[current], embedder_id)
         progress.done("vectors")
         refresh_saes(session, [sae_id])
         progress.done("entries")
@@ -389,40 +352,6 @@ def _write_scores(
             if row.current and row.source == "llm"
         ),
     )
-
-
-def _write_vectors(
-    session: Session,
-    label_ids: NDArray[np.int64],
-    sae_id: int,
-    vectors: NDArray[np.float16],
-    embedder_id: int,
-) -> None:
-    """Write vectors as COPY's binary rows, put together in one piece."""
-    dimension = vectors.shape[1]
-    field = np.dtype(
-        [
-            *(("fields", ">i2"), ("a", ">i4"), ("label_id", ">i8"), ("b", ">i4")),
-            *(("embedder_id", ">i4"), ("c", ">i4"), ("sae_id", ">i4"), ("d", ">i4")),
-            *(("dimension", ">i2"), ("unused", ">i2"), ("vector", ">f2", (dimension,))),
-        ]
-    )
-    rows = np.zeros(len(label_ids), dtype=field)
-    rows["fields"], rows["a"], rows["b"], rows["c"] = 4, 8, 4, 4
-    rows["d"], rows["dimension"] = 4 + 2 * dimension, dimension
-    rows["label_id"], rows["embedder_id"], rows["sae_id"] = label_ids, embedder_id, sae_id
-    rows["vector"] = vectors
-    connection: Any = session.connection().connection.driver_connection
-    with (
-        connection.cursor() as cursor,
-        cursor.copy(
-            "COPY label_embedding (label_id, embedder_id, sae_id, embedding)"
-            " FROM STDIN (FORMAT BINARY)"
-        ) as copy,
-    ):
-        copy.write(b"PGCOPY\n\xff\r\n\x00" + b"\x00" * 8)
-        copy.write(rows.tobytes())
-        copy.write(b"\xff\xff")
 
 
 def _tidy(progress: Progress) -> None:
