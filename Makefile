@@ -1,6 +1,6 @@
 # Everything a person or CI does with Scopebook. `make` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test drill drill-annotators check fix bench bench-collect bench-labels bench-search openapi demo-bundle clean
+.PHONY: help run test drill drill-annotators fuzz-api check fix bench bench-collect bench-labels bench-search openapi demo-bundle clean
 BIN := .venv/bin
 FRONTEND := $(shell find frontend -type f -not -path '*/node_modules/*' -not -path '*/.svelte-kit/*' 2>/dev/null)
 STATIC := api/scopebook_api/static/index.html
@@ -40,6 +40,10 @@ drill: .venv/.dev ## Kill parts of long runs 60 times, at random moments; prints
 drill-annotators: .venv/.dev ## Let fifty people annotate at once for a minute.
 	DRILL_ANNOTATORS_S=$${DRILL_ANNOTATORS_S:-60} $(BIN)/pytest -q -s tests/drills/test_annotators.py $(ARGS)
 
+fuzz-api: .venv/.dev ## Ask every route for 100 valid and 100 invalid things; prints the seed.
+	@seed=$${FUZZ_SEED:-$$(od -An -N2 -tu2 /dev/urandom | tr -d ' ')}; echo "FUZZ_SEED=$$seed"; \
+	FUZZ_SEED=$$seed FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(BIN)/pytest -q -s tests/api/test_schema.py $(ARGS)
+
 check: .venv/.dev ## Format, lint, types, import contracts.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -53,7 +57,7 @@ fix: .venv/.dev ## Format, and mend what can be mended.
 	$(BIN)/ruff format .
 	@scripts/frontend.sh npm run --silent format
 
-openapi: .venv/.dev ## Write what is generated: the API's schema, the web app's types, the settings.
+openapi: .venv/.dev ## Write what is generated: the API's schema, the types of the web app and of the client, the settings.
 	$(BIN)/python -m scopebook_api.openapi > build-openapi.json && mv build-openapi.json frontend/openapi.json
 	@{ printf "# Settings\n\nEvery setting is an environment variable; \`make openapi\` writes this page.\n\n"; $(BIN)/python -m scopebook.settings; } > docs/settings.md
 	@scripts/frontend.sh npm run --silent types

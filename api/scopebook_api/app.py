@@ -16,6 +16,7 @@ from scopebook.embedding import query_embedder
 from scopebook.search import EmbedQuery
 from scopebook.settings import settings
 from scopebook_api.deps import PREFIX, acting
+from scopebook_api.described import FOR_WHO_IS_KNOWN, Described
 from scopebook_api.errors import add_error_answers
 from scopebook_api.live import STREAMS_AT_ONCE, Live
 from scopebook_api.provider import provider_of
@@ -77,7 +78,7 @@ def _is_page(path: str, method: str) -> bool:
 
 def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None) -> FastAPI:
     """Return the app over a session factory; by default over the settings' database."""
-    app = FastAPI(
+    app = Described(
         title="Scopebook",
         summary="The feature dictionary of Qwen-Scope sparse autoencoders.",
         version=version("scopebook"),
@@ -116,7 +117,7 @@ def add_routes(app: FastAPI) -> None:
     for routes in (*said, *nouns, *people):
         api.include_router(
             routes.router,
-            dependencies=[Depends(acting, scope="function")],
+            dependencies=[Depends(acting, scope="function"), Depends(FOR_WHO_IS_KNOWN)],
             responses=problems(401, 403, 429),
         )
     app.include_router(api)

@@ -3,14 +3,13 @@
 import json
 import sys
 
-from fastapi import FastAPI
-
 from scopebook_api.app import add_routes
+from scopebook_api.described import Described
 
 
 def schema() -> dict[str, object]:
     """Return the schema of all routes, independent of the installed version and of a database."""
-    app = FastAPI(
+    app = Described(
         title="Scopebook",
         summary="The feature dictionary of Qwen-Scope sparse autoencoders.",
         version="1",

@@ -342,6 +342,15 @@ class Problem(Schema):
     detail: str
 
 
+#: Documents an answer that is a stream of server-sent events.
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Server-sent events.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+
+
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the refusals of a route for its documentation."""
     return {status: {"model": Problem} for status in statuses}

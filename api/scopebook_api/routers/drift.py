@@ -5,8 +5,9 @@ from fastapi import APIRouter
 from scopebook.label_drift import DriftReport, drift
 from scopebook_api.deps import Cursor, DbSession, Limit
 from scopebook_api.label_schemas import DriftRead
+from scopebook_api.schemas import problems
 
-router = APIRouter(prefix="/labels/drift", tags=["labels"])
+router = APIRouter(prefix="/labels/drift", tags=["labels"], responses=problems(404))
 
 
 @router.get("", response_model=DriftRead)

@@ -12,9 +12,9 @@ from scopebook.release_names import parse_feature_id
 from scopebook_api.deps import Cursor, DbSession, Limit
 from scopebook_api.filters import FeatureFilters
 from scopebook_api.label_schemas import OriginRead
-from scopebook_api.schemas import AlikePage, FeatureRead, FeatureSummary, Page
+from scopebook_api.schemas import AlikePage, FeatureRead, FeatureSummary, Page, problems
 
-router = APIRouter(prefix="/features", tags=["features"])
+router = APIRouter(prefix="/features", tags=["features"], responses=problems(404))
 
 
 @router.get("", response_model=Page[FeatureSummary])

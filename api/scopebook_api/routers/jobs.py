@@ -15,9 +15,9 @@ from scopebook.steps import cancel_job, retry_job
 from scopebook.visibility import hidden_from, leave_out
 from scopebook_api.deps import AskAgain, Cursor, DbSession, Editor, Limit, Me
 from scopebook_api.job_schemas import JobRead, JobState, StepRead
-from scopebook_api.schemas import Page
+from scopebook_api.schemas import EVENTS, Page, problems
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = APIRouter(prefix="/jobs", tags=["jobs"], responses=problems(404))
 
 #: Seconds between two looks at the database for one stream.
 WATCH_INTERVAL_S = 0.5
@@ -39,7 +39,7 @@ def browse(
     return {"items": jobs, "next": following}
 
 
-@router.get("/events", response_class=StreamingResponse)
+@router.get("/events", response_class=StreamingResponse, responses=EVENTS)
 async def watch_all(request: Request, me: Me, again: AskAgain) -> StreamingResponse:
     """Stream every job that changes, as server-sent events; never ends."""
     return _stream(_changes(request.app.state.sessions, None, me, again))
@@ -67,7 +67,7 @@ def browse_steps(
     return {"items": steps, "next": following}
 
 
-@router.get("/{job_id}/events", response_class=StreamingResponse)
+@router.get("/{job_id}/events", response_class=StreamingResponse, responses=EVENTS)
 async def watch(request: Request, me: Me, again: AskAgain, job_id: int) -> StreamingResponse:
     """Stream one job as it changes; ends with the job."""
     sessions: Sessions = request.app.state.sessions
@@ -77,14 +77,14 @@ async def watch(request: Request, me: Me, again: AskAgain, job_id: int) -> Strea
     return _stream(_changes(sessions, job_id, me, again))
 
 
-@router.post("/{job_id}/cancel", response_model=JobRead)
+@router.post("/{job_id}/cancel", response_model=JobRead, responses=problems(409))
 def cancel(session: DbSession, _: Editor, job_id: int) -> JobReport:
     """Cancel what is queued and stop what runs."""
     cancel_job(session, job_id)
     return read_job(session, job_id)
 
 
-@router.post("/{job_id}/retry", response_model=JobRead)
+@router.post("/{job_id}/retry", response_model=JobRead, responses=problems(409))
 def retry(session: DbSession, _: Editor, job_id: int) -> JobReport:
     """Do a job's failed and cancelled steps again."""
     retry_job(session, job_id)

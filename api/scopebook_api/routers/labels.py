@@ -13,9 +13,9 @@ from scopebook.window_embedders import TERMS, asked_embedder
 from scopebook_api.deps import Cursor, DbSession, Editor, Limit
 from scopebook_api.job_schemas import JobRead
 from scopebook_api.label_schemas import CoverageRead, LabelRequest, ScoresRead
-from scopebook_api.schemas import Page
+from scopebook_api.schemas import Page, problems
 
-router = APIRouter(prefix="/labels", tags=["labels"])
+router = APIRouter(prefix="/labels", tags=["labels"], responses=problems(404))
 
 
 @router.get("/coverage", response_model=Page[CoverageRead])
@@ -46,7 +46,7 @@ def scores(
     }
 
 
-@router.post("", response_model=JobRead, status_code=202)
+@router.post("", response_model=JobRead, status_code=202, responses=problems(409))
 def label(session: DbSession, _: Editor, wanted: LabelRequest) -> JobReport:
     """Word the features' shown examples by keywords, then by a language model, as a job.
 

@@ -21,8 +21,9 @@ from scopebook_api.deps import AskAgain, Me
 from scopebook_api.feature_deps import FeatureKey
 from scopebook_api.live import QUEUE, Live, feature_topic
 from scopebook_api.review_schemas import LiveRead, QueueRead
+from scopebook_api.schemas import EVENTS, problems
 
-router = APIRouter(tags=["live"])
+router = APIRouter(tags=["live"], responses=problems(404))
 
 #: Seconds without news after which a page's presence is told again, and its line is kept open.
 QUIET_S: Final = 10.0
@@ -32,7 +33,11 @@ _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _STILL_HERE: Final = ": still here\n\n"
 
 
-@router.get("/features/{model:path}/{source}/{index}/live", response_class=StreamingResponse)
+@router.get(
+    "/features/{model:path}/{source}/{index}/live",
+    response_class=StreamingResponse,
+    responses=EVENTS,
+)
 async def watch_feature(
     request: Request,
     me: Me,
@@ -48,7 +53,7 @@ async def watch_feature(
     return StreamingResponse(events, media_type="text/event-stream", headers=_HEADERS)
 
 
-@router.get("/queue/live", response_class=StreamingResponse)
+@router.get("/queue/live", response_class=StreamingResponse, responses=EVENTS)
 async def watch_queue(request: Request, me: Me, again: AskAgain) -> StreamingResponse:
     """Stream how much there is to review, and in whose hand."""
     events = _queue_events(request, me, again)

@@ -8,8 +8,9 @@ from scopebook.maps import MapState, read_map_state, read_points, request_map
 from scopebook_api.deps import DbSession, Editor
 from scopebook_api.job_schemas import JobRead
 from scopebook_api.map_schemas import MapRequest, MapStateRead
+from scopebook_api.schemas import problems
 
-router = APIRouter(prefix="/maps", tags=["maps"])
+router = APIRouter(prefix="/maps", tags=["maps"], responses=problems(404))
 
 _POINTS = "application/octet-stream"
 
@@ -34,7 +35,7 @@ def points(session: DbSession, map_id: int) -> Response:
     return Response(read_points(session, map_id), media_type=_POINTS)
 
 
-@router.post("", response_model=JobRead, status_code=202)
+@router.post("", response_model=JobRead, status_code=202, responses=problems(409))
 def draw(session: DbSession, _: Editor, wanted: MapRequest) -> JobReport:
     """Draw the map of a release from its labels in force, as a job."""
     return read_job(session, request_map(session, wanted.release, wanted.layers))

@@ -9,8 +9,9 @@ from scopebook.features import features_by_id
 from scopebook.review_queue import QueueState, next_feature, queue_state, release_feature
 from scopebook_api.deps import Annotator, DbSession
 from scopebook_api.review_schemas import HandRequest, NextRead, QueueRead, QueueRequest
+from scopebook_api.schemas import problems
 
-router = APIRouter(prefix="/queue", tags=["queue"])
+router = APIRouter(prefix="/queue", tags=["queue"], responses=problems(404))
 
 
 @router.get("", response_model=QueueRead)

@@ -10,9 +10,9 @@ from scopebook.bulk_reviews import BulkReport
 from scopebook.feature_names import names_of, row_ids_of
 from scopebook_api.deps import Annotator, Cursor, DbSession, Limit
 from scopebook_api.review_schemas import BulkRead, BulkRequest, GivenReviewRead
-from scopebook_api.schemas import Page
+from scopebook_api.schemas import Page, problems
 
-router = APIRouter(prefix="/reviews", tags=["reviews"])
+router = APIRouter(prefix="/reviews", tags=["reviews"], responses=problems(404, 409))
 
 
 @router.get("", response_model=Page[GivenReviewRead])

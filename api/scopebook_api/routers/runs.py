@@ -9,9 +9,9 @@ from scopebook.run_reports import RunReport, list_runs, read_run, use_run
 from scopebook.runs import collect_once
 from scopebook_api.deps import Cursor, DbSession, Editor, Limit
 from scopebook_api.job_schemas import CollectRequest, JobRead, RunRead, UseRequest
-from scopebook_api.schemas import Page
+from scopebook_api.schemas import Page, problems
 
-router = APIRouter(prefix="/runs", tags=["runs"])
+router = APIRouter(prefix="/runs", tags=["runs"], responses=problems(404))
 
 
 @router.get("", response_model=Page[RunRead])
@@ -27,7 +27,7 @@ def browse(
     return {"items": runs, "next": following}
 
 
-@router.post("", response_model=JobRead, status_code=202)
+@router.post("", response_model=JobRead, status_code=202, responses=problems(409))
 def collect(session: DbSession, _: Editor, wanted: CollectRequest) -> JobReport:
     """Collect the evidence of a release's features over a corpus, as a job.
 
@@ -52,7 +52,7 @@ def read(session: DbSession, run_id: int) -> RunReport:
     return read_run(session, run_id)
 
 
-@router.post("/{run_id}/use", response_model=RunRead)
+@router.post("/{run_id}/use", response_model=RunRead, responses=problems(409))
 def use(session: DbSession, _: Editor, run_id: int, wanted: UseRequest | None = None) -> RunReport:
     """Let the dictionary show this run's evidence."""
     return use_run(session, run_id, wanted.layers if wanted else None)

@@ -7,9 +7,10 @@ from scopebook.labeling_requests import LanguageModel
 from scopebook.scoring_requests import Wanted, score_once
 from scopebook_api.deps import DbSession, Editor
 from scopebook_api.job_schemas import JobRead
+from scopebook_api.schemas import problems
 from scopebook_api.score_schemas import ScoreRequest
 
-router = APIRouter(prefix="/scores", tags=["scores"])
+router = APIRouter(prefix="/scores", tags=["scores"], responses=problems(404, 409))
 
 
 @router.post("", response_model=JobRead, status_code=202)

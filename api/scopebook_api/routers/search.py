@@ -8,9 +8,10 @@ from scopebook.facets import FACETS, Facet
 from scopebook.search import Answer, FacetsOfSearch, Order, search_facets, search_features
 from scopebook_api.deps import Cursor, DbSession, Embed, Limit
 from scopebook_api.filters import FeatureFilters
+from scopebook_api.schemas import problems
 from scopebook_api.search_schemas import FacetsRead, SearchPage
 
-router = APIRouter(tags=["search"])
+router = APIRouter(tags=["search"], responses=problems(404))
 
 _Query = Annotated[str, Query(description="A concept, words of a label, or a feature's id.")]
 

@@ -10,9 +10,9 @@ from scopebook.feature_names import names_of
 from scopebook.tags import TagView, list_tags, save_tag
 from scopebook_api.deps import Cursor, DbSession, Editor, Limit, Me
 from scopebook_api.review_schemas import AgreementReportRead, MentionRead, TagRead, TagRequest
-from scopebook_api.schemas import Page
+from scopebook_api.schemas import Page, problems
 
-router = APIRouter(tags=["team"])
+router = APIRouter(tags=["team"], responses=problems(404))
 
 
 @router.get("/tags", response_model=Page[TagRead])

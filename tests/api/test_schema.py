@@ -1,0 +1,84 @@
+"""Whatever a route is asked, it answers as the schema says and never by a 5xx.
+
+`FUZZ_EXAMPLES` and `FUZZ_SEED` make it a longer search (`make fuzz-api`).
+"""
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import pytest
+
+from fuzzing import STREAMS, Asking, etag_of_the_feature, faults_of, make_dictionary
+from people import cookie_of
+from scopebook.db.sessions import Sessions, unit_of_work
+from scopebook_api.app import create_app
+from scopebook_api.openapi import schema
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "3"))
+SEED = int(os.environ.get("FUZZ_SEED", "0"))
+
+
+@pytest.mark.parametrize("caller", ["the-admin", None])
+def test_every_answer_is_one_that_the_schema_names(sessions: Sessions, caller: str | None) -> None:
+    with unit_of_work(sessions) as session:
+        known = make_dictionary(session)
+
+    def log_in() -> Mapping[str, str]:
+        with unit_of_work(sessions) as session:
+            return {} if caller is None else cookie_of(session, caller)
+
+    faults = faults_of(
+        Asking(
+            app=create_app(sessions, lambda _: None),
+            log_in=log_in,
+            known=known,
+            etag=partial(etag_of_the_feature, sessions),
+            # A stranger is refused before anything is looked at.
+            examples=EXAMPLES if caller else max(1, EXAMPLES // 4),
+            seed=SEED,
+        )
+    )
+
+    assert not faults, "\n\n".join(f"{kind}\n{told}" for kind, told in faults.items())
+
+
+def operations() -> dict[str, dict[str, Any]]:
+    paths: dict[str, Any] = schema()["paths"]  # type: ignore[assignment]
+    return {
+        f"{method.upper()} {path}": operation
+        for path, found in paths.items()
+        for method, operation in found.items()
+    }
+
+
+def test_the_schema_says_how_to_come_in() -> None:
+    asked = {label: operation.get("security") for label, operation in operations().items()}
+    schemes: Any = schema()["components"]["securitySchemes"]  # type: ignore[index]
+
+    assert asked["GET /api/health"] is None
+    assert asked["GET /api/search"] == [{"token": []}, {"apiKey": []}, {"session": []}]
+    assert {"session": [], "ownHeader": []} in asked["POST /api/lists"]
+    assert {name for ways in asked.values() for way in ways or () for name in way} == set(schemes)
+
+
+def test_every_refusal_is_a_problem_in_the_schema() -> None:
+    strange = {
+        (label, status)
+        for label, operation in operations().items()
+        for status, response in operation["responses"].items()
+        if status >= "400" and list(response["content"]) != ["application/problem+json"]
+    }
+
+    assert strange == set()
+
+
+def test_streams_are_streams_in_the_schema() -> None:
+    streams = {
+        label
+        for label, operation in operations().items()
+        if "text/event-stream" in operation["responses"].get("200", {}).get("content", {})
+    }
+
+    assert streams == set(STREAMS)
