@@ -137,14 +137,17 @@ def _ask(operation: Any, mode: GenerationMode, asking: Asking, faults: dict[str,
     @given(case=operation.as_strategy(generation_mode=mode), data=st.data())
     def ask(case: Case, data: st.DataObject) -> None:
         _aim(case, data, asking)
-        with get_client(asking.app) as client:
-            answer = case.call(base_url=HERE, session=client, headers=headers)
         try:
+            with get_client(asking.app) as client:
+                answer = case.call(base_url=HERE, session=client, headers=headers)
             case.validate_response(answer, checks=_CHECKS)
         except FailureGroup as found:
             for fault in found.exceptions:
                 kind = f"{operation.label}: {answer.status_code} {type(fault).__name__}"
                 faults.setdefault(kind, str(found))
+        except Exception as error:  # what the app has answered by a 500 comes out here too
+            kind = f"{operation.label}: 500 {type(error).__name__}"
+            faults.setdefault(kind, f"{error}\n{case.as_curl_command()}")
 
     try:
         ask()

@@ -172,7 +172,8 @@ def _labelings(session: Session, sae_ids: Sequence[int]) -> dict[int, list[Label
     rows = session.execute(
         select(Labeling)
         .join(shown, (shown.id == Labeling.sae_id) & (shown.current_run_id == Labeling.run_id))
-        .where(Labeling.sae_id.in_(sae_ids))
+        # Senses that a person has parted or joined are no pass over a layer.
+        .where(Labeling.sae_id.in_(sae_ids), Labeling.source != "person")
         .order_by(Labeling.id.desc())
     )
     labelings = list(rows.scalars())

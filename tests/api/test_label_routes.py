@@ -6,6 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
+from annotating import hold, make_reviewable, say
 from makers import (
     make_corpus,
     make_evidence,
@@ -17,8 +18,10 @@ from makers import (
     make_run,
     make_score,
 )
+from scopebook.accounts import local_actor
 from scopebook.db.sessions import Sessions
 from scopebook.db.tables import Context
+from scopebook.groupings import merge_senses
 
 FEATURE = "Tiny-Model/1-res-w1k-l0_8/7"
 #: As a labeling by keywords keeps it.
@@ -97,6 +100,21 @@ def test_how_far_senses_can_be_trusted_is_told_of_a_layer_and_of_a_feature(
 
     assert [layer["resolution"] for layer in coverage] == [told, None]
     assert (feature["resolution"], feature["asked"], feature["ineligible"]) == (told, 1, None)
+
+
+def test_senses_that_a_person_has_joined_are_no_pass_over_a_layer(
+    client: TestClient, sessions: Sessions
+) -> None:
+    with sessions.begin() as session:
+        sae, run = make_reviewable(session)
+        senses = [("rivers", [0]), ("streams", [1])]
+        labeling, _ = say(session, sae, run, "water", source="keywords", senses=senses)
+        merge_senses(session, hold(session, local_actor(session), sae), [0, 1], None)
+        machines = labeling.id
+
+    [layer] = client.get("/api/labels/coverage").json()["items"]
+
+    assert [told["id"] for told in layer["labelings"]] == [machines]
 
 
 @pytest.mark.usefixtures("scored")
