@@ -44,6 +44,7 @@ from scopebook_api.routers import (
     search,
     tags,
     tokens,
+    webhooks,
 )
 from scopebook_api.schemas import problems
 
@@ -113,7 +114,7 @@ def add_routes(app: FastAPI) -> None:
         *(health, search, features, drift, labels, lists, scores, maps),
         *(releases, corpora, jobs, runs),
     )
-    people = (accounts, tokens, audit)
+    people = (accounts, tokens, webhooks, audit)
     for routes in (*said, *nouns, *people):
         api.include_router(
             routes.router,

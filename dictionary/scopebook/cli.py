@@ -29,6 +29,7 @@ from scopebook.commands import (
     scores,
     tokens,
     up,
+    webhooks,
 )
 from scopebook.console import err
 from scopebook.errors import InvalidInputError, NotFoundError, ScopebookError
@@ -68,6 +69,7 @@ app.add_typer(jobs.jobs, name="jobs")
 app.add_typer(runs.runs, name="runs")
 app.add_typer(accounts.users, name="user")
 app.add_typer(tokens.tokens, name="token")
+app.add_typer(webhooks.webhooks, name="webhooks")
 app.add_typer(interchange.exports, name="export")
 app.add_typer(interchange.imports, name="import")
 

@@ -19,6 +19,7 @@ from scopebook.db.review_tables import Change, FeatureVersion, QueueEntry
 from scopebook.db.tables import FEATURE_BITS
 from scopebook.errors import InvalidInputError, StaleError
 from scopebook.labelings import lock_saes, settle_labels
+from scopebook.outbox import Accepted, accepted_before, tell_accepted
 
 #: Postgres's channel for what happens to features; delivered when the transaction commits.
 CHANNEL: Final = "scopebook_live"
@@ -33,6 +34,8 @@ class FeatureWrite:
     #: What it was when it was held.
     version: int
     bulk_id: int | None = None
+    #: Labels that people had accepted before; None: no webhook wants to know.
+    accepted: Accepted | None = None
 
     @property
     def sae_id(self) -> int:
@@ -86,7 +89,13 @@ def open_write(
             "changed it meanwhile. Look at what they did, then send yours for that version.",
             feature_id,
         )
-    return FeatureWrite(feature_id=feature_id, actor=actor, version=version, bulk_id=bulk_id)
+    return FeatureWrite(
+        feature_id=feature_id,
+        actor=actor,
+        version=version,
+        bulk_id=bulk_id,
+        accepted=accepted_before(session, feature_id),
+    )
 
 
 def record(session: Session, write: FeatureWrite, said: Said) -> Change:
@@ -116,6 +125,8 @@ def record(session: Session, write: FeatureWrite, said: Said) -> Change:
         _give_out_of_hand(session, write)
     if said.settles:
         settle_labels(session, [write.sae_id], [write.feature_id], by_person=True)
+        if write.accepted is not None:
+            tell_accepted(session, write.feature_id, write.accepted, by=write.actor.name)
     tell(session, {"feature": write.feature_id, "version": version, "kind": said.kind})
     return change
 

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from scopebook.db.jobs import Job, Step
 from scopebook.errors import InvalidInputError, NotFoundError, ScopebookError
 from scopebook.jobs import COLLECT_SHARD
+from scopebook.outbox import tell_ended
 
 #: The error kind of a step that was refused because of what it was given.
 INPUT_ERROR: Final = "input"
@@ -73,11 +74,15 @@ def settle_job(session: Session, job_id: int) -> None:
         end = {"state": "cancelled"}
     elif "failed" in first_stage:
         end = {"state": "failed", **_failure(session, job_id)}
-    session.execute(
+    ended = session.scalars(
         update(Job)
         .where(Job.id == job_id, Job.state.in_(_UNFINISHED))
         .values(finished_at=func.now(), **end)
-    )
+        .returning(Job)
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+    if ended is not None:
+        tell_ended(session, ended)
 
 
 def _can_go_on(first_stage: dict[str, int]) -> bool:

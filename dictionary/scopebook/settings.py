@@ -77,6 +77,11 @@ class Settings(BaseSettings):
         description="Where requests are counted: in the API's memory, or where several of it share "
         "the count, e.g. `redis://host:6379`.",
     )
+    webhooks_to_private: bool = Field(
+        False,
+        description="Whether webhooks may lead to this machine and private networks too; by "
+        "default what a host name leads to must be a public address.",
+    )
     workers: int = Field(
         0,
         ge=0,

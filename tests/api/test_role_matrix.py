@@ -113,6 +113,11 @@ ROUTES = {
     "GET /api/tokens": "viewer",
     "POST /api/tokens": "person",
     "DELETE /api/tokens/{token_id}": "person",
+    "GET /api/webhooks": "editor",
+    "POST /api/webhooks": "editor",
+    "DELETE /api/webhooks/{webhook_id}": "editor",
+    "GET /api/webhooks/{webhook_id}/deliveries": "editor",
+    "POST /api/webhooks/{webhook_id}/deliveries/{delivery_id}/again": "editor",
     "GET /api/audit": "admin",
 }
 #: Who asks, and the role it is worth; None: nobody who is known.
@@ -135,7 +140,7 @@ _VALUES = {
     **{"model:path": "m", "source": "1-x", "index": "0", "release:path": "r", "name": "nobody"},
     **{"name:path": "a", "tag:path": "a", "token": "a"},
     **dict.fromkeys(("job_id", "run_id", "map_id", "token_id", "comment_id", "list_id"), "999"),
-    **dict.fromkeys(("change_id", "context_id", "bulk_id"), "999"),
+    **dict.fromkeys(("change_id", "context_id", "bulk_id", "webhook_id", "delivery_id"), "999"),
 }
 
 

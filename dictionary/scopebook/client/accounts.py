@@ -1,4 +1,4 @@
-"""Accounts, tokens, the log and who sees a release: what admins do."""
+"""Accounts, tokens, webhooks, the log and who sees a release: what editors and admins do."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal, cast
@@ -14,7 +14,9 @@ from scopebook.client.types.account import (
     Visibility,
     WhoAmI,
 )
+from scopebook.client.types.webhook import DeliveryRead, WebhookMade, WebhookRead
 
+Event = Literal["label.accepted", "run.ended"]
 Role = Literal["viewer", "annotator", "editor", "admin"]
 
 
@@ -54,6 +56,27 @@ class Accounts(Transport):
     ) -> Iterator[AuditRead]:
         """List who changed what, newest first."""
         return self._items("/audit", {"account": account, "action": action}, limit)
+
+    def webhooks(self) -> list[WebhookRead]:
+        """List one's own webhooks, or for an admin all, the newest first."""
+        return cast(list[WebhookRead], self._get("/webhooks")["items"])
+
+    def add_webhook(self, url: str, events: Sequence[Event]) -> WebhookMade:
+        """Let an address be told of events; the answer has the secret, this once."""
+        return cast(WebhookMade, self._send("POST", "/webhooks", {"url": url, "events": [*events]}))
+
+    def remove_webhook(self, webhook_id: int) -> None:
+        """Tell an address nothing any more."""
+        self._send("DELETE", f"/webhooks/{webhook_id}")
+
+    def deliveries(self, webhook_id: int, *, limit: int | None = None) -> Iterator[DeliveryRead]:
+        """List what a webhook was told, newest first, and why it was not."""
+        return self._items(f"/webhooks/{webhook_id}/deliveries", {}, limit)
+
+    def deliver_again(self, webhook_id: int, delivery_id: int) -> DeliveryRead:
+        """Send a delivery that is over once more."""
+        path = f"/webhooks/{webhook_id}/deliveries/{delivery_id}/again"
+        return cast(DeliveryRead, self._send("POST", path))
 
     def visibility(self, release: str) -> Visibility:
         """Say for whom a release is."""

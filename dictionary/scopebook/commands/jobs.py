@@ -4,6 +4,7 @@ import logging
 import signal
 import threading
 import time
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -22,6 +23,7 @@ from scopebook.console import (
     watch_job,
 )
 from scopebook.db.sessions import Sessions, sessions, unit_of_work
+from scopebook.deliveries import deliver_until
 from scopebook.job_reports import JobReport, list_jobs
 from scopebook.progress_lines import line, speed, stage_done, state_word
 from scopebook.settings import settings
@@ -134,9 +136,13 @@ def _table(reports: list[JobReport]) -> Table:
 
 
 def sweep() -> None:
-    """Tell the workers of steps that are due, until SIGTERM; one sweep serves an instance."""
+    """Tell the workers of steps that are due, and webhooks of events; one serves an instance."""
     stop = threading.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: stop.set())
     logging.getLogger(__name__).info("The sweep looks every %s s.", settings().sweep_interval_s)
-    sweep_until(sessions(), interval_s=settings().sweep_interval_s, stop=stop)
+    every = settings().sweep_interval_s
+    # Beside it, since receivers may be slow; what it has in hand when it ends is sent again.
+    deliver = partial(deliver_until, sessions(), interval_s=every, stop=stop)
+    threading.Thread(target=deliver, name="webhooks", daemon=True).start()
+    sweep_until(sessions(), interval_s=every, stop=stop)

@@ -14,4 +14,5 @@ from scopebook.db import (  # noqa: F401 - fill the metadata
     map_tables,
     review_tables,
     tables,
+    webhook_tables,
 )
