@@ -241,6 +241,30 @@ def test_a_token_is_shown_once_and_works_until_it_is_revoked(
     script.close()
 
 
+def test_a_webhook_is_added_with_its_secret_and_removed(ada: BrowserContext) -> None:
+    page = ada.new_page()
+    page.goto("/account")
+    form = page.get_by_role("form", name="Add a webhook")
+    form.get_by_label("Address").fill("http://localhost:8000/hook")
+    form.get_by_role("button", name="Add a webhook").click()
+    expect(page.get_by_text("leads into this machine or a private network")).to_be_visible()
+
+    form.get_by_label("Address").fill("https://93.184.216.34/hook")
+    form.get_by_label("a run has ended").uncheck()
+    form.get_by_role("button", name="Add a webhook").click()
+    expect(page.get_by_role("status").locator(":scope > code")).to_contain_text("whsec_")
+
+    page.reload()
+    row = page.get_by_role("listitem").filter(has_text="93.184.216.34")
+    expect(row.get_by_text("label.accepted")).to_be_visible()
+    expect(row.get_by_text("run.ended")).to_have_count(0)
+    row.get_by_text("What it was told").click()
+    expect(row.get_by_text("Nothing yet.")).to_be_visible()
+    row.get_by_role("button", name="Remove").click()
+    expect(page.get_by_text("Nobody is told.")).to_be_visible()
+    page.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_pages_fit_a_phone_and_complain_of_nothing(ada: BrowserContext, scheme: str) -> None:
     page = ada.new_page()
