@@ -8,10 +8,12 @@
 set -muo pipefail
 cd "$(dirname "$0")/.."
 log=$(mktemp)
+slowest=(--durations=25 --durations-min=5)
 trap 'kill -INT -- "-$browser" 2>/dev/null; rm -f "$log"' EXIT
-.venv/bin/pytest -q tests/e2e "$@" > "$log" 2>&1 &
+.venv/bin/pytest -q "${slowest[@]}" tests/e2e "$@" > "$log" 2>&1 &
 browser=$!
-nice -n 10 .venv/bin/pytest -q -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/e2e "$@"
+nice -n 10 .venv/bin/pytest -q -n 2 --dist loadfile --no-loadscope-reorder "${slowest[@]}" \
+    --ignore tests/e2e "$@"
 others=$?
 if [ "$others" -eq 2 ]; then exit 2; fi # pytest's status for "interrupted"
 wait "$browser"
