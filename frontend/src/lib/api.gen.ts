@@ -2097,6 +2097,26 @@ export interface components {
             created_at: string;
         };
         /**
+         * CoFiringRead
+         * @description What fires together with a feature, counted token by token in contexts of the corpus.
+         */
+        CoFiringRead: {
+            /** Contexts */
+            contexts: number;
+            /** Tokens */
+            tokens: number;
+            /**
+             * Fires
+             * @description Of these tokens, those on which the feature fires.
+             */
+            fires: number;
+            /**
+             * Partners
+             * @description At most 10, with 3 common tokens and a share of 0.05 at least.
+             */
+            partners: components["schemas"]["PartnerRead"][];
+        };
+        /**
          * CollectRequest
          * @description Ask for a collection and labels.
          */
@@ -2501,6 +2521,8 @@ export interface components {
             suppressed: components["schemas"]["TokenWeight"][];
             /** Neighbours */
             neighbours: components["schemas"]["NeighbourRead"][];
+            /** @description Null: not counted for the shown run. */
+            co_firing: components["schemas"]["CoFiringRead"] | null;
             statistics: components["schemas"]["Statistics"] | null;
             /** Senses */
             senses: components["schemas"]["SenseRead"][];
@@ -3690,6 +3712,26 @@ export interface components {
             alpha: number | null;
             /** Authors */
             authors: string[];
+        };
+        /**
+         * PartnerRead
+         * @description A feature of the same layer that fires on the same tokens.
+         */
+        PartnerRead: {
+            /** Id */
+            id: string;
+            /** Layer */
+            layer: number;
+            /** Set Name */
+            set_name: string;
+            /** Index */
+            index: number;
+            /**
+             * Share
+             * @description Tokens on which both fire, of those on which either does.
+             */
+            share: number;
+            label: components["schemas"]["LabelRead"] | null;
         };
         /**
          * PasswordChange
@@ -8543,7 +8585,7 @@ export interface operations {
                 /** @description Scored by any of these, e.g. `detection`. */
                 scorer?: string[] | null;
                 /** @description How far the label is; any of these. */
-                state?: ("labelled" | "unlabelled" | "suspect" | "abstained" | "refused" | "failed")[] | null;
+                state?: ("accepted" | "labelled" | "unlabelled" | "suspect" | "abstained" | "refused" | "failed")[] | null;
                 /** @description Where the label comes from; any of these. */
                 source?: ("keywords" | "llm" | "person" | "import")[] | null;
                 /** @description Who has worded it. */
@@ -8554,6 +8596,8 @@ export interface operations {
                 flag?: string[] | null;
                 /** @description None of these flags. */
                 without_flag?: string[] | null;
+                /** @description Any of these words of the team's vocabulary. */
+                tag?: string[] | null;
                 /** @description Whether a person has judged it. */
                 reviewed?: boolean | null;
             };
@@ -8638,7 +8682,7 @@ export interface operations {
                 /** @description A concept, words of a label, or a feature's id. */
                 q: string;
                 /** @description Null: all. */
-                facet?: ("release" | "layer" | "state" | "source" | "author" | "script" | "flag" | "reviewed" | "density" | "score")[] | null;
+                facet?: ("release" | "layer" | "state" | "source" | "author" | "script" | "flag" | "tag" | "reviewed" | "density" | "score")[] | null;
                 /** @description Its name; the last part is enough. */
                 release?: string | null;
                 /** @description Any of these layers. */
@@ -8650,7 +8694,7 @@ export interface operations {
                 /** @description Scored by any of these, e.g. `detection`. */
                 scorer?: string[] | null;
                 /** @description How far the label is; any of these. */
-                state?: ("labelled" | "unlabelled" | "suspect" | "abstained" | "refused" | "failed")[] | null;
+                state?: ("accepted" | "labelled" | "unlabelled" | "suspect" | "abstained" | "refused" | "failed")[] | null;
                 /** @description Where the label comes from; any of these. */
                 source?: ("keywords" | "llm" | "person" | "import")[] | null;
                 /** @description Who has worded it. */
@@ -8661,6 +8705,8 @@ export interface operations {
                 flag?: string[] | null;
                 /** @description None of these flags. */
                 without_flag?: string[] | null;
+                /** @description Any of these words of the team's vocabulary. */
+                tag?: string[] | null;
                 /** @description Whether a person has judged it. */
                 reviewed?: boolean | null;
             };
@@ -8759,7 +8805,7 @@ export interface operations {
                 /** @description Scored by any of these, e.g. `detection`. */
                 scorer?: string[] | null;
                 /** @description How far the label is; any of these. */
-                state?: ("labelled" | "unlabelled" | "suspect" | "abstained" | "refused" | "failed")[] | null;
+                state?: ("accepted" | "labelled" | "unlabelled" | "suspect" | "abstained" | "refused" | "failed")[] | null;
                 /** @description Where the label comes from; any of these. */
                 source?: ("keywords" | "llm" | "person" | "import")[] | null;
                 /** @description Who has worded it. */
@@ -8770,6 +8816,8 @@ export interface operations {
                 flag?: string[] | null;
                 /** @description None of these flags. */
                 without_flag?: string[] | null;
+                /** @description Any of these words of the team's vocabulary. */
+                tag?: string[] | null;
                 /** @description Whether a person has judged it. */
                 reviewed?: boolean | null;
             };
