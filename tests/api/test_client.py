@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx2
 import pytest
@@ -20,6 +20,7 @@ from people import client_of, make_account, make_token
 from running import free_port
 from scopebook import Client
 from scopebook.client import ChangedSinceError, JobEndedError, ProblemError, UnreachableError
+from scopebook.client.reading import Filters, LabelSource, LabelState
 from scopebook.client.transport import TRIES
 from scopebook.db.sessions import Sessions
 from scopebook.entries import refresh_saes
@@ -142,6 +143,18 @@ def test_every_route_for_scripts_has_a_method() -> None:
                 missing.add(f"{method.upper()} {short}")
 
     assert missing == set()
+
+
+def test_filters_are_those_of_the_schema() -> None:
+    paths: Any = schema()["paths"]
+    beside = {"q", "sort", "limit", "cursor", "preview", "facet"}
+
+    for path in ("/search", "/search/facets", "/features"):
+        parameters = {told["name"]: told for told in paths[f"/api{path}"]["get"]["parameters"]}
+        assert parameters.keys() - beside == Filters.__annotations__.keys(), path
+        for name, values in (("state", LabelState), ("source", LabelSource)):
+            [listed, _null] = parameters[name]["schema"]["anyOf"]
+            assert listed["items"]["enum"] == list(get_args(values))
 
 
 def test_the_types_are_those_of_the_schema() -> None:

@@ -18,7 +18,9 @@ from scopebook.client.types.search import FacetsRead, SearchHit
 
 Order = Literal["relevance", "density", "max", "score"]
 Sort = Literal["index", "density", "max", "score"]
-LabelState = Literal["labelled", "unlabelled", "suspect", "abstained", "refused", "failed"]
+LabelState = Literal[
+    "accepted", "labelled", "unlabelled", "suspect", "abstained", "refused", "failed"
+]
 LabelSource = Literal["keywords", "llm", "person", "import"]
 
 
@@ -39,6 +41,7 @@ class Filters(TypedDict, total=False):
     state: Sequence[LabelState]
     source: Sequence[LabelSource]
     author: Sequence[str]
+    tag: Sequence[str]
     script: Sequence[str]
     flag: Sequence[str]
     without_flag: Sequence[str]

@@ -34,6 +34,15 @@ class AlikeRead(TypedDict):
     direction: float | None
 
 
+class CoFiringRead(TypedDict):
+    """What fires together with a feature, counted token by token in contexts of the corpus."""
+
+    contexts: int
+    tokens: int
+    fires: int
+    partners: list[PartnerRead]
+
+
 class CorpusRead(TypedDict):
     """A registered body of text."""
 
@@ -93,6 +102,7 @@ class FeatureRead(TypedDict):
     promoted: list[TokenWeight]
     suppressed: list[TokenWeight]
     neighbours: list[NeighbourRead]
+    co_firing: CoFiringRead | None
     statistics: Statistics | None
     senses: list[SenseRead]
     labels: list[LabelRead]
@@ -169,6 +179,17 @@ class OutcomeRead(TypedDict):
     reason: str | None
     method: str
     created_at: str
+
+
+class PartnerRead(TypedDict):
+    """A feature of the same layer that fires on the same tokens."""
+
+    id: str
+    layer: int
+    set_name: str
+    index: int
+    share: float
+    label: LabelRead | None
 
 
 class Problem(TypedDict):
