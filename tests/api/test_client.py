@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
@@ -27,8 +28,9 @@ from scopebook.entries import refresh_saes
 from scopebook.jobs import COLLECT_SHARD
 from scopebook.steps import NewStep, cancel_job, create_job
 from scopebook_api.client_types import type_files
-from scopebook_api.openapi import schema
+from scopebook_api.openapi import schema as make_schema
 
+schema = cache(make_schema)
 ID = "Tiny-Model/1-res-w1k-l0_8"
 #: Not for scripts: they log in by a token, or they are streams.
 NOT_IN_THE_CLIENT = {

@@ -5,7 +5,7 @@
 
 import os
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook_api.app import create_app
 from scopebook_api.openapi import schema
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "3"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2"))
 SEED = int(os.environ.get("FUZZ_SEED", "0"))
 
 
@@ -44,6 +44,7 @@ def test_every_answer_is_one_that_the_schema_names(sessions: Sessions, caller: s
     assert not faults, "\n\n".join(f"{kind}\n{told}" for kind, told in faults.items())
 
 
+@cache
 def operations() -> dict[str, dict[str, Any]]:
     paths: dict[str, Any] = schema()["paths"]  # type: ignore[assignment]
     return {

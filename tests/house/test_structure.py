@@ -64,6 +64,15 @@ def test_the_command_line_starts_without_torch_and_fastapi() -> None:
     assert not held & {"torch", "transformers", "fastapi", "starlette"}
 
 
+def test_the_client_needs_no_server_and_the_package_loads_nothing() -> None:
+    bare = imported_by("import scopebook")
+    held = imported_by("from scopebook import Client")
+
+    assert not bare & {"httpx2", "pydantic", "sqlalchemy"}
+    assert "httpx2" in held
+    assert not held & {"torch", "fastapi", "starlette", "sqlalchemy", "celery", "pydantic"}
+
+
 def test_the_workers_start_without_fastapi() -> None:
     held = imported_by("import scopebook_workers.app")
 

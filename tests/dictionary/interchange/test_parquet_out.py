@@ -85,8 +85,10 @@ NOT_HELD = {
     **dict.fromkeys(("feature_entry", "label_word"), "computed for searches"),
     **dict.fromkeys(("dump_import", "imported_row"), "how far imports have come"),
     **dict.fromkeys(
-        ("account", "login_session", "one_time_link", "api_token"), "secrets of this instance"
+        ("account", "login_session", "one_time_link", "api_token", "webhook"),
+        "secrets of this instance",
     ),
+    "webhook_delivery": "told once, from here",
     **dict.fromkeys(
         ("feature_list", "feature_list_item"), "belong to accounts, and have exports of their own"
     ),
