@@ -1,6 +1,6 @@
 """A small dictionary behind the real app, and requests that the app's own schema makes up."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -65,8 +65,9 @@ class Asking:
     known: Mapping[str, list[Any]]
     #: The present ETag of the feature that `known` names.
     etag: Callable[[], str]
-    #: Valid requests for each route, and as many invalid ones; the same for the same seed.
+    #: Requests for each route and mode: valid ones, invalid ones; the same for the same seed.
     examples: int
+    modes: Sequence[GenerationMode]
     seed: int
 
 
@@ -118,7 +119,7 @@ def faults_of(asking: Asking) -> dict[str, str]:
     for result in schema.get_all_operations():
         operation = result.ok()
         if operation.label not in STREAMS:
-            for mode in GenerationMode:
+            for mode in asking.modes:
                 _ask(operation, mode, asking, faults)
     return faults
 

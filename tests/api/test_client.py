@@ -162,8 +162,10 @@ def test_filters_are_those_of_the_schema() -> None:
 def test_the_types_are_those_of_the_schema() -> None:
     folder = Path(scopebook.client.__file__).parent / "types"
 
-    assert {path.name for path in folder.glob("*.py")} == set(type_files())
-    for name, text in type_files().items():
+    files = type_files()
+
+    assert {path.name for path in folder.glob("*.py")} == set(files)
+    for name, text in files.items():
         # Formatted since it was written.
         assert ast.dump(ast.parse((folder / name).read_text())) == ast.dump(ast.parse(text)), (
             f"{name}: run `make openapi`"
