@@ -23,6 +23,7 @@ from scopebook.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from scopebook_api.idempotency import AnsweredBefore, answer_again
 from scopebook_api.review_schemas import AnnotationRead, StaleProblem
 from scopebook_api.schemas import Problem
 
@@ -50,6 +51,7 @@ def add_error_answers(app: FastAPI) -> None:
     """Make every refusal of the dictionary and of the framework a problem with one sentence."""
     app.add_exception_handler(ScopebookError, _refused)
     app.add_exception_handler(StaleError, _stale)
+    app.add_exception_handler(AnsweredBefore, answer_again)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _framework)
     app.add_exception_handler(OperationalError, _database_down)

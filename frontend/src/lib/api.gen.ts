@@ -5145,6 +5145,8 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of the feature's annotation as it was read. */
                 "if-match"?: string | null;
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
             };
             path: {
                 model: string;
@@ -5249,6 +5251,8 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of the feature's annotation as it was read. */
                 "if-match"?: string | null;
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
             };
             path: {
                 model: string;
@@ -5353,6 +5357,8 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of the feature's annotation as it was read. */
                 "if-match"?: string | null;
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
             };
             path: {
                 model: string;
@@ -5457,6 +5463,8 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of the feature's annotation as it was read. */
                 "if-match"?: string | null;
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
             };
             path: {
                 model: string;
@@ -5561,6 +5569,8 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of the feature's annotation as it was read. */
                 "if-match"?: string | null;
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
             };
             path: {
                 model: string;
@@ -6275,6 +6285,8 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of the feature's annotation as it was read. */
                 "if-match"?: string | null;
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
             };
             path: {
                 model: string;
@@ -6379,6 +6391,8 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of the feature's annotation as it was read. */
                 "if-match"?: string | null;
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
             };
             path: {
                 model: string;
@@ -6585,6 +6599,8 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of the feature's annotation as it was read. */
                 "if-match"?: string | null;
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
             };
             path: {
                 change_id: number;
@@ -6855,7 +6871,10 @@ export interface operations {
     preview_api_reviews_bulk_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -6915,7 +6934,10 @@ export interface operations {
     apply_api_reviews_bulk__token__apply_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 token: string;
             };
@@ -6973,7 +6995,10 @@ export interface operations {
     undo_api_reviews_bulk__bulk_id__undo_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 bulk_id: number;
             };
@@ -7090,7 +7115,10 @@ export interface operations {
     take_api_queue_next_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -7150,7 +7178,10 @@ export interface operations {
     give_back_api_queue_release_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -7208,7 +7239,10 @@ export interface operations {
     skip_api_queue_skip_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -8180,7 +8214,10 @@ export interface operations {
     label_api_labels_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -8310,7 +8347,10 @@ export interface operations {
     create_api_lists_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -8666,7 +8706,10 @@ export interface operations {
     add_api_lists__list_id__items_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 list_id: number;
             };
@@ -8737,7 +8780,10 @@ export interface operations {
     move_api_lists__list_id__items_move_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 list_id: number;
             };
@@ -8806,7 +8852,10 @@ export interface operations {
     note_api_lists__list_id__items_note_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 list_id: number;
             };
@@ -8875,7 +8924,10 @@ export interface operations {
     remove_api_lists__list_id__items_remove_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 list_id: number;
             };
@@ -9014,7 +9066,10 @@ export interface operations {
     score_api_scores_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -9190,7 +9245,10 @@ export interface operations {
     draw_api_maps_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -9768,7 +9826,10 @@ export interface operations {
     cancel_api_jobs__job_id__cancel_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 job_id: number;
             };
@@ -9826,7 +9887,10 @@ export interface operations {
     retry_api_jobs__job_id__retry_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 job_id: number;
             };
@@ -9948,7 +10012,10 @@ export interface operations {
     collect_api_runs_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -10066,7 +10133,10 @@ export interface operations {
     use_api_runs__run_id__use_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 run_id: number;
             };
