@@ -3,6 +3,7 @@
 import asyncio
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import FileResponse, Response
@@ -18,6 +19,7 @@ from scopebook.settings import settings
 from scopebook_api.deps import PREFIX, acting
 from scopebook_api.errors import add_error_answers
 from scopebook_api.live import STREAMS_AT_ONCE, Live
+from scopebook_api.neuronpedia_schemas import messages
 from scopebook_api.provider import provider_of
 from scopebook_api.rate_limits import RateLimits
 from scopebook_api.routers import (
@@ -34,6 +36,9 @@ from scopebook_api.routers import (
     live,
     logins,
     maps,
+    neuronpedia_explanations,
+    neuronpedia_features,
+    neuronpedia_lists,
     provider,
     queue,
     releases,
@@ -114,9 +119,16 @@ def add_routes(app: FastAPI) -> None:
     )
     people = (accounts, tokens, audit)
     for routes in (*said, *nouns, *people):
-        api.include_router(
-            routes.router,
-            dependencies=[Depends(acting, scope="function")],
-            responses=problems(401, 403, 429),
-        )
+        include(api, routes.router, problems(401, 403, 429))
+    for router in (
+        neuronpedia_features.router,
+        *(neuronpedia_explanations.router, neuronpedia_explanations.proposals),
+        *(neuronpedia_lists.router, neuronpedia_lists.reading),
+    ):
+        include(api, router, messages(400, 401, 403, 404, 409, 429))
     app.include_router(api)
+
+
+def include(api: APIRouter, router: APIRouter, refusals: dict[int | str, dict[str, Any]]) -> None:
+    """Add routes for who is known."""
+    api.include_router(router, dependencies=[Depends(acting, scope="function")], responses=refusals)
