@@ -31,6 +31,7 @@ from scopebook_api.routers import (
     features,
     health,
     jobs,
+    label_stream,
     labels,
     lists,
     live,
@@ -50,10 +51,11 @@ from scopebook_api.routers import (
     tokens,
 )
 from scopebook_api.schemas import problems
+from scopebook_api.streams import LONG_ANSWERS_AT_ONCE
 
-#: Of a process's connections, those for requests; event streams have theirs (`live`), and some
-#: are left for what answers errors.
-REQUESTS_AT_ONCE = MOST_CONNECTIONS - STREAMS_AT_ONCE - 2
+#: Of a process's connections, those for requests; event streams have theirs (`live`), long
+#: answers theirs (`streams`), and some are left for what answers errors.
+REQUESTS_AT_ONCE = MOST_CONNECTIONS - STREAMS_AT_ONCE - LONG_ANSWERS_AT_ONCE - 2
 STATIC = Path(__file__).parent / "static"
 
 
@@ -93,6 +95,7 @@ def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None)
     )
     app.state.sessions = factory or sessions()
     app.state.slots = asyncio.Semaphore(REQUESTS_AT_ONCE)
+    app.state.long_answers = asyncio.Semaphore(LONG_ANSWERS_AT_ONCE)
     app.state.live = Live(app.state.sessions)
     app.state.embed = embed or query_embedder(app.state.sessions)
     app.state.limits = RateLimits(settings())
@@ -114,7 +117,8 @@ def add_routes(app: FastAPI) -> None:
     # What people say of a feature comes before the feature, whose path takes all that follows.
     said = (annotations, live, reviews, queue, tags)
     nouns = (
-        *(health, search, features, drift, labels, lists, scores, maps),
+        *(health, search, features, drift, label_stream, labels),
+        *(lists, scores, maps),
         *(releases, corpora, jobs, runs),
     )
     people = (accounts, tokens, audit)

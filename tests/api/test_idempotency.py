@@ -30,7 +30,7 @@ SECRET = {
 }
 #: Which ask something by a body, and make nothing.
 ASKING = {
-    "POST /api/features",
+    *("POST /api/features/batch", "POST /api/features"),
     *(f"POST /api/explanation/search{of}" for of in ("", "-model", "-release", "-all")),
     *("POST /api/list/get", "POST /api/list/list"),
 }

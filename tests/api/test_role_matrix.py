@@ -75,6 +75,8 @@ ROUTES = {
     "PUT /api/tags/{name:path}": "editor",
     "GET /api/comments/mentions": "viewer",
     "GET /api/agreement": "viewer",
+    "POST /api/features/batch": "viewer",
+    "GET /api/labels.ndjson": "viewer",
     "GET /api/labels/drift": "viewer",
     "GET /api/labels/coverage": "viewer",
     "GET /api/labels/scores": "viewer",

@@ -774,6 +774,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/features/batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Batch
+         * @description Return features by their ids, up to 500 at once, and name those that are missing.
+         */
+        post: operations["batch_api_features_batch_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/features/{model}/{source}/{index}/origins": {
         parameters: {
             query?: never;
@@ -846,6 +866,28 @@ export interface paths {
          * @description Compare two labelings by their ids, which the coverage lists; farthest drifted first.
          */
         get: operations["compare_api_labels_drift_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/labels.ndjson": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Stream
+         * @description Stream the labels in force, one a line, all as they are at one moment.
+         *
+         *     In order of SAE and feature, the feature's own label before those of its senses.
+         */
+        get: operations["stream_api_labels_ndjson_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2957,6 +2999,35 @@ export interface components {
             featuresToAdd: components["schemas"]["ListedFeature"][];
         };
         /**
+         * FeaturesRead
+         * @description Features that were asked for by their ids.
+         */
+        FeaturesRead: {
+            /**
+             * Items
+             * @description In the order that was asked, each once.
+             */
+            items: components["schemas"]["FeatureSummary"][];
+            /** Missing */
+            missing: components["schemas"]["MissingFeature"][];
+        };
+        /**
+         * FeaturesRequest
+         * @description Features by their ids.
+         */
+        FeaturesRequest: {
+            /**
+             * Features
+             * @description `{model}/{layer}-{set}/{index}` of each.
+             */
+            features: string[];
+            /**
+             * Preview
+             * @default false
+             */
+            preview: boolean;
+        };
+        /**
          * FullList
          * @description A list with its features.
          */
@@ -3780,6 +3851,16 @@ export interface components {
              * @description Why; shown to everybody.
              */
             reason?: string | null;
+        };
+        /**
+         * MissingFeature
+         * @description An id that names no feature.
+         */
+        MissingFeature: {
+            /** Id */
+            id: string;
+            /** Reason */
+            reason: string;
         };
         /**
          * MoveRequest
@@ -9312,6 +9393,66 @@ export interface operations {
             };
         };
     };
+    batch_api_features_batch_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FeaturesRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FeaturesRead"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     origins_api_features__model___source___index__origins_get: {
         parameters: {
             query?: {
@@ -9562,6 +9703,67 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    stream_api_labels_ndjson_get: {
+        parameters: {
+            query?: {
+                /** @description Its name; the last part is enough. */
+                release?: string | null;
+                /** @description Any of these layers. */
+                layer?: number[] | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One label a line. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": string;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["Problem"];
                 };
             };
         };
