@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import cast, func, select
+from sqlalchemy import Select, cast, func, select
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.orm import Session
 
 from scopebook.db.label_tables import Label, LabelScore, Sense
-from scopebook.db.tables import FEATURE_BITS
 from scopebook.interchange.numbering import DumpedSae, dumped_saes
 from scopebook.releases import sae_ids
 
@@ -62,13 +61,22 @@ def saes_of_stream(
 def label_batches(
     session: Session, saes: Sequence[DumpedSae], *, together: int = TOGETHER
 ) -> Iterator[list[LabelLine]]:
-    """Yield the labels in force by SAE and feature, that of the feature before its senses'.
+    """Yield the labels in force by SAE and feature, the label of the feature before its senses'.
 
-    One query with a cursor of the server's: all labels are those of its moment, whatever is written
-    meanwhile, and as many are in memory as are yielded together.
+    The session must be a fresh one: its transaction keeps to what was there when it began, so that
+    all labels are those of one moment, whatever is written meanwhile. The server keeps a cursor, so
+    that as many are in memory as are yielded together; one for each SAE, since it would sort the
+    labels of all before it gave the first.
     """
-    by_id = {sae.id: sae for sae in saes}
-    rows = session.execute(
+    session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+    for sae in saes:
+        rows = session.execute(_in_force(sae.id), execution_options={"yield_per": together})
+        for part in rows.partitions():
+            yield [_line(row, sae) for row in part]
+
+
+def _in_force(sae_id: int) -> Select[*tuple[Any, ...]]:
+    return (
         select(
             *(Label.id, Label.feature_id, Label.also, Label.text, Label.description, Label.kind),
             *(Label.confidence, Label.share, Label.source, Label.method, Label.author),
@@ -77,12 +85,9 @@ def label_batches(
             _scores().label("scores"),
         )
         .outerjoin(Sense, Sense.id == Label.sense_id)
-        .where(Label.current, Label.sae_id.in_(by_id))
-        .order_by(Label.feature_id, Label.sense_id.is_not(None), Label.id),
-        execution_options={"yield_per": together},
+        .where(Label.current, Label.sae_id == sae_id)
+        .order_by(Label.feature_id, Label.sense_id.is_not(None), Label.id)
     )
-    for part in rows.partitions():
-        yield [_line(row, by_id[row.feature_id >> FEATURE_BITS]) for row in part]
 
 
 def _scores() -> Any:

@@ -75,7 +75,7 @@ def test_labels_are_streamed_one_a_line_to_who_may_see_them(
         return [json.loads(line)["text"] for line in answer.text.splitlines()]
 
     assert lines("ada") == ["rivers", "kings"]
-    assert lines("ben") == ["rivers", "kings", "hidden"]
+    assert lines("ben") == ["hidden", "rivers", "kings"]
     assert lines("ben", release="SAE-Res-Tiny-Model-W1K-L0_8", layer=2) == ["kings"]
     hidden = clients["ada"].get("/api/labels.ndjson", params={"release": "SAE-Kept"})
     assert (hidden.status_code, hidden.json()["status"]) == (404, 404)

@@ -20,23 +20,28 @@ def test_the_labels_are_those_of_one_moment_whatever_is_written_meanwhile(
     sessions: Sessions,
 ) -> None:
     with sessions.begin() as session:
-        sae, _ = make_release(session)
-        for index in range(6):
-            make_label(session, sae, index, f"label {index}")
+        saes = make_release(session)
+        for sae in saes:
+            for index in range(3):
+                make_label(session, sae, index, f"label {sae.layer} {index}")
+        wanted = saes_of_stream(session)
 
     with sessions.begin() as reading:
-        batches = label_batches(reading, saes_of_stream(reading), together=2)
-        first = next(batches)
+        batches = label_batches(reading, wanted, together=2)
+        found = next(batches)
         cursors = reading.execute(text("SELECT count(*) FROM pg_cursors")).scalar_one()
         with sessions.begin() as session:
-            session.execute(text("UPDATE label SET current = false WHERE text = 'label 5'"))
-            make_label(session, sae, 9, "later")
+            session.execute(text("UPDATE label SET current = false WHERE text = 'label 2 1'"))
+            for sae in saes:
+                make_label(session, sae, 9, "later")
         rest = list(batches)
 
     assert cursors == 1
-    assert [len(batch) for batch in [first, *rest]] == [2, 2, 2]
-    found = [line.text for batch in [first, *rest] for line in batch]
-    assert found == [f"label {index}" for index in range(6)]
+    assert [len(batch) for batch in rest] == [1, 2, 1]
+    found += [line for batch in rest for line in batch]
+    assert [line.text for line in found] == [
+        f"label {layer} {index}" for layer in (1, 2) for index in range(3)
+    ]
 
 
 def test_a_line_has_the_senses_and_the_scores_of_its_label(sessions: Sessions) -> None:
@@ -56,8 +61,12 @@ def test_a_line_has_the_senses_and_the_scores_of_its_label(sessions: Sessions) -
         session.flush()
         make_score(session, whole, 0.7)
         make_score(session, whole, 0.8, scorer="fuzzing")
-        [lines] = label_batches(session, saes_of_stream(session, layers=[1]))
-        none = list(label_batches(session, saes_of_stream(session, layers=[2])))
+        [first, second] = saes_of_stream(session)
+
+    with sessions.begin() as session:
+        [lines] = label_batches(session, [first])
+    with sessions.begin() as session:
+        none = list(label_batches(session, [second]))
 
     assert [(line.text, line.senses) for line in lines] == [("rivers", []), ("the Rhine", [1])]
     assert [one["scorer"] for one in lines[0].scores] == ["fuzzing", "detection"]

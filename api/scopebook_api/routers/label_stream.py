@@ -28,7 +28,7 @@ def stream(
 ) -> JsonLines:
     """Stream the labels in force, one a line, all as they are at one moment.
 
-    In order of SAE and feature, the feature's own label before those of its senses.
+    In order of release, layer and feature, the feature's own label before those of its senses.
     """
     # Here, so that what is not there is a 404 and no stream.
     saes = saes_of_stream(session, release=release, layers=layer)

@@ -885,7 +885,7 @@ export interface paths {
          * Stream
          * @description Stream the labels in force, one a line, all as they are at one moment.
          *
-         *     In order of SAE and feature, the feature's own label before those of its senses.
+         *     In order of release, layer and feature, the feature's own label before those of its senses.
          */
         get: operations["stream_api_labels_ndjson_get"];
         put?: never;
