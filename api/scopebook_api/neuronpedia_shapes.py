@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
-import numpy as np
 from fastapi import Request
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -13,9 +13,10 @@ from scopebook.db.account_tables import ReleaseVisibility
 from scopebook.db.tables import FEATURE_BITS
 from scopebook.discussion import CommentView
 from scopebook.examples import Example
-from scopebook.feature_views import FeatureInFull, FeatureInList
+from scopebook.feature_sheets import FeatureSheet
+from scopebook.feature_views import FeatureInList, Histogram
 from scopebook.interchange.neuronpedia_ground import ground_rows
-from scopebook.interchange.neuronpedia_intervals import intervals
+from scopebook.interchange.neuronpedia_intervals import Interval
 from scopebook.interchange.neuronpedia_layout import TYPES, model_id, row_id, source_id
 from scopebook.interchange.numbering import dumped_saes
 from scopebook.label_details import ScoreView
@@ -37,25 +38,27 @@ def named(feature: FeatureInList) -> dict[str, str]:
 def short_neuron(feature: FeatureInList) -> theirs.ShortNeuron:
     """Return a feature among others: with its label, and its best example if that was read."""
     labels = [feature.label] if feature.label else []
-    shown = [feature.preview] if feature.preview else []
-    return theirs.ShortNeuron(**_head(feature, labels, (), shown, corpus=None))
+    best = feature.preview
+    # It is the best one: of these the interval ends where the feature's activations do.
+    shown = [(best, (-1.0, best.activation, -1.0))] if best else []
+    return theirs.ShortNeuron(**_head(feature, labels, {}, shown, corpus=None))
 
 
-def neuron(feature: FeatureInFull, *, most: int | None = None) -> theirs.Neuron:
-    """Return a feature with at most so many examples, the best first."""
-    return theirs.Neuron(**_in_full(feature, most))
+def neuron(sheet: FeatureSheet) -> theirs.Neuron:
+    """Return a feature."""
+    return theirs.Neuron(**_in_full(sheet))
 
 
 def neuron_page(
     session: Session,
     request: Request,
-    feature: FeatureInFull,
+    feature: FeatureSheet,
     comments: Sequence[CommentView],
     lists: Sequence[Membership],
 ) -> theirs.NeuronPage:
     """Return everything that is known of a feature."""
     return theirs.NeuronPage(
-        **_in_full(feature, None),
+        **_in_full(feature),
         **_ground(session, feature),
         comments=[
             theirs.NeuronpediaComment(
@@ -123,8 +126,8 @@ def _list(request: Request, found: ListView) -> dict[str, Any]:
 def _head(
     feature: FeatureInList,
     labels: Sequence[LabelView],
-    scores: Sequence[ScoreView],
-    examples: Sequence[Example],
+    scores: Mapping[int, Sequence[ScoreView]],
+    examples: Sequence[tuple[Example, Interval]],
     *,
     corpus: str | None,
 ) -> dict[str, Any]:
@@ -133,41 +136,31 @@ def _head(
         "source_set_name": feature.set_name,
         "max_act_approx": feature.max_activation,
         "frac_nonzero": feature.density,
-        "explanations": [_explanation(names, label, scores) for label in labels],
-        "activations": _activations(names, examples, corpus),
+        "explanations": [_explanation(names, one, scores.get(one.id, ())) for one in labels],
+        "activations": [_activation(names, *example, corpus) for example in examples],
     }
 
 
-def _in_full(feature: FeatureInFull, most: int | None) -> dict[str, Any]:
-    in_force = [label for label in feature.labels if label.current]
-    corpus = feature.statistics.corpus if feature.statistics else None
-    # Of the whole feature first, as dumps have them.
-    labels = sorted(in_force, key=lambda label: (bool(label.senses), label.id))
-    heights, values = _bars(feature)
-    head = _head(feature, labels, feature.scores, feature.examples, corpus=corpus)
-    return head | {
-        "activations": head["activations"][:most],
-        "hook_name": f"blocks.{feature.layer}.hook_resid_post",
-        "topk_cos_sim_indices": [near.index for near in feature.neighbours],
-        "topk_cos_sim_values": [near.cosine for near in feature.neighbours],
-        "neg_str": [token.text for token in feature.suppressed],
-        "neg_values": [token.value for token in feature.suppressed],
-        "pos_str": [token.text for token in feature.promoted],
-        "pos_values": [token.value for token in feature.promoted],
+def _in_full(sheet: FeatureSheet) -> dict[str, Any]:
+    heights, values = _bars(sheet.histogram)
+    return _head(sheet, sheet.labels, sheet.scores, sheet.examples, corpus=sheet.corpus) | {
+        "hook_name": f"blocks.{sheet.layer}.hook_resid_post",
+        "topk_cos_sim_indices": [index for index, _ in sheet.near],
+        "topk_cos_sim_values": [cosine for _, cosine in sheet.near],
+        "neg_str": [token.text for token in sheet.suppressed],
+        "neg_values": [token.value for token in sheet.suppressed],
+        "pos_str": [token.text for token in sheet.promoted],
+        "pos_values": [token.value for token in sheet.promoted],
         "freq_hist_data_bar_heights": heights,
         "freq_hist_data_bar_values": values,
     }
 
 
-def _bars(feature: FeatureInFull) -> tuple[list[float], list[float]]:
+def _bars(histogram: Histogram) -> tuple[list[float], list[float]]:
     """Return the bins that hold something, as heights and the middles of their edges."""
-    if feature.statistics is None:
-        return [], []
-    histogram = feature.statistics.histogram
-    edges = zip(histogram.edges, histogram.edges[1:], strict=False)
     bars = [
         (float(count), (low + high) / 2)
-        for count, (low, high) in zip(histogram.counts, edges, strict=True)
+        for count, (low, high) in zip(histogram.counts, pairwise(histogram.edges), strict=True)
         if count
     ]
     return [height for height, _ in bars], [middle for _, middle in bars]
@@ -185,7 +178,7 @@ def _explanation(
         triggered_by_user=author if label.source == "person" else None,
         type_name=TYPES[label.source],
         explanation_model_name=label.method if label.source == "llm" else None,
-        scores=[_score(score) for score in scores if score.label_id == label.id],
+        scores=[_score(score) for score in scores],
         created_at=label.created_at,
         updated_at=label.created_at,
     )
@@ -204,35 +197,29 @@ def _score(score: ScoreView) -> theirs.NeuronpediaScore:
     )
 
 
-def _activations(
-    names: Mapping[str, str], examples: Sequence[Example], corpus: str | None
-) -> list[theirs.NeuronpediaActivation]:
-    if not examples:
-        return []
-    bins = intervals(
-        np.asarray([example.kind == "best" for example in examples]),
-        np.asarray([example.quantile or 0.0 for example in examples]),
-        np.asarray([example.activation for example in examples]),
+def _activation(
+    names: Mapping[str, str], example: Example, interval: Interval, corpus: str | None
+) -> theirs.NeuronpediaActivation:
+    low, high, share = interval
+    values = [piece.activation for piece in example.tokens]
+    return theirs.NeuronpediaActivation(
+        **names,
+        id=row_id(*names.values(), "activation", example.kind, example.context_id),
+        tokens=[piece.text for piece in example.tokens],
+        values=values,
+        max_value=example.activation,
+        max_value_token_index=example.peak,
+        min_value=min(values),
+        bin_min=low,
+        bin_max=high,
+        bin_contains=share,
+        qualifying_token_index=example.peak,
+        data_source=corpus,
+        data_index=example.document.name,
     )
-    return [
-        theirs.NeuronpediaActivation(
-            **names,
-            id=row_id(*names.values(), "activation", example.kind, example.context_id),
-            tokens=[piece.text for piece in example.tokens],
-            values=[piece.activation for piece in example.tokens],
-            max_value=example.activation,
-            max_value_token_index=example.peak,
-            min_value=min(piece.activation for piece in example.tokens),
-            **dict(zip(("bin_min", "bin_max", "bin_contains"), interval, strict=True)),
-            qualifying_token_index=example.peak,
-            data_source=corpus,
-            data_index=example.document.name,
-        )
-        for example, interval in zip(examples, bins, strict=True)
-    ]
 
 
-def _ground(session: Session, feature: FeatureInFull) -> dict[str, Any]:
+def _ground(session: Session, feature: FeatureSheet) -> dict[str, Any]:
     """Return the rows beside a feature, without what is said there only to its importer."""
     (sae,) = dumped_saes(session, [feature.feature_id >> FEATURE_BITS])
     kept = select(ReleaseVisibility.id).where(ReleaseVisibility.release_id == sae.release_id)

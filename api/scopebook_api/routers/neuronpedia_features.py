@@ -6,7 +6,9 @@ from fastapi import APIRouter, Path, Request
 from pydantic import Field
 
 from scopebook.discussion import comments_of
-from scopebook.features import read_feature
+from scopebook.feature_names import row_id_of
+from scopebook.feature_sheets import read_sheets
+from scopebook.features import find_feature
 from scopebook.lists import lists_with
 from scopebook.neuronpedia_names import NeuronpediaNames
 from scopebook_api import neuronpedia_shapes as shapes
@@ -33,14 +35,14 @@ def feature(
     index: Index,
 ) -> NeuronPage:
     """Return everything that is known of a feature."""
-    wanted = NeuronpediaNames(session).feature(model_id, layer, index)
-    found = read_feature(session, wanted)
+    feature_id = find_feature(session, NeuronpediaNames(session).feature(model_id, layer, index))
+    [found] = read_sheets(session, [feature_id])
     return shapes.neuron_page(
         session,
         request,
         found,
-        comments_of(session, found.feature_id),
-        lists_with(session, me, found.feature_id),
+        comments_of(session, feature_id),
+        lists_with(session, me, feature_id),
     )
 
 
@@ -51,8 +53,6 @@ def features(
 ) -> list[Any]:
     """Return features in the order in which they are named; one that is missing is refused."""
     names = NeuronpediaNames(session)
-    asked = [(names.feature(one.model_id, one.source, one.index), one) for one in wanted]
-    return [
-        shapes.neuron(read_feature(session, found), most=one.max_acts_to_return)
-        for found, one in asked
-    ]
+    ids = [row_id_of(session, names.feature(one.model_id, one.source, one.index)) for one in wanted]
+    most = {feature_id: one.max_acts_to_return for feature_id, one in zip(ids, wanted, strict=True)}
+    return [shapes.neuron(sheet) for sheet in read_sheets(session, ids, most=most)]
