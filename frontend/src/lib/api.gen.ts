@@ -9067,7 +9067,7 @@ export interface operations {
                 /** @description Scored by any of these, e.g. `detection`. */
                 scorer?: string[] | null;
                 /** @description How far the label is; any of these. */
-                state?: ("labelled" | "unlabelled" | "suspect" | "abstained" | "refused" | "failed")[] | null;
+                state?: ("accepted" | "labelled" | "unlabelled" | "suspect" | "abstained" | "refused" | "failed")[] | null;
                 /** @description Where the label comes from; any of these. */
                 source?: ("keywords" | "llm" | "person" | "import")[] | null;
                 /** @description Who has worded it. */
@@ -9078,6 +9078,8 @@ export interface operations {
                 flag?: string[] | null;
                 /** @description None of these flags. */
                 without_flag?: string[] | null;
+                /** @description Any of these words of the team's vocabulary. */
+                tag?: string[] | null;
                 /** @description Whether a person has judged it. */
                 reviewed?: boolean | null;
             };
@@ -9140,7 +9142,7 @@ export interface operations {
                 /** @description A concept, words of a label, or a feature's id. */
                 q: string;
                 /** @description Null: all. */
-                facet?: ("release" | "layer" | "state" | "source" | "author" | "script" | "flag" | "reviewed" | "density" | "score")[] | null;
+                facet?: ("release" | "layer" | "state" | "source" | "author" | "script" | "flag" | "tag" | "reviewed" | "density" | "score")[] | null;
                 /** @description Its name; the last part is enough. */
                 release?: string | null;
                 /** @description Any of these layers. */
@@ -9152,7 +9154,7 @@ export interface operations {
                 /** @description Scored by any of these, e.g. `detection`. */
                 scorer?: string[] | null;
                 /** @description How far the label is; any of these. */
-                state?: ("labelled" | "unlabelled" | "suspect" | "abstained" | "refused" | "failed")[] | null;
+                state?: ("accepted" | "labelled" | "unlabelled" | "suspect" | "abstained" | "refused" | "failed")[] | null;
                 /** @description Where the label comes from; any of these. */
                 source?: ("keywords" | "llm" | "person" | "import")[] | null;
                 /** @description Who has worded it. */
@@ -9163,6 +9165,8 @@ export interface operations {
                 flag?: string[] | null;
                 /** @description None of these flags. */
                 without_flag?: string[] | null;
+                /** @description Any of these words of the team's vocabulary. */
+                tag?: string[] | null;
                 /** @description Whether a person has judged it. */
                 reviewed?: boolean | null;
             };
@@ -9239,7 +9243,7 @@ export interface operations {
                 /** @description Scored by any of these, e.g. `detection`. */
                 scorer?: string[] | null;
                 /** @description How far the label is; any of these. */
-                state?: ("labelled" | "unlabelled" | "suspect" | "abstained" | "refused" | "failed")[] | null;
+                state?: ("accepted" | "labelled" | "unlabelled" | "suspect" | "abstained" | "refused" | "failed")[] | null;
                 /** @description Where the label comes from; any of these. */
                 source?: ("keywords" | "llm" | "person" | "import")[] | null;
                 /** @description Who has worded it. */
@@ -9250,6 +9254,8 @@ export interface operations {
                 flag?: string[] | null;
                 /** @description None of these flags. */
                 without_flag?: string[] | null;
+                /** @description Any of these words of the team's vocabulary. */
+                tag?: string[] | null;
                 /** @description Whether a person has judged it. */
                 reviewed?: boolean | null;
             };
