@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from scopebook.label_stream import label_batches, saes_of_stream
 from scopebook_api.deps import DbSession
 from scopebook_api.label_schemas import LabelLineRead
+from scopebook_api.schemas import problems
 from scopebook_api.streams import JsonLines, from_one_session
 
 router = APIRouter(tags=["labels"])
@@ -18,7 +19,7 @@ _LINES: Final = {"application/x-ndjson": {"itemSchema": LabelLineRead.model_json
 @router.get(
     "/labels.ndjson",
     response_class=JsonLines,
-    responses={200: {"description": "One label a line.", "content": _LINES}},
+    responses=problems(404) | {200: {"description": "One label a line.", "content": _LINES}},
 )
 def stream(
     request: Request,
