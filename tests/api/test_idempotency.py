@@ -77,32 +77,24 @@ def test_a_request_under_a_key_is_done_once(
     assert count(sessions, FeatureList) == 1
 
 
-def test_a_write_sent_again_is_not_stale_and_tells_the_same_version(
+def test_a_write_is_not_stale_and_a_job_is_one_when_they_are_sent_again(
     sessions: Sessions, clients: dict[str, TestClient]
 ) -> None:
-    headers = key("k") | {"If-Match": '"0"'}
-
-    first, again = (
-        clients["ada"].post(f"{FEATURE}/comments", json={"text": "hm"}, headers=headers)
-        for _ in range(2)
-    )
-
-    assert (first.status_code, again.status_code) == (200, 200)
-    assert (again.content, again.headers["ETag"]) == (first.content, '"1"')
-    assert count(sessions, Comment) == 1
-
-
-def test_a_job_asked_for_twice_is_one(sessions: Sessions, clients: dict[str, TestClient]) -> None:
-    body = {"release": "SAE-Res-Tiny-Model-W1K-L0_8", "layers": [1], "anew": True}
+    upon = key("k") | {"If-Match": '"0"'}
+    wanted = {"release": "SAE-Res-Tiny-Model-W1K-L0_8", "layers": [1], "anew": True}
     before = count(sessions, Job)
 
-    first, again = (
-        clients["eve"].post("/api/labels", json=body, headers=key("k")) for _ in range(2)
-    )
+    comments = [
+        clients["ada"].post(f"{FEATURE}/comments", json={"text": "hm"}, headers=upon)
+        for _ in range(2)
+    ]
+    jobs = [clients["eve"].post("/api/labels", json=wanted, headers=key("k")) for _ in range(2)]
 
-    assert (first.status_code, again.status_code) == (202, 202)
-    assert again.json() == first.json()
-    assert count(sessions, Job) == before + 1
+    assert [answer.status_code for answer in comments + jobs] == [200, 200, 202, 202]
+    assert [answer.headers["ETag"] for answer in comments] == ['"1"', '"1"']
+    assert comments[0].content == comments[1].content
+    assert jobs[0].json() == jobs[1].json()
+    assert (count(sessions, Comment), count(sessions, Job)) == (1, before + 1)
 
 
 def test_a_key_is_for_one_request_of_one_caller(
@@ -120,7 +112,7 @@ def test_a_key_is_for_one_request_of_one_caller(
     assert count(sessions, FeatureList) == 2
 
 
-def test_what_was_refused_may_be_mended_under_the_same_key(
+def test_what_was_refused_may_be_mended_and_what_is_no_key_is_refused(
     clients: dict[str, TestClient],
 ) -> None:
     refused = clients["ada"].post("/api/lists", json={"name": " "}, headers=key("k"))
@@ -128,14 +120,10 @@ def test_what_was_refused_may_be_mended_under_the_same_key(
     mended = clients["ada"].post("/api/lists", json={"name": "set"}, headers=key("k"))
 
     assert (refused.status_code, mended.status_code) == (422, 201)
-
-
-def test_what_is_no_key_is_refused(clients: dict[str, TestClient]) -> None:
     for bad in (b"", b"x" * 256, b"caf\xe9"):
         answer = clients["ada"].post(
             "/api/lists", json={"name": "set"}, headers=[(b"Idempotency-Key", bad)]
         )
-
         assert answer.status_code == 422
         assert "printable ASCII" in answer.json()["detail"]
 

@@ -62,7 +62,9 @@ def clients(sessions: Sessions) -> Iterator[dict[str, TestClient]]:
         yield clients
 
 
-def test_a_feature_is_told_in_its_shape(clients: dict[str, TestClient]) -> None:
+def test_a_feature_is_told_in_its_shape_by_its_name_there_or_here(
+    clients: dict[str, TestClient],
+) -> None:
     ada = clients["ada"]
     listed = {"name": "set", "features": [RIVERS | {"description": "wet"}]}
     made = ada.post("/api/list/new-with-features", json=listed).json()
@@ -92,21 +94,15 @@ def test_a_feature_is_told_in_its_shape(clients: dict[str, TestClient]) -> None:
     assert found["model"]["id"] == MODEL
     assert (found["source"]["id"], found["source"]["visibility"]) == (SOURCE, "PUBLIC")
     assert found["sourceSet"]["releaseName"] == "sae-res-tiny-model-w1k-l0_8"
+    assert ada.get(f"/api/feature/Qwen/Tiny-Model/{SOURCE}/1").json() == found
+    both = ada.post("/api/features", json=[KINGS, RIVERS | {"maxActsToReturn": 0}]).json()
+    assert [one["index"] for one in both] == ["2", "1"]
+    assert [len(one["activations"]) for one in both] == [0, 0]
+    assert both[0]["maxActApprox"] is None
+    assert both[1]["explanations"] == found["explanations"]
 
 
-def test_a_feature_has_its_name_there_and_its_name_here(clients: dict[str, TestClient]) -> None:
-    ada = clients["ada"]
-
-    answers = [ada.get(f"/api/feature/{model}/{SOURCE}/1") for model in (MODEL, "Qwen/Tiny-Model")]
-    both = ada.post("/api/features", json=[KINGS, RIVERS | {"maxActsToReturn": 0}])
-
-    assert answers[0].json() == answers[1].json()
-    assert [one["index"] for one in both.json()] == ["2", "1"]
-    assert [len(one["activations"]) for one in both.json()] == [0, 0]
-    assert both.json()[0]["maxActApprox"] is None
-
-
-def test_labels_are_searched_in_layers_models_releases_and_everywhere(
+def test_labels_are_searched_in_layers_models_releases_and_everywhere_by_pages(
     clients: dict[str, TestClient],
 ) -> None:
     ada = clients["ada"]
@@ -134,10 +130,7 @@ def test_labels_are_searched_in_layers_models_releases_and_everywhere(
         assert answer["request"] == asked[path] | {"query": "river", "offset": 0}
     assert (nothing["results"], nothing["resultsCount"]) == ([], 0)
 
-
-def test_a_search_is_paged_by_its_offset(clients: dict[str, TestClient]) -> None:
-    ask = {"modelId": MODEL, "query": "names of kings"}
-
+    ask: dict[str, Any] = {"modelId": MODEL, "query": "names of kings"}
     first = clients["ben"].post("/api/explanation/search-model", json=ask).json()
     ask["offset"] = first["nextOffset"]
     second = clients["ben"].post("/api/explanation/search-model", json=ask).json()
@@ -190,12 +183,14 @@ def test_a_persons_wording_is_a_proposal(
 def test_lists_are_made_changed_and_removed(clients: dict[str, TestClient]) -> None:
     ada = clients["ada"]
 
-    def post(path: str, **body: Any) -> Any:
-        answer = ada.post(f"/api/list/{path}", json=body)
+    def post(path: str, key: str | None = None, **body: Any) -> Any:
+        headers = {"Idempotency-Key": key} if key else {}
+        answer = ada.post(f"/api/list/{path}", json=body, headers=headers)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    made = post("new", name="first", testText="the Rhine")
+    made = post("new", "key", name="first", testText="the Rhine")
+    again = post("new", "key", name="first", testText="the Rhine")
     listed = post("new-with-features", name="second", features=[KINGS])
     added = post("add-features", listId=made["id"], featuresToAdd=[RIVERS | {"description": "wet"}])
     edited = post("edit-feature", listId=made["id"], **RIVERS, description="dry")
@@ -207,6 +202,7 @@ def test_lists_are_made_changed_and_removed(clients: dict[str, TestClient]) -> N
     post("delete", listId=listed["id"])
     gone = ada.post("/api/list/get", json={"listId": listed["id"]})
 
+    assert again == made
     assert made["url"].endswith(f"/lists/{made['id']}")
     assert (made["user"], made["defaultTestText"]) == ({"name": "ada"}, None)
     expected = NAMED | {"listId": made["id"], "description": "wet"}
@@ -221,15 +217,6 @@ def test_lists_are_made_changed_and_removed(clients: dict[str, TestClient]) -> N
     assert (item["description"], item["neuron"]["index"]) == ("dry", "1")
     assert NAMED.items() <= removed.items()
     assert (left["neurons"], gone.status_code, set(gone.json())) == ([], 404, {"message"})
-
-
-def test_a_list_made_twice_under_a_key_is_one(clients: dict[str, TestClient]) -> None:
-    first, again = (
-        clients["ada"].post("/api/list/new", json={"name": "x"}, headers={"Idempotency-Key": "k"})
-        for _ in range(2)
-    )
-
-    assert (again.status_code, again.json()) == (200, first.json())
 
 
 REFUSED: list[tuple[str, str, Any, int, str]] = [
