@@ -2359,6 +2359,26 @@ export interface components {
             created_at: string;
         };
         /**
+         * CoFiringRead
+         * @description What fires together with a feature, counted token by token in contexts of the corpus.
+         */
+        CoFiringRead: {
+            /** Contexts */
+            contexts: number;
+            /** Tokens */
+            tokens: number;
+            /**
+             * Fires
+             * @description Of these tokens, those on which the feature fires.
+             */
+            fires: number;
+            /**
+             * Partners
+             * @description At most 10, with 3 common tokens and a share of 0.05 at least.
+             */
+            partners: components["schemas"]["PartnerRead"][];
+        };
+        /**
          * CollectRequest
          * @description Ask for a collection and labels.
          */
@@ -2876,6 +2896,8 @@ export interface components {
             suppressed: components["schemas"]["TokenWeight"][];
             /** Neighbours */
             neighbours: components["schemas"]["NeighbourRead"][];
+            /** @description Null: not counted for the shown run. */
+            co_firing: components["schemas"]["CoFiringRead"] | null;
             statistics: components["schemas"]["Statistics"] | null;
             /** Senses */
             senses: components["schemas"]["SenseRead"][];
@@ -4992,6 +5014,26 @@ export interface components {
             alpha: number | null;
             /** Authors */
             authors: string[];
+        };
+        /**
+         * PartnerRead
+         * @description A feature of the same layer that fires on the same tokens.
+         */
+        PartnerRead: {
+            /** Id */
+            id: string;
+            /** Layer */
+            layer: number;
+            /** Set Name */
+            set_name: string;
+            /** Index */
+            index: number;
+            /**
+             * Share
+             * @description Tokens on which both fire, of those on which either does.
+             */
+            share: number;
+            label: components["schemas"]["LabelRead"] | null;
         };
         /**
          * PasswordChange
