@@ -3,15 +3,19 @@
 #
 # The browser's tests wait for what they see more than they compute, so that the others run beside
 # them, in two processes, and give way to them. With arguments such as `-k words` one of the two may
-# find no test, which is pytest's status 5.
-set -uo pipefail
+# find no test, which is pytest's status 5. Each gets a process group of its own (-m): what a shell
+# without them starts in the background is deaf to Ctrl-C, which tests press.
+set -muo pipefail
 cd "$(dirname "$0")/.."
 log=$(mktemp)
-trap 'kill "$browser" 2>/dev/null; rm -f "$log"' EXIT
-.venv/bin/pytest -q tests/e2e "$@" > "$log" 2>&1 &
+slowest=(--durations=25 --durations-min=5)
+trap 'kill -INT -- "-$browser" 2>/dev/null; rm -f "$log"' EXIT
+.venv/bin/pytest -q "${slowest[@]}" tests/e2e "$@" > "$log" 2>&1 &
 browser=$!
-nice -n 10 .venv/bin/pytest -q -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/e2e "$@"
+nice -n 10 .venv/bin/pytest -q -n 2 --dist loadfile --no-loadscope-reorder "${slowest[@]}" \
+    --ignore tests/e2e "$@"
 others=$?
+if [ "$others" -eq 2 ]; then exit 2; fi # pytest's status for "interrupted"
 wait "$browser"
 pages=$?
 echo "The browser's tests:"

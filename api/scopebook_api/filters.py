@@ -32,6 +32,9 @@ def feature_filters(
     ] = None,
     flag: Annotated[list[str] | None, Query(description="All of these flags.")] = None,
     without_flag: Annotated[list[str] | None, Query(description="None of these flags.")] = None,
+    tag: Annotated[
+        list[str] | None, Query(description="Any of these words of the team's vocabulary.")
+    ] = None,
     reviewed: Annotated[bool | None, Query(description="Whether a person has judged it.")] = None,
 ) -> Filters:
     """Return the filters that a request names; all have to hold."""
@@ -49,6 +52,7 @@ def feature_filters(
         scripts=tuple(script or ()),
         flags=tuple(flag or ()),
         without_flags=tuple(without_flag or ()),
+        tags=tuple(tag or ()),
         reviewed=reviewed,
     )
 

@@ -226,6 +226,28 @@ class NeighbourRead(Schema):
     label: LabelRead | None
 
 
+class PartnerRead(Schema):
+    """A feature of the same layer that fires on the same tokens."""
+
+    id: str
+    layer: int
+    set_name: str
+    index: int
+    share: float = Field(description="Tokens on which both fire, of those on which either does.")
+    label: LabelRead | None
+
+
+class CoFiringRead(Schema):
+    """What fires together with a feature, counted token by token in contexts of the corpus."""
+
+    contexts: int
+    tokens: int
+    fires: int = Field(description="Of these tokens, those on which the feature fires.")
+    partners: list[PartnerRead] = Field(
+        description="At most 10, with 3 common tokens and a share of 0.05 at least."
+    )
+
+
 class AlikeRead(Schema):
     """A feature that is labelled nearly the same; both keep their labels."""
 
@@ -271,6 +293,7 @@ class FeatureRead(FeatureSummary):
     promoted: list[TokenWeight] = Field(description="Tokens its direction makes likelier.")
     suppressed: list[TokenWeight]
     neighbours: list[NeighbourRead]
+    co_firing: CoFiringRead | None = Field(description="Null: not counted for the shown run.")
     statistics: Statistics | None
     senses: list[SenseRead]
     labels: list[LabelRead] = Field(description="Every label ever given, newest first.")

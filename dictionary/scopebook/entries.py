@@ -56,6 +56,14 @@ EXISTS (SELECT FROM review r WHERE r.feature_id = f.id AND r.verdict <> 'withdra
                         AND later.account_id = r.account_id AND later.id > r.id))
 """
 
+#: Whether more people accept the label in force than reject it (`scopebook.label_rule`).
+_ACCEPTED: Final = """
+SELECT count(*) FILTER (WHERE stands.verdict = 'accept' AND stands.counts)
+       > count(*) FILTER (WHERE stands.verdict = 'reject') AS more
+FROM (SELECT DISTINCT ON (r.account_id) r.verdict, r.counts FROM review r
+      WHERE r.label_id = l.id ORDER BY r.account_id, r.id DESC) stands
+"""
+
 _COLUMNS: Final = (
     *("sae_id", "density", "max", "flags", "label_id", "source", "author", "state", "script"),
     *("senses", "score", "scorer", "reviewed"),
@@ -65,7 +73,8 @@ _REFRESH: Final = f"""
 INSERT INTO feature_entry AS old (feature_id, {", ".join(_COLUMNS)})
 SELECT f.id, f.sae_id, e.density, e.max, coalesce(e.flags, ARRAY[]::varchar[]), l.id,
        l.source, l.author,
-       CASE WHEN ended.status IN ('suspect', 'abstained', 'refused', 'failed') THEN ended.status
+       CASE WHEN accepted.more THEN 'accepted'
+            WHEN ended.status IN ('suspect', 'abstained', 'refused', 'failed') THEN ended.status
             WHEN l.id IS NULL THEN 'unlabelled' ELSE 'labelled' END,
        {_SCRIPT}, ({_SENSES}), scored.value, scored.scorer, {_REVIEWED}
 FROM feature f
@@ -74,6 +83,7 @@ LEFT JOIN evidence e ON e.feature_id = f.id AND e.run_id = a.current_run_id
 LEFT JOIN label l ON l.feature_id = f.id AND l.current AND l.sense_id IS NULL
 LEFT JOIN LATERAL ({_ENDED}) ended ON true
 LEFT JOIN LATERAL ({_SCORE}) scored ON true
+LEFT JOIN LATERAL ({_ACCEPTED}) accepted ON true
 WHERE {{which}}
 ORDER BY f.id
 ON CONFLICT (feature_id) DO UPDATE SET ({", ".join(_COLUMNS)})

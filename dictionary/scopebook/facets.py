@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.orm import Session
 
 from scopebook.db.entry_tables import FeatureEntry
+from scopebook.db.review_tables import FeatureTag, Tag
 from scopebook.db.tables import Release, Sae
 from scopebook.search_filters import Filters
 
@@ -19,6 +20,7 @@ Facet = Literal[
     "author",
     "script",
     "flag",
+    "tag",
     "reviewed",
     "density",
     "score",
@@ -34,6 +36,7 @@ _FILTER_OF: Final[Mapping[Facet, dict[str, Any]]] = {
     "author": {"authors": ()},
     "script": {"scripts": ()},
     "flag": {"flags": (), "without_flags": ()},
+    "tag": {"tags": ()},
     "reviewed": {"reviewed": None},
     "density": {"density_min": None, "density_max": None},
     "score": {"score_min": None, "score_max": None, "scorers": ()},
@@ -77,6 +80,10 @@ def facet_counts(
     )
     if facet in ("release", "layer"):
         statement = _by_sae(facet, conditions)
+    elif facet == "tag":
+        statement = statement.join(
+            FeatureTag, FeatureTag.feature_id == FeatureEntry.feature_id
+        ).join(Tag, Tag.id == FeatureTag.tag_id)
     return [
         Count(value=str(row.value).lower() if facet == "reviewed" else str(row.value), count=row[1])
         for row in session.execute(statement)
@@ -94,6 +101,7 @@ def _value_of(facet: Facet) -> Any:
         "source": FeatureEntry.source,
         "author": FeatureEntry.author,
         "script": FeatureEntry.script,
+        "tag": Tag.name,
         "reviewed": FeatureEntry.reviewed,
     }[facet]
 

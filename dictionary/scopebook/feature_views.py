@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from scopebook.co_firing import CoFiringView
 from scopebook.examples import Activity, Example
 from scopebook.label_details import ScoreView
 from scopebook.label_reports import Outcome
@@ -98,6 +99,8 @@ class FeatureInFull(FeatureInList):
     promoted: list[TokenWeight]
     suppressed: list[TokenWeight]
     neighbours: list[Neighbour]
+    #: None: not counted.
+    co_firing: CoFiringView | None
     statistics: Statistics | None
     senses: list[SenseView]
     labels: list[LabelView]

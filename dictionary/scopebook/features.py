@@ -7,6 +7,7 @@ import numpy as np
 from sqlalchemy import Select, select, tuple_
 from sqlalchemy.orm import Session
 
+from scopebook.co_firing import read_co_firing
 from scopebook.db.entry_tables import FeatureEntry
 from scopebook.db.tables import (
     FEATURE_BITS,
@@ -198,6 +199,7 @@ def read_feature(session: Session, wanted: FeatureId) -> FeatureInFull:
         promoted=texts.weights(row.Feature.promoted),
         suppressed=texts.weights(row.Feature.suppressed),
         neighbours=_neighbours(session, row, wanted),
+        co_firing=read_co_firing(session, wanted, row.id, evidence.run_id) if evidence else None,
         statistics=_statistics(session, evidence, texts) if evidence else None,
         senses=senses,
         labels=labels_of(session, row.id),

@@ -4,15 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, TypeVar, get_args
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session
 
 from scopebook.db.entry_tables import FeatureEntry
+from scopebook.db.review_tables import FeatureTag, Tag
 from scopebook.errors import InvalidInputError
 from scopebook.releases import sae_ids
 
-#: How far a feature's label is: it has one, has none, or a language model's attempt has ended so.
-State = Literal["labelled", "unlabelled", "suspect", "abstained", "refused", "failed"]
+#: How far a feature's label is: more people accept it than reject it, it has one, has none, or a
+#: language model's attempt has ended so.
+State = Literal["accepted", "labelled", "unlabelled", "suspect", "abstained", "refused", "failed"]
 STATES: Final[tuple[State, ...]] = get_args(State)
 Source = Literal["keywords", "llm", "person", "import"]
 SOURCES: Final[tuple[Source, ...]] = get_args(Source)
@@ -40,6 +42,8 @@ class Filters:
     #: All of these, and none of those.
     flags: tuple[str, ...] = ()
     without_flags: tuple[str, ...] = ()
+    #: Any of these words of the team's vocabulary.
+    tags: tuple[str, ...] = ()
     reviewed: bool | None = None
 
     def __post_init__(self) -> None:
@@ -81,9 +85,19 @@ def entry_conditions(filters: Filters) -> list[ColumnElement[bool]]:
         _among(entry.script, filters.scripts),
         entry.flags.contains(list(filters.flags)) if filters.flags else None,
         ~entry.flags.overlap(list(filters.without_flags)) if filters.without_flags else None,
+        entry.feature_id.in_(tagged(filters.tags)) if filters.tags else None,
         _is(entry.reviewed, filters.reviewed),
     ]
     return [condition for condition in asked if condition is not None]
+
+
+def tagged(names: Sequence[str]) -> Select[int]:
+    """Select the features that have any of the tags."""
+    return (
+        select(FeatureTag.feature_id)
+        .join(Tag, Tag.id == FeatureTag.tag_id)
+        .where(Tag.name.in_([name.strip().lower() for name in names]))
+    )
 
 
 def _between(column: Any, low: float | None, high: float | None) -> ColumnElement[bool] | None:

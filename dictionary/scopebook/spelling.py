@@ -3,12 +3,15 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from scopebook.db.entry_tables import LabelWord
+from scopebook.db.label_tables import Label
+from scopebook.visibility import hides
 
 #: Letters of scripts that put no spaces between words; `label_words` keeps them in pairs.
 _UNSPACED: Final = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
@@ -17,6 +20,8 @@ _IS_UNSPACED: Final = re.compile(f"[{_UNSPACED}]")
 #: Shorter words are near too many others.
 _LEAST_LETTERS: Final = 4
 _NEAREST: Final = 2
+#: Looked through for them.
+_CANDIDATES: Final = 8
 #: Share of three-letter pieces in common; "grammer" and "grammar" have 0.5.
 _ALIKE: Final = 0.42
 #: A word that is still being typed matches those that begin with it.
@@ -93,11 +98,18 @@ def _unknown(session: Session, words: Sequence[str]) -> list[str]:
 
 def _near(session: Session, word: str) -> list[str]:
     likeness = func.similarity(LabelWord.word, word)
-    return list(
-        session.scalars(
-            select(LabelWord.word)
-            .where(LabelWord.word.op("%")(word), likeness >= _ALIKE)
-            .order_by(likeness.desc(), LabelWord.word)
-            .limit(_NEAREST)
-        )
+    near = session.scalars(
+        select(LabelWord.word)
+        .where(LabelWord.word.op("%")(word), likeness >= _ALIKE)
+        .order_by(likeness.desc(), LabelWord.word)
+        .limit(_CANDIDATES)
     )
+    # Words are kept for all releases alike; one that only hidden labels hold is not told.
+    told = (one for one in near if not hides(session) or _is_held(session, one))
+    return list(islice(told, _NEAREST))
+
+
+def _is_held(session: Session, word: str) -> bool:
+    """Tell whether a label that the session may see holds the word."""
+    asked = Label.words.op("@@")(func.to_tsquery("english", f"'{word}'"))
+    return session.scalar(select(Label.id).where(asked, Label.current).limit(1)) is not None

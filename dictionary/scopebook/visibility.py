@@ -64,6 +64,11 @@ def leave_out(session: Session, hidden: Hidden | None) -> None:
     session.info[_HIDDEN] = hidden
 
 
+def hides(session: Session) -> bool:
+    """Tell whether anything is left out of this session's queries."""
+    return session.info.get(_HIDDEN) is not None
+
+
 @event.listens_for(Session, "do_orm_execute")
 def _keep_to_it(state: ORMExecuteState) -> None:
     hidden: Hidden | None = state.session.info.get(_HIDDEN)

@@ -291,9 +291,9 @@ def test_lists_and_searches_see_what_people_say(session: Session) -> None:
     ada, ben = make_actor(session, "ada"), make_actor(session, "ben")
     say(session, sae, run, "rivers")
 
-    def entry() -> tuple[str | None, bool]:
+    def entry() -> tuple[str, str | None, bool]:
         found = session.get_one(FeatureEntry, feature_id(sae, 0), populate_existing=True)
-        return found.author, found.reviewed
+        return found.state, found.author, found.reviewed
 
     before = entry()
     proposal, _ = propose_label(session, hold(session, ada, sae), "streams")
@@ -304,5 +304,8 @@ def test_lists_and_searches_see_what_people_say(session: Session) -> None:
         review_label(session, hold(session, actor, sae), proposal.id, "withdrawn", None)
 
     assert [before, proposed, accepted, entry()] == [
-        (None, False), (None, True), ("ada", True), (None, False),
-    ]  # fmt: skip
+        ("labelled", None, False),
+        ("labelled", None, True),
+        ("accepted", "ada", True),
+        ("labelled", None, False),
+    ]

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from annotating import hold, make_actor
 from makers import (
     feature_id,
     make_corpus,
@@ -31,6 +32,7 @@ from scopebook.labelings import settle_labels
 from scopebook.search import Answer, search_facets, search_features
 from scopebook.search_filters import Filters, chosen, range_of
 from scopebook.search_ways import QueryVector, Scope, by_meaning, count_about
+from scopebook.tags import save_tag, tag_feature
 from scopebook.vector_index import ensure_index, is_indexed, make_room
 
 
@@ -102,6 +104,28 @@ def test_a_filter_acts_before_the_limit(session: Session) -> None:
 
     assert [hit.index for hit in answer.items] == [9]
     assert answer.next is None
+
+
+def test_tags_leave_and_are_counted(session: Session, sae: Sae) -> None:
+    actor = make_actor(session, "ada", "editor")
+    for name, indices in (("code", (1, 4)), ("style", (4, 6))):
+        save_tag(session, actor, name, description=None)
+        for index in indices:
+            tag_feature(session, hold(session, actor, sae, index), name, present=True)
+
+    found = search_facets(
+        session,
+        "rivers",
+        embed=no_meaning,
+        filters=Filters(tags=("code",), density_min=1e-8),
+        facets=("tag", "layer"),
+    )
+
+    assert sorted(ask(session, tags=("Code",))) == [1, 4]
+    assert sorted(ask(session, tags=("code", "style"))) == [1, 4, 6]
+    assert ask(session, tags=("gone",)) == []
+    assert [(one.value, one.count) for one in found.facets["tag"]] == [("style", 2), ("code", 1)]
+    assert [(one.value, one.count) for one in found.facets["layer"]] == [("1", 1)]
 
 
 @pytest.mark.usefixtures("sae")

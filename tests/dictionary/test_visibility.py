@@ -21,9 +21,11 @@ from scopebook.audit import list_audit
 from scopebook.db.jobs import Job
 from scopebook.db.label_tables import Label
 from scopebook.db.tables import Evidence, Feature, Release, Run, Sae
+from scopebook.entries import refresh_saes
 from scopebook.errors import NotFoundError
 from scopebook.registration import request_release
 from scopebook.releases import find_release, list_releases
+from scopebook.spelling import words_of
 from scopebook.visibility import hidden_from, leave_out, read_visibility, set_visibility
 
 KEPT, OPEN = "SAE-Res-Kept", "SAE-Res-Open"
@@ -117,6 +119,21 @@ def test_no_query_tells_of_a_release_that_is_left_out(
     assert session.execute(select(Sae.id, counted)).all() == [(other, 1)]
     with pytest.raises(NotFoundError, match=f"There is no release '{KEPT}' here; there is {OPEN}"):
         find_release(session, KEPT)
+
+
+def test_words_that_only_hidden_labels_hold_are_not_told(
+    session: Session, saes: dict[str, Sae]
+) -> None:
+    keep(session, role="editor")
+    make_label(session, saes[KEPT], 8, "names of glaciers")
+    refresh_saes(session, [sae.id for sae in saes.values()])
+    query = "glaciars rivvers"
+    told = words_of(session, query).meant
+
+    leave_out(session, hidden_from(session, make_actor(session, "vera", "viewer")))
+
+    assert told == {"glaciars": ["glaciers"], "rivvers": ["rivers"]}
+    assert words_of(session, query).meant == {"rivvers": ["rivers"]}
 
 
 @pytest.mark.usefixtures("saes")

@@ -39,6 +39,11 @@ from scopebook_workers.tasks.word import BATCH
 FEATURES = int(os.environ.get("DRILL_FEATURES", "300"))
 #: Down for longer than a batch takes, and shorter than a lease.
 AWAY_S = 1.5
+#: A killed worker's step waits until its lease ends. A living worker must not lose its own, on
+#: however busy a machine: the batch would be asked twice.
+LEASE_S = {"worker": "4", "database": "60", "broker": "60"}
+#: What hangs is given up after this; an answer that is only slow to be read must not be.
+PATIENCE_S = 10.0
 WITHIN_S = 240.0
 
 
@@ -79,13 +84,13 @@ KILLS: dict[str, Callable[[Parts], None]] = {
 
 
 @pytest.fixture
-def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
-    """A database, a broker, a sweep and one Celery worker, with short leases."""
-    monkeypatch.setenv("SCOPEBOOK_LEASE_S", "4")
+def parts(victim: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
+    """A database, a broker, a sweep and one Celery worker."""
+    monkeypatch.setenv("SCOPEBOOK_LEASE_S", LEASE_S[victim])
     with throwaway_database() as database:
         broker = EmbeddedValkey(tmp_path / "valkey")
         broker.start()
-        chosen = {"broker_url": broker.url(), "llm_timeout_s": 2.0}
+        chosen = {"broker_url": broker.url(), "llm_timeout_s": PATIENCE_S}
         use_settings(settings().model_copy(update=chosen))
         notices._sender.cache_clear()
         stop = threading.Event()

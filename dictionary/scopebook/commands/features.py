@@ -38,6 +38,7 @@ def search(
     ] = None,
     flag: Annotated[list[str] | None, typer.Option(help="Only with this flag.")] = None,
     without_flag: Annotated[list[str] | None, typer.Option(help="Only without it.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Only with one of these tags.")] = None,
     density: Annotated[
         str | None, typer.Option(help="Share of tokens, as a range: 0.0001..0.01, ..0.1.")
     ] = None,
@@ -58,6 +59,7 @@ def search(
         sources=chosen("--source", source, SOURCES),
         flags=tuple(flag or ()),
         without_flags=tuple(without_flag or ()),
+        tags=tuple(tag or ()),
         density_min=densities[0],
         density_max=densities[1],
         score_min=scores[0],

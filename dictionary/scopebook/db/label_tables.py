@@ -321,4 +321,22 @@ class Panel(Base):
     sae_id: Mapped[int] = mapped_column(ForeignKey("sae.id", ondelete="CASCADE"), primary_key=True)
     artifact: Mapped[str]
     contexts: Mapped[int]
+    #: Null where the panel was computed before it was counted which features fire together.
+    tokens: Mapped[int | None]
     created_at: Mapped[Created]
+
+
+class CoFiring(Base):
+    """Which features of its SAE fire on the same tokens of a panel as one does."""
+
+    __tablename__ = "co_firing"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    feature_id: Mapped[int] = mapped_column(
+        ForeignKey("feature.id", ondelete="CASCADE"), primary_key=True
+    )
+    #: Tokens of the panel that it fires on.
+    fires: Mapped[int]
+    #: Packed pairs (`scopebook.packing`): index, and tokens where both fire by those where either
+    #: does; the greatest share first.
+    partners: Mapped[bytes] = mapped_column(LargeBinary)

@@ -2013,6 +2013,26 @@ export interface components {
             created_at: string;
         };
         /**
+         * CoFiringRead
+         * @description What fires together with a feature, counted token by token in contexts of the corpus.
+         */
+        CoFiringRead: {
+            /** Contexts */
+            contexts: number;
+            /** Tokens */
+            tokens: number;
+            /**
+             * Fires
+             * @description Of these tokens, those on which the feature fires.
+             */
+            fires: number;
+            /**
+             * Partners
+             * @description At most 10, with 3 common tokens and a share of 0.05 at least.
+             */
+            partners: components["schemas"]["PartnerRead"][];
+        };
+        /**
          * CollectRequest
          * @description Ask for a collection and labels.
          */
@@ -2380,6 +2400,8 @@ export interface components {
             suppressed: components["schemas"]["TokenWeight"][];
             /** Neighbours */
             neighbours: components["schemas"]["NeighbourRead"][];
+            /** @description Null: not counted for the shown run. */
+            co_firing: components["schemas"]["CoFiringRead"] | null;
             statistics: components["schemas"]["Statistics"] | null;
             /** Senses */
             senses: components["schemas"]["SenseRead"][];
@@ -3547,6 +3569,26 @@ export interface components {
             alpha: number | null;
             /** Authors */
             authors: string[];
+        };
+        /**
+         * PartnerRead
+         * @description A feature of the same layer that fires on the same tokens.
+         */
+        PartnerRead: {
+            /** Id */
+            id: string;
+            /** Layer */
+            layer: number;
+            /** Set Name */
+            set_name: string;
+            /** Index */
+            index: number;
+            /**
+             * Share
+             * @description Tokens on which both fire, of those on which either does.
+             */
+            share: number;
+            label: components["schemas"]["LabelRead"] | null;
         };
         /**
          * PasswordChange
@@ -7561,7 +7603,7 @@ export interface operations {
                 /** @description Scored by any of these, e.g. `detection`. */
                 scorer?: string[] | null;
                 /** @description How far the label is; any of these. */
-                state?: ("labelled" | "unlabelled" | "suspect" | "abstained" | "refused" | "failed")[] | null;
+                state?: ("accepted" | "labelled" | "unlabelled" | "suspect" | "abstained" | "refused" | "failed")[] | null;
                 /** @description Where the label comes from; any of these. */
                 source?: ("keywords" | "llm" | "person" | "import")[] | null;
                 /** @description Who has worded it. */
@@ -7572,6 +7614,8 @@ export interface operations {
                 flag?: string[] | null;
                 /** @description None of these flags. */
                 without_flag?: string[] | null;
+                /** @description Any of these words of the team's vocabulary. */
+                tag?: string[] | null;
                 /** @description Whether a person has judged it. */
                 reviewed?: boolean | null;
             };
@@ -7634,7 +7678,7 @@ export interface operations {
                 /** @description A concept, words of a label, or a feature's id. */
                 q: string;
                 /** @description Null: all. */
-                facet?: ("release" | "layer" | "state" | "source" | "author" | "script" | "flag" | "reviewed" | "density" | "score")[] | null;
+                facet?: ("release" | "layer" | "state" | "source" | "author" | "script" | "flag" | "tag" | "reviewed" | "density" | "score")[] | null;
                 /** @description Its name; the last part is enough. */
                 release?: string | null;
                 /** @description Any of these layers. */
@@ -7646,7 +7690,7 @@ export interface operations {
                 /** @description Scored by any of these, e.g. `detection`. */
                 scorer?: string[] | null;
                 /** @description How far the label is; any of these. */
-                state?: ("labelled" | "unlabelled" | "suspect" | "abstained" | "refused" | "failed")[] | null;
+                state?: ("accepted" | "labelled" | "unlabelled" | "suspect" | "abstained" | "refused" | "failed")[] | null;
                 /** @description Where the label comes from; any of these. */
                 source?: ("keywords" | "llm" | "person" | "import")[] | null;
                 /** @description Who has worded it. */
@@ -7657,6 +7701,8 @@ export interface operations {
                 flag?: string[] | null;
                 /** @description None of these flags. */
                 without_flag?: string[] | null;
+                /** @description Any of these words of the team's vocabulary. */
+                tag?: string[] | null;
                 /** @description Whether a person has judged it. */
                 reviewed?: boolean | null;
             };
@@ -7733,7 +7779,7 @@ export interface operations {
                 /** @description Scored by any of these, e.g. `detection`. */
                 scorer?: string[] | null;
                 /** @description How far the label is; any of these. */
-                state?: ("labelled" | "unlabelled" | "suspect" | "abstained" | "refused" | "failed")[] | null;
+                state?: ("accepted" | "labelled" | "unlabelled" | "suspect" | "abstained" | "refused" | "failed")[] | null;
                 /** @description Where the label comes from; any of these. */
                 source?: ("keywords" | "llm" | "person" | "import")[] | null;
                 /** @description Who has worded it. */
@@ -7744,6 +7790,8 @@ export interface operations {
                 flag?: string[] | null;
                 /** @description None of these flags. */
                 without_flag?: string[] | null;
+                /** @description Any of these words of the team's vocabulary. */
+                tag?: string[] | null;
                 /** @description Whether a person has judged it. */
                 reviewed?: boolean | null;
             };

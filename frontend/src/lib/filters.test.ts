@@ -6,10 +6,13 @@ const active = (search: string) => activeFilters(at(search).searchParams);
 
 describe("filters in the address", () => {
   it("become the API's parameters", () => {
-    const filters = active("q=x&source=llm&source=person&density=1e-5..0.0001&score=0.8..");
+    const filters = active(
+      "q=x&source=llm&source=person&tag=code&density=1e-5..0.0001&score=0.8..",
+    );
 
     expect(filterQuery(filters)).toEqual({
       source: ["llm", "person"],
+      tag: ["code"],
       density_min: "1e-5",
       density_max: "0.0001",
       score_min: "0.8",
@@ -45,5 +48,6 @@ describe("filters in the address", () => {
     expect(filterWords("script", "Hani")).toBe("Chinese");
     expect(filterWords("without_flag", "dense")).toBe("not dense");
     expect(filterWords("author", "ada")).toBe("ada");
+    expect(filterWords("state", "accepted")).toBe("accepted by people");
   });
 });

@@ -4,7 +4,7 @@ import { ORIGINS } from "./flags";
 import { percent } from "./numbers";
 
 /** Filters that may have several values, by their name in the address, which is the API's too. */
-const MANY = ["state", "source", "script", "author", "flag", "without_flag"] as const;
+const MANY = ["state", "source", "script", "author", "flag", "without_flag", "tag"] as const;
 /** Filters by a range, written `low..high`. */
 const RANGES = ["density", "score"] as const;
 
@@ -17,6 +17,7 @@ export interface ActiveFilter {
 }
 
 export const STATES: Record<string, string> = {
+  accepted: "accepted by people",
   labelled: "labelled",
   unlabelled: "no label",
   suspect: "suspect",
@@ -48,6 +49,7 @@ export const FACETS: { facet: FacetName; title: string }[] = [
   { facet: "flag", title: "Flags" },
   { facet: "script", title: "Writing" },
   { facet: "author", title: "Author" },
+  { facet: "tag", title: "Tags" },
   { facet: "reviewed", title: "Reviewed" },
 ];
 

@@ -6,11 +6,14 @@ from sqlalchemy import select
 from tests.tiny_collections import D_SAE, ask_for_collection, do_all_steps, make_tiny
 
 from scopebook.artifacts import open_artifact
-from scopebook.db.label_tables import Panel
+from scopebook.db.label_tables import CoFiring, Panel
 from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.db.tables import Context, Evidence, Run, Sae
+from scopebook.features import list_features, read_feature
 from scopebook.jobs import COMPUTE_PANEL
 from scopebook.packing import unpack_examples
+from scopebook.release_names import parse_feature_id
+from scopebook.search_filters import Filters
 from scopebook.steps import NewStep, create_job
 from scopebook_workers.claims import work_off
 
@@ -64,6 +67,31 @@ def test_a_panel_of_everything_says_of_each_feature_what_the_run_has_found(
                 panel["activations"][rows], examples.activation[order], rtol=1e-5
             )
     assert run.tokens_seen
+
+
+def test_a_panel_says_which_features_fire_together(worker: Sessions, tmp_path: Path) -> None:
+    make_tiny(worker, tmp_path)
+    run_id = ask_for_collection(worker)
+    do_all_steps()
+    with worker() as session:
+        [first, *_] = list_features(session, Filters(layers=(1,)))[0]
+        assert read_feature(session, parse_feature_id(first.id)).co_firing is None
+
+    panels = compute(worker, run_id, 10_000)
+
+    with worker() as session:
+        counts = {
+            row.feature_id: row.count
+            for row in session.scalars(select(Evidence).where(Evidence.run_id == run_id))
+        }
+        fires = {row.feature_id: row.fires for row in session.scalars(select(CoFiring))}
+        assert fires == {feature_id: n for feature_id, n in counts.items() if n}
+        found = read_feature(session, parse_feature_id(first.id)).co_firing
+        listed = list_features(session, Filters())[0]
+        views = [read_feature(session, parse_feature_id(one.id)).co_firing for one in listed]
+    assert found is not None
+    assert found.contexts == len(next(iter(panels.values()))["context_ids"])
+    assert any(view and view.partners for view in views)
 
 
 def test_a_panel_is_drawn_by_the_texts_alone_and_computed_again_in_place(

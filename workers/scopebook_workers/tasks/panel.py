@@ -1,7 +1,7 @@
 """Compute a panel: contexts of a run for which it is known what fires every feature."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import BinaryIO, Final
 
@@ -13,18 +13,20 @@ from sqlalchemy.dialects.postgresql import BYTEA
 from sqlalchemy.orm import Session
 
 from scopebook.artifacts import write_artifact
+from scopebook.co_firing import write_co_firing
 from scopebook.db.label_tables import Panel
 from scopebook.db.sessions import sessions
 from scopebook.db.tables import Context, Document, Model, Release, Run, Sae, Shard
 from scopebook.errors import InvalidInputError
 from scopebook.jobs import COMPUTE_PANEL
-from scopebook.packing import unpack_ints
+from scopebook.packing import pack_pairs, unpack_ints
 from scopebook.runs import read_parameters
 from scopebook.settings import settings
 from scopebook.steps import Claim
 from scopebook_workers.claims import Finish, Progress, step_task
 from scopebook_workers.qwen.capture import capture_rows, cut_batches
 from scopebook_workers.qwen.model import choose_device
+from scopebook_workers.sae.co_firing import CoFired, co_firing
 from scopebook_workers.sae.collect import Fired, Layer, fire
 from scopebook_workers.sae.firings import Batch, Contexts, firings_of, group_firings, make_batch
 from scopebook_workers.sae.state import FeatureState
@@ -57,6 +59,9 @@ class PanelRows:
     contexts: NDArray[np.int32]  # positions in the panel
     peaks: NDArray[np.int32]
     activations: NDArray[np.float32]
+    #: One row for each token and feature that fires there.
+    tokens: NDArray[np.int32]  # positions in all of the panel's tokens
+    fired: NDArray[np.int32]
 
 
 @step_task(COMPUTE_PANEL)
@@ -67,21 +72,43 @@ def compute_panel(claim: Claim, progress: Progress) -> Finish:
         plan = _read_plan(session, run_id, n)
     rows = _compute(plan, progress)
     names = {layer: f"panels/run{run_id}-layer{layer}-{claim.fence}.npz" for layer in rows}
+    together = {}
     for layer, name in names.items():
         write_artifact(name, partial(_save, plan=plan, rows=rows[layer], layer=layer))
+        together[layer] = _together(plan, rows[layer], layer)
 
     def write(session: Session) -> None:
         for layer, name in names.items():
+            sae_id = plan.saes[layer][0]
             session.merge(
                 Panel(
                     run_id=run_id,
-                    sae_id=plan.saes[layer][0],
+                    sae_id=sae_id,
                     artifact=name,
                     contexts=len(plan.token_ids),
+                    tokens=_tokens(plan),
                 )
             )
+            write_co_firing(session, run_id, sae_id, _packed(together[layer]))
 
     return write
+
+
+def _tokens(plan: PanelPlan) -> int:
+    return int(plan.contexts.lengths.sum())
+
+
+def _together(plan: PanelPlan, rows: PanelRows, layer: int) -> CoFired:
+    width = plan.saes[layer][2]
+    return co_firing(rows.tokens, rows.fired, n_tokens=_tokens(plan), n_features=width)
+
+
+def _packed(found: CoFired) -> Iterator[tuple[int, int, bytes]]:
+    """Yield the features that fire at all, each with its partners."""
+    for index in np.flatnonzero(found.fires).tolist():
+        rows = slice(found.starts[index], found.starts[index + 1])
+        pairs = pack_pairs(found.partners[rows].tolist(), found.shares[rows].tolist())
+        yield index, int(found.fires[index]), pairs
 
 
 def _save(file: BinaryIO, *, plan: PanelPlan, rows: PanelRows, layer: int) -> None:
@@ -155,6 +182,7 @@ def _compute(plan: PanelPlan, progress: Progress) -> dict[int, PanelRows]:
     }
     parts: dict[int, list[PanelRows]] = {number: [] for number in layers}
     lengths = plan.contexts.lengths.tolist()
+    first_tokens = np.cumsum(plan.contexts.lengths) - plan.contexts.lengths
     done = 0
     for rows in cut_batches(lengths, plan.batch_tokens):
         captured = capture_rows(model, list(layers), plan.token_ids, rows)
@@ -163,21 +191,28 @@ def _compute(plan: PanelPlan, progress: Progress) -> dict[int, PanelRows]:
             plan.contexts.take(rows), [plan.token_ids[row] for row in rows], model.device
         )
         for number, fired in found.items():
-            parts[number].append(_rows_of(batch, fired, np.asarray(rows)))
+            places = np.asarray(rows)
+            parts[number].append(_rows_of(batch, fired, places, first_tokens[places]))
         done += sum(lengths[row] for row in rows)
         progress(done, sum(lengths), "tokens")
     return {number: _joined(found) for number, found in parts.items()}
 
 
-def _rows_of(batch: Batch, fired: Fired, places: NDArray[np.int64]) -> PanelRows:
+def _rows_of(
+    batch: Batch, fired: Fired, places: NDArray[np.int64], first_tokens: NDArray[np.int64]
+) -> PanelRows:
     """Return a batch's rows; the same tokens count as in a collection."""
     usable = (batch.position > 0) & ~fired.sinks
-    groups = group_firings(firings_of(batch, fired.active, usable), len(batch.ids))
+    firings = firings_of(batch, fired.active, usable)
+    groups = group_firings(firings, len(batch.ids))
+    tokens = first_tokens[_host(firings.context)] + _host(firings.position)
     return PanelRows(
         features=_host(groups.feature).astype(np.int32),
         contexts=places[_host(groups.context)].astype(np.int32),
         peaks=_host(groups.peak).astype(np.int32),
         activations=_host(groups.activation).astype(np.float32),
+        tokens=tokens.astype(np.int32),
+        fired=_host(firings.feature).astype(np.int32),
     )
 
 
@@ -187,9 +222,7 @@ def _host(column: torch.Tensor) -> NDArray[np.int64]:
 
 
 def _joined(parts: Sequence[PanelRows]) -> PanelRows:
+    columns = [field.name for field in fields(PanelRows)]
     return PanelRows(
-        features=np.concatenate([part.features for part in parts]),
-        contexts=np.concatenate([part.contexts for part in parts]),
-        peaks=np.concatenate([part.peaks for part in parts]),
-        activations=np.concatenate([part.activations for part in parts]),
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in columns}
     )
