@@ -74,7 +74,14 @@ class Frontend(StaticFiles):
             response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
         else:
             response.headers["Cache-Control"] = "no-cache"
+        # A page cannot say this of itself: browsers take it from a header alone.
+        response.headers["Content-Security-Policy"] = f"frame-ancestors {_framed_by(path)}"
         return response
+
+
+def _framed_by(path: str) -> str:
+    """Return the sites that may show a page in a frame: for all but cards of features, none."""
+    return settings().embed_sites if path.startswith("embed/") else "'none'"
 
 
 def _is_page(path: str, method: str) -> bool:
