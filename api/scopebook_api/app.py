@@ -3,6 +3,7 @@
 import asyncio
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import FileResponse, Response
@@ -19,6 +20,7 @@ from scopebook_api.deps import PREFIX, acting
 from scopebook_api.described import FOR_WHO_IS_KNOWN, Described
 from scopebook_api.errors import add_error_answers
 from scopebook_api.live import STREAMS_AT_ONCE, Live
+from scopebook_api.neuronpedia_schemas import messages
 from scopebook_api.provider import provider_of
 from scopebook_api.rate_limits import RateLimits
 from scopebook_api.routers import (
@@ -30,11 +32,15 @@ from scopebook_api.routers import (
     features,
     health,
     jobs,
+    label_stream,
     labels,
     lists,
     live,
     logins,
     maps,
+    neuronpedia_explanations,
+    neuronpedia_features,
+    neuronpedia_lists,
     provider,
     queue,
     releases,
@@ -47,10 +53,11 @@ from scopebook_api.routers import (
     webhooks,
 )
 from scopebook_api.schemas import problems
+from scopebook_api.streams import LONG_ANSWERS_AT_ONCE
 
-#: Of a process's connections, those for requests; event streams have theirs (`live`), and some
-#: are left for what answers errors.
-REQUESTS_AT_ONCE = MOST_CONNECTIONS - STREAMS_AT_ONCE - 2
+#: Of a process's connections, those for requests; event streams have theirs (`live`), long
+#: answers theirs (`streams`), and some are left for what answers errors.
+REQUESTS_AT_ONCE = MOST_CONNECTIONS - STREAMS_AT_ONCE - LONG_ANSWERS_AT_ONCE - 2
 STATIC = Path(__file__).parent / "static"
 
 
@@ -69,7 +76,14 @@ class Frontend(StaticFiles):
             response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
         else:
             response.headers["Cache-Control"] = "no-cache"
+        # A page cannot say this of itself: browsers take it from a header alone.
+        response.headers["Content-Security-Policy"] = f"frame-ancestors {_framed_by(path)}"
         return response
+
+
+def _framed_by(path: str) -> str:
+    """Return the sites that may show a page in a frame: for all but cards of features, none."""
+    return settings().embed_sites if path.startswith("embed/") else "'none'"
 
 
 def _is_page(path: str, method: str) -> bool:
@@ -90,6 +104,7 @@ def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None)
     )
     app.state.sessions = factory or sessions()
     app.state.slots = asyncio.Semaphore(REQUESTS_AT_ONCE)
+    app.state.long_answers = asyncio.Semaphore(LONG_ANSWERS_AT_ONCE)
     app.state.live = Live(app.state.sessions)
     app.state.embed = embed or query_embedder(app.state.sessions)
     app.state.limits = RateLimits(settings())
@@ -111,14 +126,23 @@ def add_routes(app: FastAPI) -> None:
     # What people say of a feature comes before the feature, whose path takes all that follows.
     said = (annotations, live, reviews, queue, tags)
     nouns = (
-        *(health, search, features, drift, labels, lists, scores, maps),
+        *(health, search, features, drift, label_stream, labels),
+        *(lists, scores, maps),
         *(releases, corpora, jobs, runs),
     )
     people = (accounts, tokens, webhooks, audit)
     for routes in (*said, *nouns, *people):
-        api.include_router(
-            routes.router,
-            dependencies=[Depends(acting, scope="function"), Depends(FOR_WHO_IS_KNOWN)],
-            responses=problems(401, 403, 429),
-        )
+        include(api, routes.router, problems(401, 403, 429))
+    for router in (
+        neuronpedia_features.router,
+        *(neuronpedia_explanations.router, neuronpedia_explanations.proposals),
+        *(neuronpedia_lists.router, neuronpedia_lists.reading),
+    ):
+        include(api, router, messages(400, 401, 403, 404, 409, 429))
     app.include_router(api)
+
+
+def include(api: APIRouter, router: APIRouter, refusals: dict[int | str, dict[str, Any]]) -> None:
+    """Add routes for who is known."""
+    known = [Depends(acting, scope="function"), Depends(FOR_WHO_IS_KNOWN)]
+    api.include_router(router, dependencies=known, responses=refusals)

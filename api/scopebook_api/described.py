@@ -37,8 +37,15 @@ _SCHEMES: Final = {
         "changed: no other site's page can send it. Tokens do without.",
     },
 }
-_PROBLEM: Final = {"schema": {"$ref": "#/components/schemas/Problem"}}
-_OWN_MEDIA: Final = "application/problem+json"
+#: Media type and body of refusals (RFC 9457), and of those in Neuronpedia's shape.
+_PROBLEM: Final = (
+    "application/problem+json",
+    {"schema": {"$ref": "#/components/schemas/Problem"}},
+)
+_THERE: Final = (
+    "application/json",
+    {"schema": {"$ref": "#/components/schemas/NeuronpediaRefusal"}},
+)
 _HEADERS: Final = {
     "401": ("WWW-Authenticate", "string", "How to show who one is."),
     "429": ("Retry-After", "integer", "Seconds after which the same request works."),
@@ -75,18 +82,21 @@ def _ways_in(method: str) -> list[dict[str, list[str]]]:
 
 
 def _name_refusals(operation: dict[str, Any]) -> None:
-    """Say of every refusal that it is a problem (RFC 9457), and which ones any route may give."""
+    """Say how every refusal looks, and which ones any route may give."""
     responses = operation["responses"]
+    media, body = _PROBLEM
+    if any(_THERE[1] in response.get("content", {}).values() for response in responses.values()):
+        media, body = _THERE
+        # What is malformed is a 400 there.
+        responses.pop("422", None)
     responses.setdefault("503", {"description": "The database does not answer."})
     if "requestBody" in operation:
         responses.setdefault("400", {"description": "The body cannot be read."})
     for status, response in responses.items():
         if status < "400":
             continue
-        ((_, body),) = response.get("content", {"": _PROBLEM}).items()
-        if status == "422":
-            body = _PROBLEM
-        response["content"] = {_OWN_MEDIA: body}
+        (known,) = response.get("content", {"": body}).values()
+        response["content"] = {media: body if status == "422" else known}
         if status in _HEADERS:
             name, kind, meaning = _HEADERS[status]
             response["headers"] = {name: {"schema": {"type": kind}, "description": meaning}}

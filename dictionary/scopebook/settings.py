@@ -1,12 +1,17 @@
 """Every setting of Scopebook, typed and read once from `SCOPEBOOK_*`."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+#: What may stand in a list of sites of a content security policy, and nothing that ends it.
+_SITE = re.compile(r"'self'|\*|https?://[A-Za-z0-9.*:-]+")
 
 
 class Settings(BaseSettings):
@@ -37,6 +42,12 @@ class Settings(BaseSettings):
         None,
         description="Where people reach the pages, e.g. https://scopebook.example.org; stands in "
         "links that are printed. Empty takes the host and the port.",
+    )
+    embed_sites: str = Field(
+        "'self'",
+        description="The sites whose pages may show the card of a feature (`/embed/...`) in a "
+        "frame: `'none'`, `'self'`, `*` for all, or addresses parted by blanks, e.g. "
+        "`https://wiki.example.org`. No other page can be framed.",
     )
     first_admin: str | None = Field(
         None,
@@ -184,6 +195,19 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="How much the logs say."
     )
+
+    @field_validator("embed_sites")
+    @classmethod
+    def _only_sites(cls, sites: str) -> str:
+        """Refuse what would say something else in the header that it becomes part of."""
+        if sites != "'none'" and not all(_SITE.fullmatch(site) for site in sites.split(" ")):
+            raise PydanticCustomError(
+                "sites",
+                "“{given}” is no list of sites; write 'none', or 'self' (with its quotes), * and "
+                "addresses such as https://wiki.example.org, parted by single blanks",
+                {"given": sites},
+            )
+        return sites
 
     @property
     def artifacts(self) -> str:

@@ -71,7 +71,10 @@ def test_every_refusal_is_a_problem_in_the_schema() -> None:
         (label, status)
         for label, operation in operations().items()
         for status, response in operation["responses"].items()
-        if status >= "400" and list(response["content"]) != ["application/problem+json"]
+        if status >= "400"
+        # Neuronpedia's routes refuse in its shape.
+        and operation["tags"] != ["neuronpedia"]
+        and list(response["content"]) != ["application/problem+json"]
     }
 
     assert strange == set()

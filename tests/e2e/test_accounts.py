@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
@@ -266,14 +267,16 @@ def test_a_webhook_is_added_with_its_secret_and_removed(ada: BrowserContext) -> 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_pages_fit_a_phone_and_complain_of_nothing(ada: BrowserContext, scheme: str) -> None:
+def test_the_pages_fit_a_phone_hinder_nobody_and_complain_of_nothing(
+    ada: BrowserContext, scheme: str
+) -> None:
     page = ada.new_page()
     said: list[str] = []
     page.on("console", lambda line: said.append(line.text) if line.type == "error" else None)
     page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
     page.set_viewport_size({"width": 390, "height": 844})
 
-    widths = {}
+    widths, hindered = {}, {}
     for address, sign in {
         "/account": "API tokens",
         "/accounts": "made an account",
@@ -283,6 +286,10 @@ def test_the_pages_fit_a_phone_and_complain_of_nothing(ada: BrowserContext, sche
         page.goto(address)
         expect(page.get_by_text(sign).first).to_be_visible()
         widths[address] = page.evaluate("document.documentElement.scrollWidth")
+        found = Axe().run(page).response["violations"]
+        serious = [it["id"] for it in found if it["impact"] in ("serious", "critical")]
+        hindered |= {address: serious} if serious else {}
 
     assert max(widths.values()) <= 390, widths
+    assert hindered == {}
     assert said == []

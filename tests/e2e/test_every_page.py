@@ -2,64 +2,115 @@
 
 import gzip
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, Response, expect
 
 FIRST_LOAD_BYTES = 100_000
+#: The text of examples: a thousand little elements, whose colours `heat.test.ts` holds.
+UNCHECKED = [[".text"]]
+
+
+class Stop(NamedTuple):
+    """A page as it is looked at: its address, and what is done there first."""
+
+    address: str
+    prepare: Callable[[Page], None] = lambda _: None
+
+
+def _open_filters(page: Page) -> None:
+    page.get_by_role("button", name="Filters").click()
+    expect(page.locator("#filter-panel fieldset").first).to_be_visible()
+
+
+def _unfold(page: Page) -> None:
+    """Open whatever is folded, and the forms of a verdict and of a sense's wording."""
+    expect(page.get_by_role("button", name="Accept")).to_be_enabled()
+    for name in ("Add to a list", "Second opinion o", "Propose a wording of sense 0"):
+        if page.get_by_role("button", name=name).count():
+            page.get_by_role("button", name=name).click()
+    page.eval_on_selector_all("main details", "all => all.forEach(one => one.open = true)")
+
+
+def _of_several_senses(page: Page) -> str:
+    listed = page.request.get("/api/features?layer=2&limit=50").json()["items"]
+    return next(
+        feature["id"]
+        for feature in listed
+        if len(page.request.get(f"/api/features/{feature['id']}").json()["senses"]) > 1
+    )
 
 
 @pytest.fixture
-def addresses(page: Page, feature_id: str) -> list[str]:
-    """One address of each page."""
-    demo = page.request.get("/api/status").json()["demo"]["id"]
-    return [
-        "/",
-        "/?q=Chinese+text",
-        "/?q=Python+code",
-        "/features",
-        f"/features/{feature_id}",
-        "/labels",
-        "/lists",
-        "/review",
-        "/map",
-        "/runs",
-        "/login",
-        "/account",
-        "/accounts",
-        f"/jobs/{demo}",
+def stops(page: Page, feature_id: str) -> Iterator[list[Stop]]:
+    """Each page of the app, those that have several faces with each of them."""
+    status = page.request.get("/api/status").json()["demo"]
+    own = {"X-Scopebook": "1"}
+    wanted = {"name": "Looked at", "features": [feature_id]}
+    kept = page.request.post("/api/lists", data=wanted, headers=own).json()["id"]
+    addresses = ["/", "/features", "/labels", "/labels/drift", "/lists", "/map", "/runs"]
+    yield [
+        *(Stop(address) for address in addresses),
+        Stop("/?q=Chinese+text"),
+        Stop("/?q=Python+code", _open_filters),
+        Stop("/?q=Chinese+text&density=0.99.."),
+        Stop(f"/features/{feature_id}"),
+        Stop(f"/features/{_of_several_senses(page)}", _unfold),
+        Stop("/features/nonsense"),
+        Stop(f"/embed/{feature_id}"),
+        Stop("/review", _unfold),
+        Stop(f"/lists/{kept}"),
+        Stop(f"/runs/{status['runs'][0]['id']}"),
+        Stop(f"/jobs/{status['id']}"),
+        *(Stop(address) for address in ("/account", "/accounts", "/login", "/welcome")),
+        Stop("/nowhere/at/all"),
     ]
+    page.request.delete(f"/api/lists/{kept}", headers=own)
 
 
-def _visited(page: Page, addresses: list[str]) -> Iterator[str]:
-    """Open each address and wait until it shows what it is for."""
-    for address in addresses:
+def _visited(page: Page, stops: list[Stop]) -> Iterator[str]:
+    """Open each page and wait until it shows what it is for."""
+    for address, prepare in stops:
         page.goto(address)
         expect(page.locator("main h1")).to_have_count(1)
-        if address.startswith("/?q="):
-            expect(page.locator("[data-hit]").first).to_be_visible()
+        expect(page.locator("main [aria-busy=true]")).to_have_count(0)
         expect(page.locator(".skeleton")).to_have_count(0)
+        prepare(page)
         yield address
 
 
-def test_no_page_scrolls_sideways_on_a_phone(page: Page, addresses: list[str]) -> None:
-    page.set_viewport_size({"width": 390, "height": 844})
+def _hindrances(page: Page) -> list[Any]:
+    """Return what keeps people from using the page as it is now: rules, and where they fail."""
+    found = Axe().run(page, context={"exclude": UNCHECKED}, options={"resultTypes": ["violations"]})
+    return [
+        (rule["id"], [node["html"] for node in rule["nodes"]])
+        for rule in found.response["violations"]
+        if rule["impact"] in ("serious", "critical")
+    ]
 
-    widths = {
-        address: page.evaluate("document.documentElement.scrollWidth")
-        for address in _visited(page, addresses)
-    }
 
-    assert {address: width for address, width in widths.items() if width > 390} == {}
-
-
-def test_no_page_complains_or_leaves_the_instance(
-    page: Page, addresses: list[str], complaints: list[str], asked_elsewhere: list[str]
+def test_no_page_hinders_people_scrolls_sideways_complains_or_leaves_the_instance(
+    page: Page, stops: list[Stop], complaints: list[str], asked_elsewhere: list[str]
 ) -> None:
-    visited = list(_visited(page, addresses))
+    hindered, wide = {}, {}
+    visited = 0
 
-    assert visited == addresses
+    for address in _visited(page, stops):
+        visited += 1
+        hindered[address, "wide, light"] = _hindrances(page)
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.emulate_media(color_scheme="dark")
+        hindered[address, "narrow, dark"] = _hindrances(page)
+        wide[address] = page.evaluate("document.documentElement.scrollWidth")
+        page.set_viewport_size({"width": 1280, "height": 900})
+        page.emulate_media(color_scheme="light")
+
+    assert visited == len(stops)
+    assert {where: found for where, found in hindered.items() if found} == {}
+    assert {address: width for address, width in wide.items() if width > 390} == {}
     assert complaints == []
     assert asked_elsewhere == []
 
@@ -77,8 +128,8 @@ def test_the_first_page_is_light(page: Page) -> None:
     assert sum(len(gzip.compress(answer.body())) for answer in files) < FIRST_LOAD_BYTES
 
 
-def test_a_chosen_theme_holds_on_every_page_and_after_a_reload(
-    page: Page, addresses: list[str]
+def test_a_chosen_theme_holds_from_page_to_page_and_after_a_reload(
+    page: Page, feature_id: str
 ) -> None:
     page.goto("/")
     background = "getComputedStyle(document.documentElement).backgroundColor"
@@ -88,7 +139,8 @@ def test_a_chosen_theme_holds_on_every_page_and_after_a_reload(
     dark = page.evaluate(background)
 
     assert dark != light
-    assert {page.evaluate(background) for _ in _visited(page, addresses)} == {dark}
+    elsewhere = [Stop("/features"), Stop(f"/features/{feature_id}"), Stop("/login")]
+    assert {page.evaluate(background) for _ in _visited(page, elsewhere)} == {dark}
     page.reload()
     expect(page.get_by_role("button", name="Switch to light mode")).to_be_visible()
 

@@ -124,6 +124,53 @@ def test_who_comes_second_sees_both_texts_and_merges_them(enter: Enter, address:
     expect(proposals.last).to_contain_text("streams")
 
 
+def test_a_sense_is_worded_by_keys_and_who_comes_second_merges_both_wordings(enter: Enter) -> None:
+    ada, ben = enter("ada"), enter("ben")
+    # His line is cut, so he does not see what she does before he sends.
+    ben.route("**/live?*", lambda route: route.abort())
+    for page in (ada, ben):
+        page.goto(FEATURE)
+        expect(page.get_by_role("button", name="Propose a wording of sense 1")).to_be_visible()
+        page.keyboard.press("1")
+        expect(page.get_by_role("button", name="the Nile")).to_be_focused()
+        page.keyboard.press("w")
+        expect(page.get_by_role("textbox", name="Wording of sense 1")).to_have_value("the Nile")
+    ben.route("**/annotation", lambda route: route.abort())
+
+    ada.keyboard.type("rivers of Africa")
+    ada.keyboard.press("Enter")
+    expect(ada.locator("[data-proposal]")).to_contain_text("by ada, for sense 1")
+    ben.keyboard.type("streams of Africa")
+    ben.keyboard.press("Enter")
+
+    dialog = ben.get_by_role("dialog")
+    expect(dialog).to_contain_text("ada proposed for sense 1 rivers of Africa")
+    expect(dialog).to_contain_text("In force now for sense 1")
+    expect(dialog.locator("[data-theirs]")).to_have_text("the Nile")
+    dialog.get_by_label("Your wording").fill("rivers and streams of Africa")
+    dialog.get_by_role("button", name="Send mine all the same").click()
+    expect(ada.locator("[data-proposal]")).to_have_count(2)
+    ada.get_by_role("button", name="Accept “rivers and streams of Africa”").click()
+    expect(ada.get_by_role("list", name="Senses")).to_contain_text("rivers and streams of Africa")
+    expect(ada.get_by_role("heading", level=1)).to_have_text("label 0")
+
+
+def test_what_is_written_of_a_sense_outlives_its_end(enter: Enter) -> None:
+    ada, ben = enter("ada"), enter("ben")
+    for page in (ada, ben):
+        page.goto(FEATURE)
+    ben.get_by_role("button", name="Propose a wording of sense 1").click()
+    ben.get_by_role("textbox", name="Wording of sense 1").fill("streams")
+    ada.get_by_text("Join or split senses").click()
+    for sense in ("0: the Rhine", "1: the Nile"):
+        ada.get_by_label(sense).check()
+
+    ada.get_by_role("button", name="Join 2 senses").click()
+
+    expect(ben.get_by_text("There is no sense 1 any more")).to_be_visible()
+    expect(ben.get_by_role("textbox", name="Wording of sense 1")).to_have_value("streams")
+
+
 def test_the_queue_is_worked_through_by_keys_alone(enter: Enter) -> None:
     ada = enter("ada")
     ada.goto("/review")
@@ -203,11 +250,17 @@ def test_no_page_scrolls_sideways_on_a_phone_and_keys_are_told(enter: Enter, pat
 
     width = ada.evaluate("document.documentElement.scrollWidth")
     ada.keyboard.press("Escape")
-    ada.keyboard.press("Tab")
-    ada.get_by_role("button", name="Keys").click()
+    ada.keyboard.press("?")
 
     assert width <= 390
-    expect(ada.get_by_role("dialog", name="Keys")).to_contain_text("accept the label")
+    keys = ada.get_by_role("dialog", name="Keys")
+    for told in ("accept the label", "skip", "propose a wording of the sense"):
+        expect(keys).to_contain_text(told)
+    # While they are read, none of them does anything.
+    ada.keyboard.press("j")
+    ada.keyboard.press("Escape")
+    expect(keys).to_be_hidden()
+    assert ada.url.endswith(path)
     assert complaints == []
 
 

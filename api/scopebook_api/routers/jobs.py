@@ -14,10 +14,12 @@ from scopebook.job_reports import OVER, JobReport, changing_jobs, list_jobs, lis
 from scopebook.steps import cancel_job, retry_job
 from scopebook.visibility import hidden_from, leave_out
 from scopebook_api.deps import AskAgain, Cursor, DbSession, Editor, Limit, Me
+from scopebook_api.idempotency import KeyedRoute
 from scopebook_api.job_schemas import JobRead, JobState, StepRead
-from scopebook_api.schemas import EVENTS, Page, problems
+from scopebook_api.schemas import Page, problems
+from scopebook_api.streams import EVENTS
 
-router = APIRouter(prefix="/jobs", tags=["jobs"], responses=problems(404))
+router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=KeyedRoute, responses=problems(404))
 
 #: Seconds between two looks at the database for one stream.
 WATCH_INTERVAL_S = 0.5

@@ -21,7 +21,8 @@ from scopebook_api.deps import AskAgain, Me
 from scopebook_api.feature_deps import FeatureKey
 from scopebook_api.live import QUEUE, Live, feature_topic
 from scopebook_api.review_schemas import LiveRead, QueueRead
-from scopebook_api.schemas import EVENTS, problems
+from scopebook_api.schemas import problems
+from scopebook_api.streams import EVENTS
 
 router = APIRouter(tags=["live"], responses=problems(404))
 

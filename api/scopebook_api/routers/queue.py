@@ -8,10 +8,11 @@ from scopebook.feature_names import row_ids_of
 from scopebook.features import features_by_id
 from scopebook.review_queue import QueueState, next_feature, queue_state, release_feature
 from scopebook_api.deps import Annotator, DbSession
+from scopebook_api.idempotency import KeyedRoute
 from scopebook_api.review_schemas import HandRequest, NextRead, QueueRead, QueueRequest
 from scopebook_api.schemas import problems
 
-router = APIRouter(prefix="/queue", tags=["queue"], responses=problems(404))
+router = APIRouter(prefix="/queue", tags=["queue"], route_class=KeyedRoute, responses=problems(404))
 
 
 @router.get("", response_model=QueueRead)

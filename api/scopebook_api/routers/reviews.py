@@ -9,10 +9,13 @@ from scopebook.annotations import list_reviews
 from scopebook.bulk_reviews import BulkReport
 from scopebook.feature_names import names_of, row_ids_of
 from scopebook_api.deps import Annotator, Cursor, DbSession, Limit
+from scopebook_api.idempotency import KeyedRoute
 from scopebook_api.review_schemas import BulkRead, BulkRequest, GivenReviewRead
 from scopebook_api.schemas import Page, problems
 
-router = APIRouter(prefix="/reviews", tags=["reviews"], responses=problems(404, 409))
+router = APIRouter(
+    prefix="/reviews", tags=["reviews"], route_class=KeyedRoute, responses=problems(404, 409)
+)
 
 
 @router.get("", response_model=Page[GivenReviewRead])

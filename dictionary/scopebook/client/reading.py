@@ -1,13 +1,14 @@
 """Read the dictionary: search, features, what there is."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, TypedDict, Unpack, cast
+from typing import Any, Literal, TypedDict, Unpack, cast
 
 from scopebook.client.transport import Transport, named
 from scopebook.client.types.feature import (
     AlikePage,
     CorpusRead,
     FeatureRead,
+    FeaturesRead,
     FeatureSummary,
     ReleaseRead,
 )
@@ -81,6 +82,17 @@ class Reading(Transport):
     ) -> Iterator[FeatureSummary]:
         """List features; by a number, the largest first, without those that have none."""
         return self._items("/features", {"sort": sort, "preview": preview, **filters}, limit)
+
+    def features_by_id(self, features: Sequence[str], *, preview: bool = False) -> FeaturesRead:
+        """Return up to 500 features by their ids, and name those that are missing."""
+        body = {"features": list(features), "preview": preview}
+        return cast(FeaturesRead, self._send("POST", "/features/batch", body))
+
+    def labels(
+        self, *, release: str | None = None, layer: Sequence[int] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Stream all labels in force as they are at one moment; the API's docs name the fields."""
+        return self._lines("/labels.ndjson", {"release": release, "layer": layer})
 
     def feature(self, feature: str) -> FeatureRead:
         """Return everything known of one feature, `{model}/{layer}-{set}/{index}`."""

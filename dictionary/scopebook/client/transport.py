@@ -1,5 +1,6 @@
 """Requests to one instance: the token, time limits, tries, refusals, pages."""
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
@@ -81,6 +82,18 @@ class Transport:
                 time.sleep(PAUSE_S * later)
         return self._exchange("GET", path, params=params)
 
+    def _lines(self, path: str, params: Mapping[str, object]) -> Iterator[Any]:
+        """Yield the JSON of each line of a stream as it comes; it is begun once."""
+        try:
+            with self._http.stream("GET", path, params=_given(params)) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise _refusal(answer, self._url)
+                for line in answer.iter_lines():
+                    yield json.loads(line)
+        except httpx2.HTTPError as error:
+            raise self._unreachable(error) from error
+
     def _send(
         self, method: str, path: str, body: object = None, *, version: int | None = None
     ) -> Any:
@@ -148,23 +161,30 @@ class Transport:
             answer = self._http.request(
                 method,
                 path,
-                params={k: _written(v) for k, v in (params or {}).items() if v is not None},
+                params=_given(params or {}),
                 json=body,
                 headers=headers,
             )
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise UnreachableError(
-                f"The instance at {self._url} does not answer ({type(error).__name__}); look "
-                "whether it is up, and whether its address is right."
-            ) from error
+            raise self._unreachable(error) from error
         if answer.is_success:
             return answer
         raise _refusal(answer, self._url)
+
+    def _unreachable(self, error: Exception) -> UnreachableError:
+        return UnreachableError(
+            f"The instance at {self._url} does not answer ({type(error).__name__}); look whether "
+            "it is up, and whether its address is right."
+        )
 
 
 def named(feature: str) -> str:
     """Return a feature's id, `{model}/{layer}-{set}/{index}`, as a part of a path."""
     return quote(feature, safe="/")
+
+
+def _given(params: Mapping[str, object]) -> dict[str, Any]:
+    return {name: _written(value) for name, value in params.items() if value is not None}
 
 
 def _written(value: object) -> Any:

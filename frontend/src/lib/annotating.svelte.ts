@@ -136,9 +136,11 @@ export function contradicts(sent: Sending, before: Annotation, current: Annotati
   return !!rests && JSON.stringify(rests(before)) !== JSON.stringify(rests(current));
 }
 
-/** The wording in force of the feature as a whole. */
-export function inForce(annotation: Annotation | null): Label | null {
-  return annotation?.labels.find((label) => label.current && label.senses.length === 0) ?? null;
+/** The wording in force of the feature as a whole, or of one of its senses. */
+export function inForce(annotation: Annotation | null, sense: number | null = null): Label | null {
+  const isOf = ({ senses }: Label): boolean =>
+    sense === null ? senses.length === 0 : senses.includes(sense);
+  return annotation?.labels.find((label) => label.current && isOf(label)) ?? null;
 }
 
 /** Wordings and what stands of them: what a proposal or a verdict takes for granted. */
@@ -148,6 +150,19 @@ export function wordings(on: Annotation): unknown {
     on.reviews.map(({ label_id, author, verdict }) => [label_id, author, verdict]),
     on.pinned,
   ];
+}
+
+/** The same, and which senses they word: a sense by its number may be another one by now. */
+export function senseWordings(on: Annotation): unknown {
+  return [wordings(on), on.grouped, on.labels.map(({ senses }) => senses)];
+}
+
+/** What becomes of a wording that one has proposed. */
+export function fateOf(sense: number | null): string {
+  const yours = sense === null ? "Your wording" : `Your wording of sense ${sense}`;
+  return who.may("editor")
+    ? `${yours} is in force.`
+    : `${yours} is proposed; it is in force once somebody else accepts it.`;
 }
 
 const KEY = Symbol("annotating");

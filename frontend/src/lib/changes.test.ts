@@ -12,6 +12,13 @@ group("describe", () => {
     expect(told).toEqual({ what: "reviewed a label:", before: "accept", after: "reject" });
   });
 
+  it("tells a wording of a sense from one of the feature", () => {
+    const told = (sense: number | null): string =>
+      describe({ kind: "propose", before: null, after: { text: "x", sense } }).what;
+
+    expect([told(null), told(0)]).toEqual(["proposed", "proposed for sense 0"]);
+  });
+
   it("tells taking away from giving", () => {
     expect(describe({ kind: "tag", before: { tag: "code" }, after: null })).toEqual({
       what: "took away the tag",

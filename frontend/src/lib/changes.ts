@@ -27,7 +27,10 @@ export function describe(change: Pick<Change, "kind" | "before" | "after">): Tol
     case "review":
       return told(after ? "reviewed a label:" : "took their verdict back", "verdict");
     case "propose":
-      return told("proposed", "text");
+      return told(
+        typeof after?.["sense"] === "number" ? `proposed for sense ${after["sense"]}` : "proposed",
+        "text",
+      );
     case "pin":
       return told(after ? "pinned the label" : "unpinned the label");
     case "second_opinion":

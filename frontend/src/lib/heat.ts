@@ -19,6 +19,12 @@ export interface Window {
 
 export const LEVELS = 8;
 
+/** A piece of a text for one quiet line, as `TokenText` takes it. */
+export interface Excerpt extends Context {
+  cutLeft: boolean;
+  cutRight: boolean;
+}
+
 const graphemes =
   "Segmenter" in Intl ? new Intl.Segmenter(undefined, { granularity: "grapheme" }) : null;
 // In ASCII only a carriage return joins what follows.
@@ -80,4 +86,20 @@ export function around({ tokens, peak }: Context, before: number, after: number)
   room = after;
   while (end < tokens.length && (room -= width(tokens[end]?.text ?? "")) >= 0) end += 1;
   return { start, end };
+}
+
+/** What stands around the peak of a text that may itself be cut. */
+export function excerpt(
+  text: Context & { cut_left: boolean; cut_right: boolean },
+  before: number,
+  after: number,
+): Excerpt {
+  const context = joinGraphemes(text);
+  const { start, end } = around(context, before, after);
+  return {
+    tokens: context.tokens.slice(start, end),
+    peak: context.peak - start,
+    cutLeft: start > 0 || text.cut_left,
+    cutRight: end < context.tokens.length || text.cut_right,
+  };
 }

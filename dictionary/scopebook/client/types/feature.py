@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 
 class Activity(TypedDict):
@@ -135,6 +135,20 @@ class FeatureSummary(TypedDict):
     preview: ExampleRead | None
 
 
+class FeaturesRead(TypedDict):
+    """Features that were asked for by their ids."""
+
+    items: list[FeatureSummary]
+    missing: list[MissingFeature]
+
+
+class FeaturesRequest(TypedDict):
+    """Features by their ids."""
+
+    features: list[str]
+    preview: NotRequired[bool]
+
+
 class Histogram(TypedDict):
     """Counts between neighbouring edges; `len(edges) == len(counts) + 1`, log-spaced."""
 
@@ -159,6 +173,13 @@ class LabelRead(TypedDict):
     labeling_id: int | None
     current: bool
     created_at: str
+
+
+class MissingFeature(TypedDict):
+    """An id that names no feature."""
+
+    id: str
+    reason: str
 
 
 class NeighbourRead(TypedDict):
