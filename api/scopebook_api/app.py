@@ -3,6 +3,7 @@
 import asyncio
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import FileResponse, Response
@@ -18,6 +19,7 @@ from scopebook.settings import settings
 from scopebook_api.deps import PREFIX, acting
 from scopebook_api.errors import add_error_answers
 from scopebook_api.live import STREAMS_AT_ONCE, Live
+from scopebook_api.neuronpedia_schemas import messages
 from scopebook_api.provider import provider_of
 from scopebook_api.rate_limits import RateLimits
 from scopebook_api.routers import (
@@ -29,11 +31,15 @@ from scopebook_api.routers import (
     features,
     health,
     jobs,
+    label_stream,
     labels,
     lists,
     live,
     logins,
     maps,
+    neuronpedia_explanations,
+    neuronpedia_features,
+    neuronpedia_lists,
     provider,
     queue,
     releases,
@@ -45,10 +51,11 @@ from scopebook_api.routers import (
     tokens,
 )
 from scopebook_api.schemas import problems
+from scopebook_api.streams import LONG_ANSWERS_AT_ONCE
 
-#: Of a process's connections, those for requests; event streams have theirs (`live`), and some
-#: are left for what answers errors.
-REQUESTS_AT_ONCE = MOST_CONNECTIONS - STREAMS_AT_ONCE - 2
+#: Of a process's connections, those for requests; event streams have theirs (`live`), long
+#: answers theirs (`streams`), and some are left for what answers errors.
+REQUESTS_AT_ONCE = MOST_CONNECTIONS - STREAMS_AT_ONCE - LONG_ANSWERS_AT_ONCE - 2
 STATIC = Path(__file__).parent / "static"
 
 
@@ -95,6 +102,7 @@ def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None)
     )
     app.state.sessions = factory or sessions()
     app.state.slots = asyncio.Semaphore(REQUESTS_AT_ONCE)
+    app.state.long_answers = asyncio.Semaphore(LONG_ANSWERS_AT_ONCE)
     app.state.live = Live(app.state.sessions)
     app.state.embed = embed or query_embedder(app.state.sessions)
     app.state.limits = RateLimits(settings())
@@ -116,14 +124,22 @@ def add_routes(app: FastAPI) -> None:
     # What people say of a feature comes before the feature, whose path takes all that follows.
     said = (annotations, live, reviews, queue, tags)
     nouns = (
-        *(health, search, features, drift, labels, lists, scores, maps),
+        *(health, search, features, drift, label_stream, labels),
+        *(lists, scores, maps),
         *(releases, corpora, jobs, runs),
     )
     people = (accounts, tokens, audit)
     for routes in (*said, *nouns, *people):
-        api.include_router(
-            routes.router,
-            dependencies=[Depends(acting, scope="function")],
-            responses=problems(401, 403, 429),
-        )
+        include(api, routes.router, problems(401, 403, 429))
+    for router in (
+        neuronpedia_features.router,
+        *(neuronpedia_explanations.router, neuronpedia_explanations.proposals),
+        *(neuronpedia_lists.router, neuronpedia_lists.reading),
+    ):
+        include(api, router, messages(400, 401, 403, 404, 409, 429))
     app.include_router(api)
+
+
+def include(api: APIRouter, router: APIRouter, refusals: dict[int | str, dict[str, Any]]) -> None:
+    """Add routes for who is known."""
+    api.include_router(router, dependencies=[Depends(acting, scope="function")], responses=refusals)

@@ -13,6 +13,7 @@ from scopebook.db.sessions import unit_of_work
 from scopebook.errors import ForbiddenError, UnauthenticatedError
 from scopebook.search import EmbedQuery
 from scopebook.visibility import hidden_from, leave_out
+from scopebook_api import idempotency
 from scopebook_api.authentication import SAFE_METHODS, authenticate, stranger
 
 #: Of every route's path.
@@ -84,11 +85,23 @@ def asking_again(request: Request) -> Callable[[], Actor | None]:
     return ask_again
 
 
-def at_least(role: Role) -> Callable[[Request, Session, Actor], Actor]:
-    """Return a dependency that refuses who has a lower role, and logs what the others change."""
+async def body_of(request: Request) -> bytes:
+    """Return the request's body, which the framework has read already if the route takes one."""
+    return await request.body()
 
-    def guard(request: Request, session: DbSession, me: Me) -> Actor:
+
+Body = Annotated[bytes, Depends(body_of)]
+
+
+def at_least(role: Role) -> Callable[[Request, Session, Actor, bytes], Actor]:
+    """Return a dependency that refuses who has a lower role, and logs what the others change.
+
+    A request that was done under the same `Idempotency-Key` ends here, with the answer it got.
+    """
+
+    def guard(request: Request, session: DbSession, me: Me, body: Body) -> Actor:
         me.require(role)
+        idempotency.begin_request(request, session, me, body)
         route = request.scope["route"]
         # Routes of accounts say it in words of their own.
         if request.method not in SAFE_METHODS and "accounts" not in route.tags:
@@ -110,9 +123,14 @@ def in_person(me: Me) -> Actor:
 AskAgain = Annotated[Callable[[], Actor | None], Depends(asking_again)]
 
 
-def kept_nowhere(response: Response) -> None:
-    """Forbid browsers and proxies to keep an answer, which is for one person and may be secret."""
+def kept_nowhere(request: Request, response: Response) -> None:
+    """Forbid browsers and proxies to keep an answer, which is for one person and may be secret.
+
+    Scopebook itself does not keep it either, so who wants it kept by a key is refused.
+    """
     response.headers["Cache-Control"] = "no-store"
+    if request.method == "POST" and idempotency.HEADER in request.headers:
+        raise idempotency.refusal()
 
 
 Annotator = Annotated[Actor, Depends(at_least("annotator"), scope="function")]

@@ -3,7 +3,7 @@
 import logging
 from http import HTTPStatus
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
@@ -23,6 +23,8 @@ from scopebook.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from scopebook_api.idempotency import AnsweredBefore, answer_again
+from scopebook_api.neuronpedia_route import refused_as_there
 from scopebook_api.review_schemas import AnnotationRead, StaleProblem
 from scopebook_api.schemas import Problem
 
@@ -39,9 +41,12 @@ STATUS_OF: dict[type[ScopebookError], HTTPStatus] = {
 }
 
 
-def problem(status: HTTPStatus | int, detail: str) -> JSONResponse:
-    """Return an answer with the problem's status, in the problem's media type."""
+def problem(request: Request, status: HTTPStatus | int, detail: str) -> Response:
+    """Return an answer with the problem's status, in the media type and shape that was asked."""
     status = HTTPStatus(status)
+    answer = refused_as_there(request, status, detail)
+    if answer is not None:
+        return answer
     body = Problem(title=status.phrase, status=status.value, detail=detail)
     return JSONResponse(body.model_dump(), status, media_type="application/problem+json")
 
@@ -50,6 +55,7 @@ def add_error_answers(app: FastAPI) -> None:
     """Make every refusal of the dictionary and of the framework a problem with one sentence."""
     app.add_exception_handler(ScopebookError, _refused)
     app.add_exception_handler(StaleError, _stale)
+    app.add_exception_handler(AnsweredBefore, answer_again)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _framework)
     app.add_exception_handler(OperationalError, _database_down)
@@ -60,14 +66,14 @@ def add_error_answers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unforeseen)
 
 
-def _refused(_: Request, error: Exception) -> JSONResponse:
+def _refused(request: Request, error: Exception) -> Response:
     for kind in type(error).__mro__:
         if kind in STATUS_OF:
-            answer = problem(STATUS_OF[kind], str(error))
+            answer = problem(request, STATUS_OF[kind], str(error))
             answer.headers.update(_headers(error))
             return answer
     log.error("No status is set for %s", type(error).__name__)
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+    return problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
 
 
 def _stale(request: Request, error: Exception) -> JSONResponse:
@@ -96,41 +102,44 @@ def _headers(error: Exception) -> dict[str, str]:
     return {}
 
 
-def _malformed(_: Request, error: Exception) -> JSONResponse:
+def _malformed(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     parts = [
         f"{'.'.join(str(step) for step in fault['loc'][1:]) or 'the body'}: {fault['msg']}"
         for fault in error.errors()
     ]
     return problem(
-        HTTPStatus.UNPROCESSABLE_ENTITY, f"The request is not valid; {'; '.join(parts)}."
+        request, HTTPStatus.UNPROCESSABLE_ENTITY, f"The request is not valid; {'; '.join(parts)}."
     )
 
 
-def _framework(_: Request, error: Exception) -> JSONResponse:
+def _framework(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return problem(error.status_code, f"{error.detail}.")
+    return problem(request, error.status_code, f"{error.detail}.")
 
 
-def _database_down(_: Request, error: Exception) -> JSONResponse:
+def _database_down(request: Request, error: Exception) -> Response:
     log.warning("The database did not answer: %s", error)
     return problem(
+        request,
         HTTPStatus.SERVICE_UNAVAILABLE,
         "The database does not answer; it may be restarting, so try again in a moment.",
     )
 
 
-def _not_storable(_: Request, __: Exception) -> JSONResponse:
+def _not_storable(request: Request, _: Exception) -> Response:
     return problem(
+        request,
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "The request holds a character (such as NUL) or a number that the dictionary cannot hold; "
         "take it out.",
     )
 
 
-def _unforeseen(request: Request, error: Exception) -> JSONResponse:
+def _unforeseen(request: Request, error: Exception) -> Response:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return problem(
+        request,
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "Scopebook met an error it did not foresee; the API's log has the details.",
     )

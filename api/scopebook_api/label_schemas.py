@@ -10,6 +10,7 @@ from scopebook_api.schemas import (
     FeatureSummary,
     Histogram,
     LabelRead,
+    LabelSource,
     Page,
     ResolutionRead,
     Schema,
@@ -184,3 +185,29 @@ class DriftRead(Schema):
     )
     items: list[FeatureDriftRead] = Field(description="Farthest drifted first.")
     next: str | None
+
+
+class LabelLineRead(Schema):
+    """One line of the stream of labels: a label in force."""
+
+    feature: str = Field(description="`{model}/{layer}-{set}/{index}`.")
+    release: str
+    layer: int
+    set_name: str
+    index: int
+    label_id: int
+    text: str
+    description: str | None
+    kind: str | None
+    confidence: float | None
+    senses: list[int] = Field(description="The senses it words, by ordinal; none: the feature.")
+    share: float | None = Field(description="Of the clustered examples that are in its senses.")
+    source: LabelSource
+    method: str
+    author: str | None
+    n_examples: int | None
+    labeling_id: int | None
+    created_at: datetime
+    scores: list[dict[str, Any]] = Field(
+        description="Each as in a feature's `scores`, but for `label_id` and `details`."
+    )

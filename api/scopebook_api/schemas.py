@@ -5,7 +5,7 @@ times are UTC.
 """
 
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -150,6 +150,30 @@ class FeatureSummary(Schema):
     preview: ExampleRead | None = Field(
         default=None, description="Its best example, cut short; in lists only on request."
     )
+
+
+class FeaturesRequest(Schema):
+    """Features by their ids."""
+
+    features: Annotated[
+        list[Annotated[str, Field(max_length=1_000)]],
+        Field(min_length=1, max_length=500, description="`{model}/{layer}-{set}/{index}` of each."),
+    ]
+    preview: bool = False
+
+
+class MissingFeature(Schema):
+    """An id that names no feature."""
+
+    id: str
+    reason: str
+
+
+class FeaturesRead(Schema):
+    """Features that were asked for by their ids."""
+
+    items: list[FeatureSummary] = Field(description="In the order that was asked, each once.")
+    missing: list[MissingFeature]
 
 
 class TokenWeight(Schema):

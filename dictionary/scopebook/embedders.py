@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from scopebook.db.label_tables import Embedder, Label, LabelEmbedding
 from scopebook.settings import Settings
+from scopebook.vector_index import add_sketches
 
 #: Rows of one INSERT: Postgres takes 65,535 parameters at most.
 _ROWS: Final = 5_000
@@ -108,4 +109,5 @@ def store_vectors(
     ]
     for start in range(0, len(new), _ROWS):
         session.execute(insert(LabelEmbedding).on_conflict_do_nothing(), new[start : start + _ROWS])
+    add_sketches(session, embedder_id, [row["label_id"] for row in new])
     return len(new)

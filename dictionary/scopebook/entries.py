@@ -49,6 +49,11 @@ WHERE part.feature_id = f.id AND part.labeling_id = l.labeling_id AND part.curre
   AND part.sense_id IS NOT NULL
 """
 
+_WORDS: Final = """
+SELECT tsvector_agg(part.words ORDER BY part.id) FROM label part
+WHERE part.feature_id = f.id AND part.current
+"""
+
 #: Whether anybody's verdict on one of its labels stands.
 _REVIEWED: Final = """
 EXISTS (SELECT FROM review r WHERE r.feature_id = f.id AND r.verdict <> 'withdrawn'
@@ -66,7 +71,7 @@ FROM (SELECT DISTINCT ON (r.account_id) r.verdict, r.counts FROM review r
 
 _COLUMNS: Final = (
     *("sae_id", "density", "max", "flags", "label_id", "source", "author", "state", "script"),
-    *("senses", "score", "scorer", "reviewed"),
+    *("senses", "score", "scorer", "reviewed", "words"),
 )
 
 _REFRESH: Final = f"""
@@ -76,7 +81,8 @@ SELECT f.id, f.sae_id, e.density, e.max, coalesce(e.flags, ARRAY[]::varchar[]), 
        CASE WHEN accepted.more THEN 'accepted'
             WHEN ended.status IN ('suspect', 'abstained', 'refused', 'failed') THEN ended.status
             WHEN l.id IS NULL THEN 'unlabelled' ELSE 'labelled' END,
-       {_SCRIPT}, ({_SENSES}), scored.value, scored.scorer, {_REVIEWED}
+       {_SCRIPT}, ({_SENSES}), scored.value, scored.scorer, {_REVIEWED},
+       coalesce(({_WORDS}), '')
 FROM feature f
 JOIN sae a ON a.id = f.sae_id
 LEFT JOIN evidence e ON e.feature_id = f.id AND e.run_id = a.current_run_id

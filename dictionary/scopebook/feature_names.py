@@ -1,12 +1,12 @@
 """Row ids of features from the ids that people use, and back, many at once."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from scopebook.db.tables import FEATURE_BITS, Model, Release, Sae
-from scopebook.errors import NotFoundError
+from scopebook.errors import InvalidInputError, NotFoundError
 from scopebook.features import find_feature
 from scopebook.release_names import FeatureId, parse_feature_id
 
@@ -14,6 +14,28 @@ from scopebook.release_names import FeatureId, parse_feature_id
 def row_ids_of(session: Session, names: Sequence[str]) -> dict[str, int]:
     """Return the row id of each named feature; the first that names nothing is refused."""
     wanted = {name: parse_feature_id(name) for name in names}
+    found, missing = _looked_up(session, wanted)
+    for name in missing:
+        raise NotFoundError(missing[name])
+    return found
+
+
+def look_up(session: Session, names: Sequence[str]) -> tuple[dict[str, int], dict[str, str]]:
+    """Return the row ids of features by name, and of each name that names nothing why it does."""
+    wanted: dict[str, FeatureId] = {}
+    malformed: dict[str, str] = {}
+    for name in names:
+        try:
+            wanted[name] = parse_feature_id(name, any_index=True)
+        except InvalidInputError as error:
+            malformed[name] = str(error)
+    found, missing = _looked_up(session, wanted)
+    return found, missing | malformed
+
+
+def _looked_up(
+    session: Session, wanted: Mapping[str, FeatureId]
+) -> tuple[dict[str, int], dict[str, str]]:
     keys = {(found.model, found.layer, found.set_name) for found in wanted.values()}
     rows = session.execute(
         select(Model.name, Sae.layer, Release.set_name, Sae.id, Sae.d_sae)
@@ -23,12 +45,14 @@ def row_ids_of(session: Session, names: Sequence[str]) -> dict[str, int]:
     )
     saes = {(row.name, row.layer, row.set_name): (row.id, row.d_sae) for row in rows}
     found: dict[str, int] = {}
+    missing: dict[str, str] = {}
     for name, parts in wanted.items():
         sae_id, d_sae = saes.get((parts.model, parts.layer, parts.set_name), (0, 0))
-        if parts.index >= d_sae:
-            raise NotFoundError(f"There is no feature {name}; take ids from a list or a search.")
-        found[name] = (sae_id << FEATURE_BITS) | parts.index
-    return found
+        if parts.index < d_sae:
+            found[name] = (sae_id << FEATURE_BITS) | parts.index
+        else:
+            missing[name] = f"There is no feature {name}; take ids from a list or a search."
+    return found, missing
 
 
 def row_id_of(session: Session, wanted: FeatureId) -> int:

@@ -38,6 +38,7 @@ from scopebook.labels import Grouping, SenseView, current_labels, grouping_of, l
 from scopebook.packing import (
     BEST,
     HISTOGRAM_EDGES,
+    ExampleSet,
     unpack_counts,
     unpack_examples,
     unpack_pairs,
@@ -50,7 +51,7 @@ Sort = Literal["index", "density", "max", "score"]
 
 #: Tokens shown beside the peak in a list.
 PREVIEW_LEFT, PREVIEW_RIGHT = 24, 14
-_NEIGHBOURS = 10
+NEIGHBOURS = 10
 
 
 def _listed() -> Select[*tuple[Any, ...]]:
@@ -282,10 +283,6 @@ def _examples(
     sense_of = {position: sense.ordinal for sense in senses for position in sense.members}
     typical = {at: rank for sense in senses for rank, at in enumerate(sense.representatives)}
     held_out = set(grouping.held_out) if grouping else set()
-    # Samples are shown from strong to weak, so that the quantiles read downwards.
-    order = sorted(
-        range(len(packed)), key=lambda i: (packed.kind[i] != BEST, -packed.activation[i], i)
-    )
     windows = [
         Window(
             examples=packed,
@@ -294,9 +291,19 @@ def _examples(
             typical=typical.get(i),
             held_out=i in held_out,
         )
-        for i in order
+        for i in in_order(packed)
     ]
     return read_examples(session, windows)
+
+
+def in_order(examples: ExampleSet) -> list[int]:
+    """Return the positions of a feature's examples as they are shown: the best, then samples.
+
+    Samples are shown from strong to weak, so that the quantiles read downwards.
+    """
+    return sorted(
+        range(len(examples)), key=lambda i: (examples.kind[i] != BEST, -examples.activation[i], i)
+    )
 
 
 def _statistics(session: Session, evidence: Evidence, texts: "_TokenTexts") -> Statistics:
@@ -318,7 +325,7 @@ def _statistics(session: Session, evidence: Evidence, texts: "_TokenTexts") -> S
         density=evidence.density,
         mean=evidence.mean,
         max=evidence.max,
-        histogram=_histogram(evidence),
+        histogram=histogram_of(evidence),
         top_tokens=texts.weights(evidence.top_tokens),
         top_tokens_exact=evidence.top_tokens_exact,
         tags=[TagShare(*tag) for tag in evidence.tags],
@@ -327,7 +334,7 @@ def _statistics(session: Session, evidence: Evidence, texts: "_TokenTexts") -> S
     )
 
 
-def _histogram(evidence: Evidence) -> Histogram:
+def histogram_of(evidence: Evidence) -> Histogram:
     """Return the bins between the first and the last that hold something."""
     counts = unpack_counts(evidence.histogram)
     filled = np.flatnonzero(counts)
@@ -341,7 +348,7 @@ def _histogram(evidence: Evidence) -> Histogram:
 
 
 def _neighbours(session: Session, row: Any, wanted: FeatureId) -> list[Neighbour]:
-    pairs = unpack_pairs(row.Feature.neighbours)[:_NEIGHBOURS]
+    pairs = unpack_pairs(row.Feature.neighbours)[:NEIGHBOURS]
     ids = {index: (row.sae_id << FEATURE_BITS) | index for index, _ in pairs}
     labels = current_labels(session, list(ids.values()))
     return [

@@ -90,6 +90,17 @@ def scores_of(session: Session, feature_id: int) -> list[ScoreView]:
     return [score_view(row) for row in rows]
 
 
+def scores_by_label(session: Session, label_ids: Sequence[int]) -> dict[int, list[ScoreView]]:
+    """Return the scores of labels, the newest first."""
+    rows = session.scalars(
+        select(LabelScore).where(LabelScore.label_id.in_(label_ids)).order_by(LabelScore.id.desc())
+    )
+    found: dict[int, list[ScoreView]] = {}
+    for row in rows:
+        found.setdefault(row.label_id, []).append(score_view(row))
+    return found
+
+
 def score_view(score: LabelScore) -> ScoreView:
     """Return a row as it is shown."""
     return ScoreView(

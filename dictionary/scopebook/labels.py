@@ -112,6 +112,19 @@ def current_labels(session: Session, feature_ids: Sequence[int]) -> dict[int, La
     return {row.Label.feature_id: _view(row) for row in rows}
 
 
+def labels_in_force(session: Session, feature_ids: Sequence[int]) -> dict[int, list[LabelView]]:
+    """Return the wordings in force by feature id: that of the feature first, then its senses'."""
+    rows = session.execute(
+        _LABELS.where(Label.feature_id.in_(feature_ids), Label.current).order_by(
+            Label.sense_id.is_not(None), Label.id
+        )
+    )
+    found: dict[int, list[LabelView]] = {}
+    for row in rows:
+        found.setdefault(row.Label.feature_id, []).append(_view(row))
+    return found
+
+
 def labels_by_id(session: Session, label_ids: Sequence[int]) -> dict[int, LabelView]:
     """Return labels by their ids."""
     rows = session.execute(_LABELS.where(Label.id.in_(label_ids)))

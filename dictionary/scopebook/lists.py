@@ -55,6 +55,15 @@ class ItemView:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Membership:
+    """That a list has a feature."""
+
+    list: ListView
+    note: str
+    added_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class Addition:
     """How many features came into a list; those that were there already stay where they are."""
 
@@ -138,12 +147,7 @@ def read_items(
     """Return the features of a list in their order."""
     read_list(session, actor, list_id)
     item = FeatureListItem
-    statement = (
-        select(item, Account.name)
-        .join(Account, Account.id == item.added_by)
-        .where(item.list_id == list_id)
-        .order_by(item.place, item.feature_id)
-    )
+    statement = _items_of(list_id).order_by(item.place, item.feature_id)
     if cursor is not None:
         place, last = decode_cursor(cursor, [float, int])
         statement = statement.where(
@@ -151,12 +155,51 @@ def read_items(
         )
     rows = session.execute(statement.limit(limit + 1)).all()
     page = rows[:limit]
-    found = features_by_id(session, [row.FeatureListItem.feature_id for row in page])
-    features = {feature.feature_id: feature for feature in found}
     following = None
     if len(rows) > limit:
         last_item = page[-1].FeatureListItem
         following = encode_cursor([last_item.place, last_item.feature_id])
+    return _item_views(session, page), following
+
+
+def read_item(session: Session, actor: Actor, list_id: int, feature: str) -> ItemView:
+    """Return one feature of a list."""
+    read_list(session, actor, list_id)
+    feature_id = find_feature(session, parse_feature_id(feature, any_index=True))
+    statement = _items_of(list_id).where(FeatureListItem.feature_id == feature_id)
+    found = _item_views(session, session.execute(statement).all())
+    if not found:
+        raise NotFoundError(f"The list {list_id} does not have the feature {feature}.")
+    return found[0]
+
+
+def lists_with(session: Session, actor: Actor, feature_id: int) -> list[Membership]:
+    """Return the lists that have a feature, of those that one may see, the oldest first."""
+    item = FeatureListItem
+    rows = session.execute(
+        _described()
+        .join(item, item.list_id == FeatureList.id)
+        .add_columns(item.note, item.added_at)
+        .where(item.feature_id == feature_id, _seen_by(actor))
+        .order_by(FeatureList.id)
+    )
+    return [
+        Membership(list=_view(row, actor), note=row.note, added_at=row.added_at) for row in rows
+    ]
+
+
+def _items_of(list_id: int) -> Select[FeatureListItem, str]:
+    return (
+        select(FeatureListItem, Account.name)
+        .join(Account, Account.id == FeatureListItem.added_by)
+        .where(FeatureListItem.list_id == list_id)
+    )
+
+
+def _item_views(session: Session, rows: Sequence[Any]) -> list[ItemView]:
+    """Return items with their features; those of hidden releases are left out."""
+    found = features_by_id(session, [row.FeatureListItem.feature_id for row in rows])
+    features = {feature.feature_id: feature for feature in found}
     return [
         ItemView(
             feature=features[row.FeatureListItem.feature_id],
@@ -164,21 +207,34 @@ def read_items(
             added_by=row.name,
             added_at=row.FeatureListItem.added_at,
         )
-        for row in page
+        for row in rows
         if row.FeatureListItem.feature_id in features
-    ], following
+    ]
 
 
 def add_features(
-    session: Session, actor: Actor, list_id: int, features: Sequence[str], *, note: str = ""
+    session: Session,
+    actor: Actor,
+    list_id: int,
+    features: Sequence[str],
+    *,
+    note: str = "",
+    notes: Mapping[str, str] | None = None,
 ) -> Addition:
-    """Put features at the end of a list, in the given order; those that it has stay in place."""
+    """Put features at the end of a list, in the given order; those that it has stay in place.
+
+    Each comes with its own of the `notes`, by the feature as it is named, or else with the `note`.
+    """
     if len(features) > MOST_AT_ONCE:
         raise InvalidInputError(
             f"{len(features):,} features are too many at once; add at most {MOST_AT_ONCE:,}."
         )
     _own(session, actor, list_id)
-    ids = [find_feature(session, parse_feature_id(one, any_index=True)) for one in features]
+    ids = {
+        one: find_feature(session, parse_feature_id(one, any_index=True))
+        for one in dict.fromkeys(features)
+    }
+    notes_by_id = {ids[name]: text for name, text in (notes or {}).items() if name in ids}
     last = session.execute(
         select(func.coalesce(func.max(FeatureListItem.place), 0.0)).where(
             FeatureListItem.list_id == list_id
@@ -189,10 +245,10 @@ def add_features(
             "list_id": list_id,
             "feature_id": feature_id,
             "place": last + _STEP * place,
-            "note": note,
+            "note": notes_by_id.get(feature_id, note),
             "added_by": actor.account_id,
         }
-        for place, feature_id in enumerate(dict.fromkeys(ids), start=1)
+        for place, feature_id in enumerate(dict.fromkeys(ids.values()), start=1)
     ]
     added = 0
     if rows:

@@ -19,6 +19,8 @@ STATES: Final[tuple[State, ...]] = get_args(State)
 Source = Literal["keywords", "llm", "person", "import"]
 SOURCES: Final[tuple[Source, ...]] = get_args(Source)
 
+#: Filters that say where a feature is.
+_OF_PLACE: Final = ("release", "layers", "saes")
 
 _Value = TypeVar("_Value", bound=str)
 
@@ -29,6 +31,8 @@ class Filters:
 
     release: str | None = None
     layers: tuple[int, ...] | None = None
+    #: SAEs by row id, in place of a release and its layers.
+    saes: tuple[int, ...] | None = None
     #: Shares of tokens, and values of scores, both ends included; what has none is left out.
     density_min: float | None = None
     density_max: float | None = None
@@ -59,17 +63,17 @@ class Filters:
 
     @property
     def by_entry(self) -> bool:
-        """Whether anything is asked beyond the release and its layers."""
+        """Whether anything is asked beyond where a feature is."""
         return any(
             getattr(self, field.name) not in (None, ())
             for field in fields(self)
-            if field.name not in ("release", "layers")
+            if field.name not in _OF_PLACE
         )
 
     @property
     def is_narrow(self) -> bool:
         """Whether anything is asked at all."""
-        return self.by_entry or self.release is not None or self.layers is not None
+        return self.by_entry or any(getattr(self, name) is not None for name in _OF_PLACE)
 
 
 def entry_conditions(filters: Filters) -> list[ColumnElement[bool]]:
@@ -122,6 +126,8 @@ def _is(column: Any, wanted: bool | None) -> ColumnElement[bool] | None:
 
 def place_of(session: Session, filters: Filters) -> list[int] | None:
     """Return the SAEs that the filters are confined to, or None for all of this instance."""
+    if filters.saes is not None:
+        return list(filters.saes)
     if filters.release is None and filters.layers is None:
         return None
     return sae_ids(session, release=filters.release, layers=filters.layers)

@@ -11,11 +11,23 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pgvector.sqlalchemy import HALFVEC
-from sqlalchemy import ColumnElement, Float, Select, cast, func, literal_column, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    Select,
+    cast,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+)
+from sqlalchemy.dialects.postgresql import BIT
 from sqlalchemy.orm import Session
 
 from scopebook.db.entry_tables import FeatureEntry
-from scopebook.db.label_tables import Label, LabelEmbedding
+from scopebook.db.label_tables import Label, LabelEmbedding, LabelSketch
 from scopebook.db.tables import FEATURE_BITS, Model, Release, Sae
 from scopebook.errors import InvalidInputError
 from scopebook.release_names import parse_feature_id
@@ -24,8 +36,14 @@ from scopebook.vector_index import is_indexed
 
 #: Nodes of the index that a search keeps in view; more find more and take longer.
 _EF_SEARCH: Final = 200
-#: Up to so many features are compared one by one; of more the index is asked.
-EXACT_UP_TO: Final = 12_000
+#: Up to so many features are compared one by one, where there are too many vectors for that.
+EXACT_UP_TO: Final = 1_500
+#: Up to so many by their sketches first; of more the index is asked. Whole SAEs lie together in the
+#: index of sketches, what conditions leave lies scattered.
+SKETCHED_UP_TO: Final = 20_000
+SKETCHED_OF_SAES: Final = 80_000
+#: Of what is wanted, so many times as much is put forward by sketches and compared.
+_ROUGHLY: Final = 8
 
 
 @dataclass(frozen=True)
@@ -53,12 +71,60 @@ class Scope:
 def by_meaning(session: Session, query: QueryVector, scope: Scope, most: int) -> list[int]:
     """Return the labels in force with the vectors nearest to the query, at most so many."""
     few = scope.about is not None and scope.about <= EXACT_UP_TO
-    if not few and is_indexed(session, query.embedder_id):
+    if few or not is_indexed(session, query.embedder_id):
+        return list(session.scalars(compared(query, scope).limit(most)))
+    sketched = SKETCHED_UP_TO if scope.conditions else SKETCHED_OF_SAES
+    if scope.about is None or scope.about > sketched:
         found = _by_index(session, query, scope, most)
         # Where what the filters leave is far from the query, the index gives up before the end.
         if len(found) == most:
             return found
-    return list(session.scalars(compared(query, scope).limit(most)))
+    return _by_sketches(session, query, scope, most)
+
+
+def _by_sketches(session: Session, query: QueryVector, scope: Scope, most: int) -> list[int]:
+    rough = list(session.scalars(_sketched(query, scope).limit(_ROUGHLY * most)))
+    vector = cast(query.vector, HALFVEC(len(query.vector)))
+    distance = LabelEmbedding.embedding.op("<=>", return_type=Float())(vector)
+    # Read before they are sorted: no index of vectors must answer in their place.
+    near = (
+        select(LabelEmbedding.label_id, distance.label("distance"))
+        .where(LabelEmbedding.embedder_id == query.embedder_id, LabelEmbedding.label_id.in_(rough))
+        .join(Label, (Label.id == LabelEmbedding.label_id) & Label.current)
+        .offset(0)
+        .subquery()
+    )
+    statement = select(near.c.label_id).order_by(near.c.distance, near.c.label_id).limit(most)
+    return list(session.scalars(statement))
+
+
+def _sketched(query: QueryVector, scope: Scope) -> Select[Any]:
+    """Return the query for the labels of a scope whose vectors have most signs in common with it.
+
+    The features stand in an array, which makes one pass over the index of sketches.
+    """
+    bits = BIT(len(query.vector))
+    signs = cast(func.binary_quantize(cast(query.vector, HALFVEC(len(query.vector)))), bits)
+    apart = cast(LabelSketch.sketch, bits).op("<~>", return_type=Float())(signs)
+    statement = select(LabelSketch.label_id).where(LabelSketch.embedder_id == query.embedder_id)
+    if scope.conditions:
+        left = select(FeatureEntry.feature_id).where(
+            *scope.of(FeatureEntry.sae_id), *scope.conditions
+        )
+        among = func.array(left.order_by(FeatureEntry.feature_id).scalar_subquery())
+        statement = statement.where(LabelSketch.feature_id == func.any(among))
+    elif scope.sae_ids is not None:
+        statement = statement.where(
+            or_(
+                false(),
+                *(
+                    LabelSketch.feature_id.between(first, first + (1 << FEATURE_BITS) - 1)
+                    for sae_id in scope.sae_ids
+                    for first in [sae_id << FEATURE_BITS]
+                ),
+            )
+        )
+    return statement.order_by(apart, LabelSketch.label_id)
 
 
 def _by_index(session: Session, query: QueryVector, scope: Scope, most: int) -> list[int]:
@@ -115,31 +181,29 @@ def compared(query: QueryVector, scope: Scope) -> Select[Any]:
 
 
 def by_words(session: Session, words: QueryWords, scope: Scope, most: int) -> list[int]:
-    """Return labels in force that hold the query's words, those with all of them first.
+    """Return labels in force that hold the query's words, of at most so many features.
 
-    Of more than there is room for, those that came first; what is nearest in meaning is put
-    forward anyway.
+    Features whose labels hold all of them come first. Of more than there is room for, those that
+    came first; what is nearest in meaning is put forward anyway.
     """
     if not words.words:
         return []
-    found: dict[int, None] = {}
+    features: dict[int, None] = {}
     for asked in dict.fromkeys((words.every, words.some)):
-        if len(found) < most:
-            found |= dict.fromkeys(session.scalars(_holding(asked, scope).limit(most)))
-    return list(found)[:most]
+        if len(features) < most:
+            features |= dict.fromkeys(session.scalars(_holding(asked, scope).limit(most)))
+    some = Label.words.op("@@")(func.to_tsquery("english", words.some))
+    among = Label.feature_id.in_(list(features)[:most])
+    return list(session.scalars(select(Label.id).where(among, Label.current, some)))
 
 
 def _holding(asked: str, scope: Scope) -> Select[Any]:
-    statement = (
-        select(Label.id)
-        .where(Label.words.op("@@")(func.to_tsquery("english", asked)), Label.current)
-        .where(*scope.of(Label.sae_id))
+    """Return the query for features that hold the words: one table, whose indexes are combined."""
+    return select(FeatureEntry.feature_id).where(
+        FeatureEntry.words.op("@@")(func.to_tsquery("english", asked)),
+        *scope.of(FeatureEntry.sae_id),
+        *scope.conditions,
     )
-    if scope.conditions:
-        statement = statement.join(FeatureEntry, FeatureEntry.feature_id == Label.feature_id).where(
-            *scope.of(FeatureEntry.sae_id), *scope.conditions
-        )
-    return statement
 
 
 def by_id(session: Session, words: str, scope: Scope) -> list[int]:

@@ -9,8 +9,7 @@ from typing import Final
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from scopebook.db.entry_tables import LabelWord
-from scopebook.db.label_tables import Label
+from scopebook.db.entry_tables import FeatureEntry, LabelWord
 from scopebook.visibility import hides
 
 #: Letters of scripts that put no spaces between words; `label_words` keeps them in pairs.
@@ -111,5 +110,5 @@ def _near(session: Session, word: str) -> list[str]:
 
 def _is_held(session: Session, word: str) -> bool:
     """Tell whether a label that the session may see holds the word."""
-    asked = Label.words.op("@@")(func.to_tsquery("english", f"'{word}'"))
-    return session.scalar(select(Label.id).where(asked, Label.current).limit(1)) is not None
+    held = FeatureEntry.words.op("@@")(func.to_tsquery("english", f"'{word}'"))
+    return session.scalar(select(FeatureEntry.feature_id).where(held).limit(1)) is not None

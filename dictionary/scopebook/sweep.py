@@ -1,4 +1,7 @@
-"""The sweep: looks for steps that are due and tells the workers, so that no notice is vital."""
+"""The sweep: looks for steps that are due and tells the workers, so that no notice is vital.
+
+It also removes what is kept for a day only.
+"""
 
 import logging
 import threading
@@ -7,15 +10,20 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from scopebook import notices
 from scopebook.db.sessions import Sessions, unit_of_work
+from scopebook.idempotency import forget_old_answers
 from scopebook.steps import due_kinds, settle_cancelled
 
 log = logging.getLogger(__name__)
 
 
 def sweep_once(factory: Sessions) -> dict[str, int]:
-    """Send a notice for each step that could be claimed now; return how many of each kind."""
+    """Send a notice for each step that could be claimed now; return how many of each kind.
+
+    Answers that were kept for a day (`scopebook.idempotency`) are removed.
+    """
     with unit_of_work(factory) as session:
         settle_cancelled(session)
+        forget_old_answers(session)
         due = due_kinds(session)
     for kind, count in due.items():
         notices.send(kind, count)

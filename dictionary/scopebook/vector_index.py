@@ -1,9 +1,12 @@
-"""The index of label vectors: one for each embedder that has many of them.
+"""The index of label vectors: one for each embedder that has many of them, with their sketches.
 
 A few ten thousand vectors are compared one by one in a moment. More need an index (HNSW), which is
-best built after the vectors are there: each vector that comes later costs milliseconds.
+best built after the vectors are there: each vector that comes later costs milliseconds. Where
+filters leave some ten thousand features, an index over all of them is of no use and reading their
+vectors takes long; a sketch, a bit for each sign, says which of them are worth reading.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import text
@@ -19,6 +22,14 @@ _M, _EF_CONSTRUCTION = 16, 64
 _REBUILD: Final = 0.5
 #: Two builders must not work on the same index; the first number is ours alone.
 _LOCK: Final = "SELECT pg_advisory_xact_lock(7263013, :embedder_id)"
+
+_SKETCH: Final = """
+INSERT INTO label_sketch (embedder_id, feature_id, label_id, sketch)
+SELECT v.embedder_id, l.feature_id, l.id, binary_quantize(v.embedding)
+FROM label_embedding v JOIN label l ON l.id = v.label_id
+WHERE v.embedder_id = :embedder_id AND {which} ORDER BY l.feature_id, l.id
+ON CONFLICT DO NOTHING
+"""
 
 
 def index_name(embedder_id: int) -> str:
@@ -59,7 +70,17 @@ def ensure_index(session: Session, embedder_id: int) -> bool:
             f" WHERE embedder_id = {int(embedder_id)}"
         )
     )
+    session.execute(text(_SKETCH.format(which="true")), {"embedder_id": embedder_id})
     return True
+
+
+def add_sketches(session: Session, embedder_id: int, label_ids: Sequence[int]) -> None:
+    """Sketch vectors that were stored after the index was built."""
+    if label_ids and is_indexed(session, embedder_id):
+        session.execute(
+            text(_SKETCH.format(which="v.label_id = ANY(:label_ids)")),
+            {"embedder_id": embedder_id, "label_ids": list(label_ids)},
+        )
 
 
 def _count(session: Session, embedder_id: int) -> int:

@@ -20,6 +20,11 @@ from scopebook_api.app import create_app
 from scopebook_api.routers import jobs, live
 
 OF_FEATURE = "/api/features/{model:path}/{source}/{index}"
+#: Paths of Neuronpedia.
+THEIR_SEARCHES = ("search", "search-model", "search-release", "search-all")
+THEIR_CHANGES = (
+    *("new", "new-with-features", "add-features", "remove", "edit-feature", "update", "delete"),
+)
 #: The least role for each route; `anybody` takes no login. `person` is any account by a login, but
 #: not by a token.
 ROUTES = {
@@ -70,6 +75,8 @@ ROUTES = {
     "PUT /api/tags/{name:path}": "editor",
     "GET /api/comments/mentions": "viewer",
     "GET /api/agreement": "viewer",
+    "POST /api/features/batch": "viewer",
+    "GET /api/labels.ndjson": "viewer",
     "GET /api/labels/drift": "viewer",
     "GET /api/labels/coverage": "viewer",
     "GET /api/labels/scores": "viewer",
@@ -104,6 +111,15 @@ ROUTES = {
     "POST /api/lists/{list_id}/items/note": "annotator",
     "POST /api/lists/{list_id}/items/remove": "annotator",
     "GET /api/lists/{list_id}/export": "viewer",
+    "GET /api/feature/{model_id:path}/{layer}/{index}": "viewer",
+    "POST /api/features": "viewer",
+    **dict.fromkeys(
+        (f"POST /api/explanation/{path}" for path in THEIR_SEARCHES),
+        "viewer",
+    ),
+    "POST /api/explanation/new": "annotator",
+    **dict.fromkeys((f"POST /api/list/{path}" for path in ("get", "list")), "viewer"),
+    **dict.fromkeys((f"POST /api/list/{path}" for path in THEIR_CHANGES), "annotator"),
     "GET /api/accounts": "admin",
     "POST /api/accounts": "admin",
     "PATCH /api/accounts/{name}": "admin",
@@ -133,7 +149,7 @@ CALLERS = {
 #: Nothing is there, so that whoever may come in changes nothing.
 _VALUES = {
     **{"model:path": "m", "source": "1-x", "index": "0", "release:path": "r", "name": "nobody"},
-    **{"name:path": "a", "tag:path": "a", "token": "a"},
+    **{"model_id:path": "m", "layer": "1-x", "name:path": "a", "tag:path": "a", "token": "a"},
     **dict.fromkeys(("job_id", "run_id", "map_id", "token_id", "comment_id", "list_id"), "999"),
     **dict.fromkeys(("change_id", "context_id", "bulk_id"), "999"),
 }

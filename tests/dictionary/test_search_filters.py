@@ -10,7 +10,6 @@ from annotating import hold, make_actor
 from makers import (
     feature_id,
     make_corpus,
-    make_embedding,
     make_evidence,
     make_examples,
     make_label,
@@ -31,9 +30,8 @@ from scopebook.label_scores import publish_scores
 from scopebook.labelings import settle_labels
 from scopebook.search import Answer, search_facets, search_features
 from scopebook.search_filters import Filters, chosen, range_of
-from scopebook.search_ways import QueryVector, Scope, by_meaning, count_about
+from scopebook.search_ways import QueryVector, Scope, count_about
 from scopebook.tags import save_tag, tag_feature
-from scopebook.vector_index import ensure_index, is_indexed, make_room
 
 
 def no_meaning(_: str) -> QueryVector | None:
@@ -260,7 +258,7 @@ def test_a_description_is_searched_and_shown_where_it_matched(session: Session) 
     sae, _ = make_release(session)
     label = make_label(session, sae, 1, "legal text")
     label.description = "Statutes and contracts."
-    session.flush()
+    refresh_saes(session, [sae.id])
 
     (hit,) = answer_to(session, "contract").items
 
@@ -333,29 +331,6 @@ def test_two_who_change_one_feature_leave_an_entry_with_both_changes(sessions: S
     with unit_of_work(sessions) as session:
         entry = session.get_one(FeatureEntry, key)
         assert (entry.author, entry.score) == ("ada", pytest.approx(0.7))
-
-
-def test_an_index_of_vectors_is_built_where_it_is_worth_it_and_finds_the_same(
-    session: Session, sae: Sae, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    labels = session.scalars(select(Label).order_by(Label.id)).all()
-    for place, label in enumerate(labels):
-        embedder_id = make_embedding(session, label, [1.0, place / 10])
-    query = QueryVector(embedder_id, [1.0, 0.0])
-    exact = by_meaning(session, query, Scope(), 5)
-
-    assert not ensure_index(session, embedder_id)
-    monkeypatch.setattr("scopebook.vector_index.WORTH_AN_INDEX", 5)
-    assert ensure_index(session, embedder_id)
-    assert is_indexed(session, embedder_id)
-
-    assert by_meaning(session, query, Scope(), 5) == exact
-    narrow = Scope([sae.id], (FeatureEntry.density > 1e-3,), about=1_000_000)
-    assert sorted(by_meaning(session, query, narrow, 5)) == [label.id for label in labels[8:]]
-    make_room(session, embedder_id, coming=3)
-    assert is_indexed(session, embedder_id)
-    make_room(session, embedder_id, coming=30)
-    assert not is_indexed(session, embedder_id)
 
 
 @pytest.mark.usefixtures("sae")

@@ -10,6 +10,7 @@ from scopebook.example_marks import mark_example
 from scopebook.tags import tag_feature
 from scopebook_api.deps import Cursor, DbSession, Editor, Limit
 from scopebook_api.feature_deps import FeatureKey, Writing, answered
+from scopebook_api.idempotency import KeyedRoute
 from scopebook_api.review_schemas import (
     AnnotationRead,
     ChangeRead,
@@ -28,6 +29,7 @@ from scopebook_api.schemas import Page, Problem
 router = APIRouter(
     prefix="/features/{model:path}/{source}/{index}",
     tags=["annotations"],
+    route_class=KeyedRoute,
     responses={
         404: {"model": Problem},
         409: {"model": Problem},

@@ -5,14 +5,22 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from scopebook.alike import labelled_alike
+from scopebook.feature_names import look_up
 from scopebook.feature_views import FeatureInFull
-from scopebook.features import Sort, find_feature, list_features, read_feature
+from scopebook.features import Sort, features_by_id, find_feature, list_features, read_feature
 from scopebook.label_details import origins_of
 from scopebook.release_names import parse_feature_id
 from scopebook_api.deps import Cursor, DbSession, Limit
 from scopebook_api.filters import FeatureFilters
 from scopebook_api.label_schemas import OriginRead
-from scopebook_api.schemas import AlikePage, FeatureRead, FeatureSummary, Page
+from scopebook_api.schemas import (
+    AlikePage,
+    FeatureRead,
+    FeaturesRead,
+    FeaturesRequest,
+    FeatureSummary,
+    Page,
+)
 
 router = APIRouter(prefix="/features", tags=["features"])
 
@@ -31,6 +39,16 @@ def browse(
         session, filters, sort=sort, limit=limit, cursor=cursor, preview=preview
     )
     return {"items": features, "next": following}
+
+
+@router.post("/batch", response_model=FeaturesRead)
+def batch(session: DbSession, wanted: FeaturesRequest) -> dict[str, object]:
+    """Return features by their ids, up to 500 at once, and name those that are missing."""
+    found, missing = look_up(session, wanted.features)
+    return {
+        "items": features_by_id(session, list(found.values()), preview=wanted.preview),
+        "missing": [{"id": name, "reason": reason} for name, reason in missing.items()],
+    }
 
 
 # Those below stand before the feature itself, whose path would take "origins" for an index.

@@ -14,10 +14,11 @@ from scopebook.job_reports import OVER, JobReport, changing_jobs, list_jobs, lis
 from scopebook.steps import cancel_job, retry_job
 from scopebook.visibility import hidden_from, leave_out
 from scopebook_api.deps import AskAgain, Cursor, DbSession, Editor, Limit, Me
+from scopebook_api.idempotency import KeyedRoute
 from scopebook_api.job_schemas import JobRead, JobState, StepRead
 from scopebook_api.schemas import Page
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=KeyedRoute)
 
 #: Seconds between two looks at the database for one stream.
 WATCH_INTERVAL_S = 0.5

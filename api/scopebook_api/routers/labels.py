@@ -11,11 +11,12 @@ from scopebook.labeling_requests import LanguageModel, label_once
 from scopebook.score_reports import score_report
 from scopebook.window_embedders import TERMS, asked_embedder
 from scopebook_api.deps import Cursor, DbSession, Editor, Limit
+from scopebook_api.idempotency import KeyedRoute
 from scopebook_api.job_schemas import JobRead
 from scopebook_api.label_schemas import CoverageRead, LabelRequest, ScoresRead
 from scopebook_api.schemas import Page
 
-router = APIRouter(prefix="/labels", tags=["labels"])
+router = APIRouter(prefix="/labels", tags=["labels"], route_class=KeyedRoute)
 
 
 @router.get("/coverage", response_model=Page[CoverageRead])

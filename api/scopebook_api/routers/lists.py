@@ -12,6 +12,7 @@ from fastapi.responses import StreamingResponse
 from scopebook import lists
 from scopebook.errors import InvalidInputError
 from scopebook_api.deps import Annotator, Cursor, DbSession, Limit, Me
+from scopebook_api.idempotency import KeyedRoute
 from scopebook_api.list_schemas import (
     AdditionRead,
     AddRequest,
@@ -25,7 +26,12 @@ from scopebook_api.list_schemas import (
 )
 from scopebook_api.schemas import Page, Problem
 
-router = APIRouter(prefix="/lists", tags=["lists"], responses={404: {"model": Problem}})
+router = APIRouter(
+    prefix="/lists",
+    tags=["lists"],
+    route_class=KeyedRoute,
+    responses={404: {"model": Problem}},
+)
 ListId = Annotated[int, Path(ge=1, lt=2**63)]
 _COLUMNS = ("id", "label", "source", "density", "note", "added_by", "added_at")
 #: A cell that begins so is a formula to a spreadsheet.

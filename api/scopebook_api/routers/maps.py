@@ -6,10 +6,11 @@ from fastapi.responses import Response
 from scopebook.job_reports import JobReport, read_job
 from scopebook.maps import MapState, read_map_state, read_points, request_map
 from scopebook_api.deps import DbSession, Editor
+from scopebook_api.idempotency import KeyedRoute
 from scopebook_api.job_schemas import JobRead
 from scopebook_api.map_schemas import MapRequest, MapStateRead
 
-router = APIRouter(prefix="/maps", tags=["maps"])
+router = APIRouter(prefix="/maps", tags=["maps"], route_class=KeyedRoute)
 
 _POINTS = "application/octet-stream"
 

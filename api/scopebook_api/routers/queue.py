@@ -8,9 +8,10 @@ from scopebook.feature_names import row_ids_of
 from scopebook.features import features_by_id
 from scopebook.review_queue import QueueState, next_feature, queue_state, release_feature
 from scopebook_api.deps import Annotator, DbSession
+from scopebook_api.idempotency import KeyedRoute
 from scopebook_api.review_schemas import HandRequest, NextRead, QueueRead, QueueRequest
 
-router = APIRouter(prefix="/queue", tags=["queue"])
+router = APIRouter(prefix="/queue", tags=["queue"], route_class=KeyedRoute)
 
 
 @router.get("", response_model=QueueRead)

@@ -9,10 +9,11 @@ from scopebook.annotations import list_reviews
 from scopebook.bulk_reviews import BulkReport
 from scopebook.feature_names import names_of, row_ids_of
 from scopebook_api.deps import Annotator, Cursor, DbSession, Limit
+from scopebook_api.idempotency import KeyedRoute
 from scopebook_api.review_schemas import BulkRead, BulkRequest, GivenReviewRead
 from scopebook_api.schemas import Page
 
-router = APIRouter(prefix="/reviews", tags=["reviews"])
+router = APIRouter(prefix="/reviews", tags=["reviews"], route_class=KeyedRoute)
 
 
 @router.get("", response_model=Page[GivenReviewRead])

@@ -8,10 +8,11 @@ from scopebook.job_reports import JobReport, read_job
 from scopebook.run_reports import RunReport, list_runs, read_run, use_run
 from scopebook.runs import collect_once
 from scopebook_api.deps import Cursor, DbSession, Editor, Limit
+from scopebook_api.idempotency import KeyedRoute
 from scopebook_api.job_schemas import CollectRequest, JobRead, RunRead, UseRequest
 from scopebook_api.schemas import Page
 
-router = APIRouter(prefix="/runs", tags=["runs"])
+router = APIRouter(prefix="/runs", tags=["runs"], route_class=KeyedRoute)
 
 
 @router.get("", response_model=Page[RunRead])

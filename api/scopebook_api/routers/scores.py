@@ -6,10 +6,11 @@ from scopebook.job_reports import JobReport, read_job
 from scopebook.labeling_requests import LanguageModel
 from scopebook.scoring_requests import Wanted, score_once
 from scopebook_api.deps import DbSession, Editor
+from scopebook_api.idempotency import KeyedRoute
 from scopebook_api.job_schemas import JobRead
 from scopebook_api.score_schemas import ScoreRequest
 
-router = APIRouter(prefix="/scores", tags=["scores"])
+router = APIRouter(prefix="/scores", tags=["scores"], route_class=KeyedRoute)
 
 
 @router.post("", response_model=JobRead, status_code=202)

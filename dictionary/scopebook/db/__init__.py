@@ -6,6 +6,7 @@ knew only some of them could not write to these.
 
 from scopebook.db import (  # noqa: F401 - fill the metadata
     account_tables,
+    answer_tables,
     entry_tables,
     import_tables,
     jobs,

@@ -6,7 +6,7 @@ its sources changes.
 
 from sqlalchemy import BigInteger, Boolean, ForeignKey, Index, SmallInteger, String
 from sqlalchemy import text as sql
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from scopebook.db.base import Base
@@ -39,6 +39,8 @@ class FeatureEntry(Base):
     score: Mapped[float | None]
     scorer: Mapped[str | None]
     #: Whether a person has said something of one of its labels.
+    #: Of all labels in force, those of senses included; see `Label.words`.
+    words: Mapped[str] = mapped_column(TSVECTOR, server_default=sql("''::tsvector"))
     reviewed: Mapped[bool] = mapped_column(Boolean, server_default=sql("false"))
 
     __table_args__ = (
@@ -60,6 +62,7 @@ class FeatureEntry(Base):
             postgresql_where=sql("author IS NOT NULL"),
         ),
         Index("ix_feature_entry_reviewed", "feature_id", postgresql_where=sql("reviewed")),
+        Index("ix_feature_entry_words", "words", postgresql_using="gin"),
         Index("ix_feature_entry_flags", "flags", postgresql_using="gin"),
     )
 

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Computed,
     Double,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     LargeBinary,
     SmallInteger,
@@ -21,7 +22,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 from sqlalchemy import text as sql
-from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
+from sqlalchemy.dialects.postgresql import ARRAY, BIT, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from scopebook.db.base import Base, BigId, Created, Moment
@@ -200,7 +201,6 @@ class Label(Base):
         Index("ix_label_feature_id", "feature_id"),
         Index("ix_label_labeling_id_feature_id", "labeling_id", "feature_id"),
         Index("ix_label_sae_id_current", "sae_id", postgresql_where=sql("current")),
-        Index("ix_label_words", "words", postgresql_using="gin", postgresql_where=sql("current")),
         # One wording in force for the feature, and one for each of its senses.
         Index(
             "uq_label_current",
@@ -252,6 +252,37 @@ class LabelEmbedding(Base):
     embedding: Mapped[Any] = mapped_column(HALFVEC())
 
     __table_args__ = (Index("ix_label_embedding_embedder_id_sae_id", "embedder_id", "sae_id"),)
+
+
+class LabelSketch(Base):
+    """The signs of a label's vector, one bit each: how near it is, roughly, without reading it.
+
+    Kept for embedders whose vectors have an index, in the order of features, so that those which a
+    filter leaves are compared from this table's own index (`scopebook.vector_index`).
+    """
+
+    __tablename__ = "label_sketch"
+
+    embedder_id: Mapped[int] = mapped_column(primary_key=True)
+    feature_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    label_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    sketch: Mapped[str] = mapped_column(BIT(varying=True))
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["label_id", "embedder_id"],
+            ["label_embedding.label_id", "label_embedding.embedder_id"],
+            ondelete="CASCADE",
+        ),
+        # Ends of the foreign key, for deletions; the other index answers from itself alone.
+        Index("ix_label_sketch_label_id", "label_id", "embedder_id"),
+        Index(
+            "ix_label_sketch_compared",
+            "embedder_id",
+            "feature_id",
+            postgresql_include=["label_id", "sketch"],
+        ),
+    )
 
 
 class WindowVector(Base):

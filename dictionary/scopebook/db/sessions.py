@@ -14,7 +14,7 @@ from scopebook.settings import settings
 Sessions = sessionmaker[Session]
 
 #: That one process opens; who needs one more waits.
-MOST_CONNECTIONS = 20
+MOST_CONNECTIONS = 22
 
 
 def sessions_for(database_url: str) -> Sessions:

@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 
 from scopebook.db.label_tables import Label, LabelScore, Sense
 from scopebook.db.tables import Release
+from scopebook.interchange.neuronpedia_ground import ground_rows
 from scopebook.interchange.neuronpedia_layout import BATCH, BOT, CANNOT_HOLD, TYPES, model_id
 from scopebook.interchange.neuronpedia_rows import (
     activation_rows,
     batches_of_features,
     explanation_rows,
     feature_row,
-    ground_rows,
 )
 from scopebook.interchange.new_folder import check_new, new_folder
 from scopebook.interchange.numbering import DumpedSae, dumped_saes

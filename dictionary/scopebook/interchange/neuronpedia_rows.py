@@ -11,18 +11,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from scopebook.db.label_tables import Label
-from scopebook.db.tables import (
-    FEATURE_BITS,
-    Corpus,
-    Evidence,
-    Feature,
-    Model,
-    Release,
-    Run,
-    Sae,
-    Tokenisation,
-)
+from scopebook.db.tables import FEATURE_BITS, Evidence, Feature, Sae
 from scopebook.interchange.arrays import as_json
+from scopebook.interchange.neuronpedia_intervals import intervals
 from scopebook.interchange.neuronpedia_layout import (
     BATCH,
     BOT,
@@ -34,87 +25,16 @@ from scopebook.interchange.neuronpedia_layout import (
 from scopebook.interchange.numbering import DumpedSae
 from scopebook.interchange.shown_examples import ShownExamples
 from scopebook.interchange.vocabularies import Vocabularies
-from scopebook.packing import BEST, HISTOGRAM_EDGES, unpack_counts, unpack_examples, unpack_pairs
-from scopebook.release_names import layer_file
+from scopebook.packing import (
+    BEST,
+    HISTOGRAM_EDGES,
+    ExampleSet,
+    unpack_counts,
+    unpack_examples,
+    unpack_pairs,
+)
 
 Row = dict[str, Any]
-#: Samples are told apart by fifths of the contexts that fire, as its own examples are.
-_INTERVALS: Final = 5
-
-
-def ground_rows(session: Session, sae: DumpedSae) -> dict[str, Row]:
-    """Return the one row each of `release`, `model`, `sourceset` and `source`."""
-    release = session.get_one(Release, sae.release_id)
-    model = session.get_one(Model, release.model_id)
-    by = {"creatorId": BOT, "visibility": "PUBLIC"}
-    publisher = release.name.split("/", 1)[0] if "/" in release.name else "unknown"
-    about = " ".join(filter(None, [f"{release.name}.", release.caution]))
-    urls = [f"https://huggingface.co/{release.name}"] if release.revision else []
-    return {
-        "release": by
-        | {
-            "name": release.name.rsplit("/", 1)[-1].lower(),
-            "description": about,
-            "descriptionShort": release.name,
-            "urls": urls,
-            "creatorName": publisher,
-            "creatorNameShort": publisher,
-            "createdAt": release.created_at.isoformat(),
-        },
-        "model": by | _model(model),
-        "sourceset": by
-        | {
-            "modelId": model_id(model.name),
-            "name": release.set_name,
-            "releaseName": release.name.rsplit("/", 1)[-1].lower(),
-            "description": f"{release.set_name}: {release.width:,} features a layer",
-            "type": "Residual stream",
-            "creatorName": publisher,
-            "urls": urls,
-            "defaultRange": 1,
-            "defaultShowBreaks": True,
-            "showDfa": False,
-            "showCorrelated": False,
-            "showHeadAttribution": False,
-            "showUmap": False,
-        },
-        "source": by | _source(session, sae, release),
-    }
-
-
-def _model(model: Model) -> Row:
-    return {
-        "id": model_id(model.name),
-        "displayName": model.name.rsplit("/", 1)[-1],
-        "displayNameShort": model.name.rsplit("/", 1)[-1],
-        "instruct": False,
-        "layers": model.layers,
-        "neuronsPerLayer": 0,
-        "dimension": model.d_model,
-        "owner": model.name.split("/", 1)[0] if "/" in model.name else "unknown",
-    }
-
-
-def _source(session: Session, sae: DumpedSae, release: Release) -> Row:
-    run_id = session.get_one(Sae, sae.id).current_run_id
-    run = session.execute(
-        select(Run.contexts_seen, Tokenisation.context_tokens, Corpus.name)
-        .join(Tokenisation, Tokenisation.id == Run.tokenisation_id)
-        .join(Corpus, Corpus.id == Tokenisation.corpus_id)
-        .where(Run.id == run_id)
-    ).one_or_none()
-    return {
-        "id": source_id(sae.layer, sae.set_name),
-        "modelId": model_id(sae.model),
-        "setName": sae.set_name,
-        "dataset": run.name if run else None,
-        "num_prompts": run.contexts_seen if run else None,
-        "num_tokens_in_prompt": run.context_tokens if run else None,
-        "hfRepoId": release.name,
-        "hfFolderId": layer_file(sae.layer),
-        "hasDashboards": True,
-        "inferenceEnabled": False,
-    }
 
 
 def _named(sae: DumpedSae, index: int) -> Row:
@@ -222,7 +142,7 @@ def activation_rows(
     tokens, activations = _clean_lists(columns["tokens"]), columns["activations"]
     at = 0
     for index, examples in shown:
-        for position, bins in enumerate(_bins(examples)):
+        for position, bins in enumerate(_intervals(examples)):
             values = activations[at].as_py()
             peak = int(examples.peak[position] - examples.start[position])
             yield {
@@ -247,18 +167,8 @@ def activation_rows(
             at += 1
 
 
-def _bins(examples: Any) -> list[tuple[float, float, float]]:
-    """Return of each example its interval there: from, to, and share; -1 for the best ones."""
-    interval = np.minimum(_INTERVALS - 1, (examples.quantile * _INTERVALS).astype(int))
-    largest = float(examples.activation.max())
-    bins = []
-    for kind, at in zip(examples.kind, interval, strict=True):
-        if kind == BEST:
-            bins.append((-1.0, largest, -1.0))
-            continue
-        inside = examples.activation[(examples.kind != BEST) & (interval == at)]
-        bins.append((float(inside.min()), float(inside.max()), 1 / _INTERVALS))
-    return bins
+def _intervals(examples: ExampleSet) -> list[tuple[float, float, float]]:
+    return intervals(examples.kind == BEST, examples.quantile, examples.activation)
 
 
 def explanation_rows(session: Session, sae: DumpedSae) -> Iterator[Row]:

@@ -763,7 +763,31 @@ export interface paths {
          */
         get: operations["browse_api_features_get"];
         put?: never;
-        post?: never;
+        /**
+         * Features
+         * @description Return features in the order in which they are named; one that is missing is refused.
+         */
+        post: operations["features_api_features_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/features/batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Batch
+         * @description Return features by their ids, up to 500 at once, and name those that are missing.
+         */
+        post: operations["batch_api_features_batch_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -842,6 +866,28 @@ export interface paths {
          * @description Compare two labelings by their ids, which the coverage lists; farthest drifted first.
          */
         get: operations["compare_api_labels_drift_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/labels.ndjson": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Stream
+         * @description Stream the labels in force, one a line, all as they are at one moment.
+         *
+         *     In order of release, layer and feature, the feature's own label before those of its senses.
+         */
+        get: operations["stream_api_labels_ndjson_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1597,6 +1643,306 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/feature/{model_id}/{layer}/{index}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Feature
+         * @description Return everything that is known of a feature.
+         */
+        get: operations["feature_api_feature__model_id___layer___index__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/explanation/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Search
+         * @description Search labels in some layers of a model.
+         */
+        post: operations["search_api_explanation_search_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/explanation/search-model": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Search Model
+         * @description Search labels in a model.
+         */
+        post: operations["search_model_api_explanation_search_model_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/explanation/search-release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Search Release
+         * @description Search labels in a release.
+         */
+        post: operations["search_release_api_explanation_search_release_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/explanation/search-all": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Search All
+         * @description Search all labels.
+         */
+        post: operations["search_all_api_explanation_search_all_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/explanation/new": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Propose
+         * @description Propose a wording as a person; it is in force once another one accepts it.
+         */
+        post: operations["propose_api_explanation_new_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/list/new": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create
+         * @description Make a list of one's own.
+         */
+        post: operations["create_api_list_new_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/list/new-with-features": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create With Features
+         * @description Make a list of one's own with its features.
+         */
+        post: operations["create_with_features_api_list_new_with_features_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/list/add-features": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Add
+         * @description Put features at the end of a list; those that it has stay as they are.
+         */
+        post: operations["add_api_list_add_features_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/list/remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Remove
+         * @description Take a feature out of a list.
+         */
+        post: operations["remove_api_list_remove_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/list/edit-feature": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Edit Feature
+         * @description Say something else beside a feature of a list.
+         */
+        post: operations["edit_feature_api_list_edit_feature_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/list/update": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Update
+         * @description Give a list another name and description.
+         */
+        post: operations["update_api_list_update_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/list/delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Delete
+         * @description Remove a list; its features stay what they are.
+         */
+        post: operations["delete_api_list_delete_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/list/get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Read
+         * @description Return a list with its features.
+         */
+        post: operations["read_api_list_get_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/list/list": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Browse
+         * @description Return one's own lists, the oldest first.
+         */
+        post: operations["browse_api_list_list_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -2315,6 +2661,114 @@ export interface components {
             held_out: boolean;
         };
         /**
+         * ExplanationFound
+         * @description A label that answers a search.
+         */
+        ExplanationFound: {
+            /** Modelid */
+            modelId: string;
+            /** Layer */
+            layer: string;
+            /** Index */
+            index: string;
+            /** Description */
+            description: string;
+            /** Explanationmodelname */
+            explanationModelName: string | null;
+            /** Typename */
+            typeName: string;
+            /**
+             * Cosine Similarity
+             * @description Null: found by its words.
+             */
+            cosine_similarity: number | null;
+            neuron: components["schemas"]["ShortNeuron"];
+        };
+        /**
+         * ExplanationSearch
+         * @description What is searched for, and after how many results.
+         */
+        ExplanationSearch: {
+            /** Query */
+            query: string;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+        };
+        /**
+         * ExplanationSearchInLayers
+         * @description A search in some layers of a model.
+         */
+        ExplanationSearchInLayers: {
+            /** Query */
+            query: string;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /** Modelid */
+            modelId: string;
+            /**
+             * Layers
+             * @description `{layer}-{set}` of each.
+             */
+            layers: string[];
+        };
+        /**
+         * ExplanationSearchInModel
+         * @description A search in a model.
+         */
+        ExplanationSearchInModel: {
+            /** Query */
+            query: string;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /** Modelid */
+            modelId: string;
+        };
+        /**
+         * ExplanationSearchInRelease
+         * @description A search in a release.
+         */
+        ExplanationSearchInRelease: {
+            /** Query */
+            query: string;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /** Releasename */
+            releaseName: string;
+        };
+        /**
+         * ExplanationsFound
+         * @description What answers a search, best first.
+         */
+        ExplanationsFound: {
+            /**
+             * Request
+             * @description What was asked.
+             */
+            request: {
+                [key: string]: unknown;
+            };
+            /** Results */
+            results: components["schemas"]["ExplanationFound"][];
+            /** Resultscount */
+            resultsCount: number;
+            /** Hasmore */
+            hasMore: boolean;
+            /** Nextoffset */
+            nextOffset: number | null;
+        };
+        /**
          * FacetsRead
          * @description Counts of what filters would leave.
          */
@@ -2350,6 +2804,48 @@ export interface components {
             first: string;
             /** Second */
             second: string;
+        };
+        /**
+         * FeatureInListEdit
+         * @description Another description for a feature of a list.
+         */
+        FeatureInListEdit: {
+            /**
+             * Modelid
+             * @description The last part of our model's name in lower case, or all.
+             */
+            modelId: string;
+            /**
+             * Layer
+             * @description `{layer}-{set}`, as `layer` or as `source`.
+             */
+            layer: string;
+            /** Index */
+            index: number | string;
+            /** Listid */
+            listId: number | string;
+            /** Description */
+            description: string;
+        };
+        /**
+         * FeatureInListNamed
+         * @description A feature of a list.
+         */
+        FeatureInListNamed: {
+            /**
+             * Modelid
+             * @description The last part of our model's name in lower case, or all.
+             */
+            modelId: string;
+            /**
+             * Layer
+             * @description `{layer}-{set}`, as `layer` or as `source`.
+             */
+            layer: string;
+            /** Index */
+            index: number | string;
+            /** Listid */
+            listId: number | string;
         };
         /**
          * FeatureRead
@@ -2490,6 +2986,117 @@ export interface components {
             flags: string[];
             /** @description Its best example, cut short; in lists only on request. */
             preview?: components["schemas"]["ExampleRead"] | null;
+        };
+        /**
+         * FeatureWanted
+         * @description A feature that is asked for among others.
+         */
+        FeatureWanted: {
+            /**
+             * Modelid
+             * @description The last part of our model's name in lower case, or all.
+             */
+            modelId: string;
+            /**
+             * Layer
+             * @description `{layer}-{set}`, as `layer` or as `source`.
+             */
+            layer: string;
+            /** Index */
+            index: number | string;
+            /**
+             * Maxactstoreturn
+             * @description Null: all.
+             */
+            maxActsToReturn?: number | null;
+        };
+        /**
+         * FeaturesForList
+         * @description Features for a list.
+         */
+        FeaturesForList: {
+            /** Listid */
+            listId: number | string;
+            /** Featurestoadd */
+            featuresToAdd: components["schemas"]["ListedFeature"][];
+        };
+        /**
+         * FeaturesRead
+         * @description Features that were asked for by their ids.
+         */
+        FeaturesRead: {
+            /**
+             * Items
+             * @description In the order that was asked, each once.
+             */
+            items: components["schemas"]["FeatureSummary"][];
+            /** Missing */
+            missing: components["schemas"]["MissingFeature"][];
+        };
+        /**
+         * FeaturesRequest
+         * @description Features by their ids.
+         */
+        FeaturesRequest: {
+            /**
+             * Features
+             * @description `{model}/{layer}-{set}/{index}` of each.
+             */
+            features: string[];
+            /**
+             * Preview
+             * @default false
+             */
+            preview: boolean;
+        };
+        /**
+         * FullList
+         * @description A list with its features.
+         */
+        FullList: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Description */
+            description: string;
+            /**
+             * Defaulttesttext
+             * @description Scopebook has no such thing.
+             */
+            defaultTestText?: null;
+            /**
+             * Userid
+             * @description Scopebook has no such thing.
+             */
+            userId?: null;
+            user: components["schemas"]["NeuronpediaUser"];
+            /**
+             * Createdat
+             * Format: date-time
+             */
+            createdAt: string;
+            /**
+             * Updatedat
+             * Format: date-time
+             */
+            updatedAt: string;
+            /** Url */
+            url: string;
+            /** Neurons */
+            neurons: components["schemas"]["NeuronInList"][];
+            /**
+             * Activations
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            activations: unknown[];
+            /**
+             * Comments
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            comments: unknown[];
         };
         /**
          * GivenReviewRead
@@ -2955,6 +3562,61 @@ export interface components {
             } | null;
         };
         /**
+         * ListEdit
+         * @description Another name and description for a list.
+         */
+        ListEdit: {
+            /** Name */
+            name: string;
+            /**
+             * Description
+             * @default
+             */
+            description: string | null;
+            /**
+             * Testtext
+             * @description Not kept.
+             */
+            testText?: string | null;
+            /** Listid */
+            listId: number | string;
+        };
+        /**
+         * ListNamed
+         * @description A list.
+         */
+        ListNamed: {
+            /** Listid */
+            listId: number | string;
+        };
+        /**
+         * ListOfFeature
+         * @description A list that has the feature.
+         */
+        ListOfFeature: {
+            /** Modelid */
+            modelId: string;
+            /** Layer */
+            layer: string;
+            /** Index */
+            index: string;
+            /** Listid */
+            listId: string;
+            /** Description */
+            description: string;
+            /**
+             * Addedat
+             * Format: date-time
+             */
+            addedAt: string;
+            /**
+             * Userid
+             * @description Scopebook has no such thing.
+             */
+            userId?: null;
+            list: components["schemas"]["NeuronpediaList"];
+        };
+        /**
          * ListRead
          * @description A list without its items.
          */
@@ -3028,6 +3690,29 @@ export interface components {
             } | null;
             /** Features */
             features?: string[];
+        };
+        /**
+         * ListedFeature
+         * @description A feature that a list is to have.
+         */
+        ListedFeature: {
+            /**
+             * Modelid
+             * @description The last part of our model's name in lower case, or all.
+             */
+            modelId: string;
+            /**
+             * Layer
+             * @description `{layer}-{set}`, as `layer` or as `source`.
+             */
+            layer: string;
+            /** Index */
+            index: number | string;
+            /**
+             * Description
+             * @default
+             */
+            description: string | null;
         };
         /**
          * LoginRequest
@@ -3190,6 +3875,16 @@ export interface components {
             reason?: string | null;
         };
         /**
+         * MissingFeature
+         * @description An id that names no feature.
+         */
+        MissingFeature: {
+            /** Id */
+            id: string;
+            /** Reason */
+            reason: string;
+        };
+        /**
          * MoveRequest
          * @description A new place for a feature, or a new note beside it.
          */
@@ -3245,6 +3940,686 @@ export interface components {
             label: components["schemas"]["LabelRead"] | null;
         };
         /**
+         * Neuron
+         * @description A feature.
+         */
+        Neuron: {
+            /** Modelid */
+            modelId: string;
+            /** Layer */
+            layer: string;
+            /** Index */
+            index: string;
+            /** Sourcesetname */
+            sourceSetName: string;
+            /** Maxactapprox */
+            maxActApprox: number | null;
+            /** Frac Nonzero */
+            frac_nonzero: number | null;
+            /**
+             * Hasvector
+             * @default false
+             */
+            hasVector: boolean;
+            /** Explanations */
+            explanations: components["schemas"]["NeuronpediaExplanation"][];
+            /** Activations */
+            activations: components["schemas"]["NeuronpediaActivation"][];
+            /**
+             * Creatorid
+             * @description Scopebook has no such thing.
+             */
+            creatorId?: null;
+            /**
+             * Createdat
+             * @description Scopebook has no such thing.
+             */
+            createdAt?: null;
+            /**
+             * Vector
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            vector: unknown[];
+            /**
+             * Vectorlabel
+             * @description Scopebook has no such thing.
+             */
+            vectorLabel?: null;
+            /**
+             * Vectordefaultsteerstrength
+             * @description Scopebook has no such thing.
+             */
+            vectorDefaultSteerStrength?: null;
+            /** Hookname */
+            hookName: string;
+            /** Topkcossimindices */
+            topkCosSimIndices: number[];
+            /** Topkcossimvalues */
+            topkCosSimValues: number[];
+            /**
+             * Neuron Alignment Indices
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            neuron_alignment_indices: unknown[];
+            /**
+             * Neuron Alignment Values
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            neuron_alignment_values: unknown[];
+            /**
+             * Neuron Alignment L1
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            neuron_alignment_l1: unknown[];
+            /**
+             * Correlated Neurons Indices
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            correlated_neurons_indices: unknown[];
+            /**
+             * Correlated Neurons Pearson
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            correlated_neurons_pearson: unknown[];
+            /**
+             * Correlated Neurons L1
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            correlated_neurons_l1: unknown[];
+            /**
+             * Correlated Features Indices
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            correlated_features_indices: unknown[];
+            /**
+             * Correlated Features Pearson
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            correlated_features_pearson: unknown[];
+            /**
+             * Correlated Features L1
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            correlated_features_l1: unknown[];
+            /** Neg Str */
+            neg_str: string[];
+            /** Neg Values */
+            neg_values: number[];
+            /** Pos Str */
+            pos_str: string[];
+            /** Pos Values */
+            pos_values: number[];
+            /** Freq Hist Data Bar Heights */
+            freq_hist_data_bar_heights: number[];
+            /** Freq Hist Data Bar Values */
+            freq_hist_data_bar_values: number[];
+            /**
+             * Logits Hist Data Bar Heights
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            logits_hist_data_bar_heights: unknown[];
+            /**
+             * Logits Hist Data Bar Values
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            logits_hist_data_bar_values: unknown[];
+            /**
+             * Decoder Weights Dist
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            decoder_weights_dist: unknown[];
+            /**
+             * Umap Cluster
+             * @description Scopebook has no such thing.
+             */
+            umap_cluster?: null;
+            /**
+             * Umap Log Feature Sparsity
+             * @description Scopebook has no such thing.
+             */
+            umap_log_feature_sparsity?: null;
+            /**
+             * Umap X
+             * @description Scopebook has no such thing.
+             */
+            umap_x?: null;
+            /**
+             * Umap Y
+             * @description Scopebook has no such thing.
+             */
+            umap_y?: null;
+        };
+        /**
+         * NeuronInList
+         * @description A feature that the list has.
+         */
+        NeuronInList: {
+            /** Modelid */
+            modelId: string;
+            /** Layer */
+            layer: string;
+            /** Index */
+            index: string;
+            /** Listid */
+            listId: string;
+            /** Description */
+            description: string;
+            /**
+             * Addedat
+             * Format: date-time
+             */
+            addedAt: string;
+            /**
+             * Userid
+             * @description Scopebook has no such thing.
+             */
+            userId?: null;
+            neuron: components["schemas"]["ShortNeuron"];
+        };
+        /**
+         * NeuronInListRow
+         * @description That a list has a feature.
+         */
+        NeuronInListRow: {
+            /** Modelid */
+            modelId: string;
+            /** Layer */
+            layer: string;
+            /** Index */
+            index: string;
+            /** Listid */
+            listId: string;
+            /** Description */
+            description: string;
+            /**
+             * Addedat
+             * Format: date-time
+             */
+            addedAt: string;
+            /**
+             * Userid
+             * @description Scopebook has no such thing.
+             */
+            userId?: null;
+        };
+        /**
+         * NeuronPage
+         * @description Everything that is known of a feature.
+         */
+        NeuronPage: {
+            /** Modelid */
+            modelId: string;
+            /** Layer */
+            layer: string;
+            /** Index */
+            index: string;
+            /** Sourcesetname */
+            sourceSetName: string;
+            /** Maxactapprox */
+            maxActApprox: number | null;
+            /** Frac Nonzero */
+            frac_nonzero: number | null;
+            /**
+             * Hasvector
+             * @default false
+             */
+            hasVector: boolean;
+            /** Explanations */
+            explanations: components["schemas"]["NeuronpediaExplanation"][];
+            /** Activations */
+            activations: components["schemas"]["NeuronpediaActivation"][];
+            /**
+             * Creatorid
+             * @description Scopebook has no such thing.
+             */
+            creatorId?: null;
+            /**
+             * Createdat
+             * @description Scopebook has no such thing.
+             */
+            createdAt?: null;
+            /**
+             * Vector
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            vector: unknown[];
+            /**
+             * Vectorlabel
+             * @description Scopebook has no such thing.
+             */
+            vectorLabel?: null;
+            /**
+             * Vectordefaultsteerstrength
+             * @description Scopebook has no such thing.
+             */
+            vectorDefaultSteerStrength?: null;
+            /** Hookname */
+            hookName: string;
+            /** Topkcossimindices */
+            topkCosSimIndices: number[];
+            /** Topkcossimvalues */
+            topkCosSimValues: number[];
+            /**
+             * Neuron Alignment Indices
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            neuron_alignment_indices: unknown[];
+            /**
+             * Neuron Alignment Values
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            neuron_alignment_values: unknown[];
+            /**
+             * Neuron Alignment L1
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            neuron_alignment_l1: unknown[];
+            /**
+             * Correlated Neurons Indices
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            correlated_neurons_indices: unknown[];
+            /**
+             * Correlated Neurons Pearson
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            correlated_neurons_pearson: unknown[];
+            /**
+             * Correlated Neurons L1
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            correlated_neurons_l1: unknown[];
+            /**
+             * Correlated Features Indices
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            correlated_features_indices: unknown[];
+            /**
+             * Correlated Features Pearson
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            correlated_features_pearson: unknown[];
+            /**
+             * Correlated Features L1
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            correlated_features_l1: unknown[];
+            /** Neg Str */
+            neg_str: string[];
+            /** Neg Values */
+            neg_values: number[];
+            /** Pos Str */
+            pos_str: string[];
+            /** Pos Values */
+            pos_values: number[];
+            /** Freq Hist Data Bar Heights */
+            freq_hist_data_bar_heights: number[];
+            /** Freq Hist Data Bar Values */
+            freq_hist_data_bar_values: number[];
+            /**
+             * Logits Hist Data Bar Heights
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            logits_hist_data_bar_heights: unknown[];
+            /**
+             * Logits Hist Data Bar Values
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            logits_hist_data_bar_values: unknown[];
+            /**
+             * Decoder Weights Dist
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            decoder_weights_dist: unknown[];
+            /**
+             * Umap Cluster
+             * @description Scopebook has no such thing.
+             */
+            umap_cluster?: null;
+            /**
+             * Umap Log Feature Sparsity
+             * @description Scopebook has no such thing.
+             */
+            umap_log_feature_sparsity?: null;
+            /**
+             * Umap X
+             * @description Scopebook has no such thing.
+             */
+            umap_x?: null;
+            /**
+             * Umap Y
+             * @description Scopebook has no such thing.
+             */
+            umap_y?: null;
+            /** Comments */
+            comments: components["schemas"]["NeuronpediaComment"][];
+            /** Lists */
+            lists: components["schemas"]["ListOfFeature"][];
+            /**
+             * Source
+             * @description The layer's SAE, as in dumps.
+             */
+            source: {
+                [key: string]: unknown;
+            };
+            /** Sourceset */
+            sourceSet: {
+                [key: string]: unknown;
+            };
+            /** Model */
+            model: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * NeuronpediaActivation
+         * @description An example.
+         */
+        NeuronpediaActivation: {
+            /** Id */
+            id: string;
+            /** Modelid */
+            modelId: string;
+            /** Layer */
+            layer: string;
+            /** Index */
+            index: string;
+            /** Tokens */
+            tokens: string[];
+            /** Values */
+            values: number[];
+            /** Maxvalue */
+            maxValue: number;
+            /** Maxvaluetokenindex */
+            maxValueTokenIndex: number;
+            /** Minvalue */
+            minValue: number;
+            /** Binmin */
+            binMin: number;
+            /** Binmax */
+            binMax: number;
+            /** Bincontains */
+            binContains: number;
+            /** Qualifyingtokenindex */
+            qualifyingTokenIndex: number;
+            /** Datasource */
+            dataSource: string | null;
+            /** Dataindex */
+            dataIndex: string;
+            /**
+             * Dfavalues
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            dfaValues: unknown[];
+            /**
+             * Dfatargetindex
+             * @description Scopebook has no such thing.
+             */
+            dfaTargetIndex?: null;
+            /**
+             * Dfamaxvalue
+             * @description Scopebook has no such thing.
+             */
+            dfaMaxValue?: null;
+            /**
+             * Lossvalues
+             * @description Scopebook has no such thing.
+             * @default []
+             */
+            lossValues: unknown[];
+            /**
+             * Logitcontributions
+             * @description Scopebook has no such thing.
+             */
+            logitContributions?: null;
+            /**
+             * Creatorid
+             * @description Scopebook has no such thing.
+             */
+            creatorId?: null;
+            /**
+             * Createdat
+             * @description Scopebook has no such thing.
+             */
+            createdAt?: null;
+        };
+        /**
+         * NeuronpediaComment
+         * @description A contribution to a feature's discussion.
+         */
+        NeuronpediaComment: {
+            /** Id */
+            id: string;
+            /** Modelid */
+            modelId: string;
+            /** Layer */
+            layer: string;
+            /** Index */
+            index: string;
+            /** Text */
+            text: string;
+            /**
+             * Userid
+             * @description Scopebook has no such thing.
+             */
+            userId?: null;
+            user: components["schemas"]["NeuronpediaUser"];
+            /**
+             * Createdat
+             * Format: date-time
+             */
+            createdAt: string;
+        };
+        /**
+         * NeuronpediaDone
+         * @description What was done, in a sentence.
+         */
+        NeuronpediaDone: {
+            /** Message */
+            message: string;
+        };
+        /**
+         * NeuronpediaDoneAt
+         * @description What was done, and where it is seen.
+         */
+        NeuronpediaDoneAt: {
+            /** Message */
+            message: string;
+            /** Url */
+            url: string;
+        };
+        /**
+         * NeuronpediaExplanation
+         * @description A label in force.
+         */
+        NeuronpediaExplanation: {
+            /** Id */
+            id: string;
+            /** Modelid */
+            modelId: string;
+            /** Layer */
+            layer: string;
+            /** Index */
+            index: string;
+            /** Description */
+            description: string;
+            /**
+             * Authorid
+             * @description Scopebook has no such thing.
+             */
+            authorId?: null;
+            author: components["schemas"]["NeuronpediaUser"] | null;
+            /**
+             * Triggeredbyuserid
+             * @description Scopebook has no such thing.
+             */
+            triggeredByUserId?: null;
+            triggeredByUser: components["schemas"]["NeuronpediaUser"] | null;
+            /**
+             * Notes
+             * @description Scopebook has no such thing.
+             */
+            notes?: null;
+            /**
+             * Scorev1
+             * @description Scopebook has no such thing.
+             */
+            scoreV1?: null;
+            /**
+             * Scorev2
+             * @description Scopebook has no such thing.
+             */
+            scoreV2?: null;
+            /** Typename */
+            typeName: string;
+            /** Explanationmodelname */
+            explanationModelName: string | null;
+            /** Scores */
+            scores: components["schemas"]["NeuronpediaScore"][];
+            /**
+             * Umap X
+             * @description Scopebook has no such thing.
+             */
+            umap_x?: null;
+            /**
+             * Umap Y
+             * @description Scopebook has no such thing.
+             */
+            umap_y?: null;
+            /**
+             * Umap Cluster
+             * @description Scopebook has no such thing.
+             */
+            umap_cluster?: null;
+            /**
+             * Umap Log Feature Sparsity
+             * @description Scopebook has no such thing.
+             */
+            umap_log_feature_sparsity?: null;
+            /**
+             * Createdat
+             * Format: date-time
+             */
+            createdAt: string;
+            /**
+             * Updatedat
+             * Format: date-time
+             */
+            updatedAt: string;
+        };
+        /**
+         * NeuronpediaList
+         * @description A list without its features.
+         */
+        NeuronpediaList: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Description */
+            description: string;
+            /**
+             * Defaulttesttext
+             * @description Scopebook has no such thing.
+             */
+            defaultTestText?: null;
+            /**
+             * Userid
+             * @description Scopebook has no such thing.
+             */
+            userId?: null;
+            user: components["schemas"]["NeuronpediaUser"];
+            /**
+             * Createdat
+             * Format: date-time
+             */
+            createdAt: string;
+            /**
+             * Updatedat
+             * Format: date-time
+             */
+            updatedAt: string;
+            /** Url */
+            url: string;
+        };
+        /**
+         * NeuronpediaRefusal
+         * @description Why nothing was done.
+         */
+        NeuronpediaRefusal: {
+            /** Message */
+            message: string;
+        };
+        /**
+         * NeuronpediaScore
+         * @description A score of a label.
+         */
+        NeuronpediaScore: {
+            /**
+             * Id
+             * @description Scopebook has no such thing.
+             */
+            id?: null;
+            /** Value */
+            value: number;
+            /** Explanationid */
+            explanationId: string;
+            /** Explanationscoretypename */
+            explanationScoreTypeName: string;
+            /** Explanationscoremodelname */
+            explanationScoreModelName: string;
+            /**
+             * Jsondetails
+             * @description Interval, null and counts, as JSON in a text.
+             */
+            jsonDetails: string;
+            /**
+             * Initiatedbyuserid
+             * @description Scopebook has no such thing.
+             */
+            initiatedByUserId?: null;
+            /**
+             * Createdat
+             * Format: date-time
+             */
+            createdAt: string;
+        };
+        /**
+         * NeuronpediaUser
+         * @description An account.
+         */
+        NeuronpediaUser: {
+            /** Name */
+            name: string;
+        };
+        /**
          * NewAccount
          * @description An account to make.
          */
@@ -3277,6 +4652,76 @@ export interface components {
              * @default 90
              */
             days: number | null;
+        };
+        /**
+         * NewExplanation
+         * @description A wording that a person proposes.
+         */
+        NewExplanation: {
+            /**
+             * Modelid
+             * @description The last part of our model's name in lower case, or all.
+             */
+            modelId: string;
+            /**
+             * Layer
+             * @description `{layer}-{set}`, as `layer` or as `source`.
+             */
+            layer: string;
+            /** Index */
+            index: number | string;
+            /** Explanation */
+            explanation: string;
+            /**
+             * Explanationmodel
+             * @description What has worded it.
+             */
+            explanationModel?: string | null;
+        };
+        /**
+         * NewExplanationRequest
+         * @description A proposal.
+         */
+        NewExplanationRequest: {
+            feature: components["schemas"]["NewExplanation"];
+        };
+        /**
+         * NewList
+         * @description A list to be made.
+         */
+        NewList: {
+            /** Name */
+            name: string;
+            /**
+             * Description
+             * @default
+             */
+            description: string | null;
+            /**
+             * Testtext
+             * @description Not kept.
+             */
+            testText?: string | null;
+        };
+        /**
+         * NewListWithFeatures
+         * @description A list to be made with its features.
+         */
+        NewListWithFeatures: {
+            /** Name */
+            name: string;
+            /**
+             * Description
+             * @default
+             */
+            description: string | null;
+            /**
+             * Testtext
+             * @description Not kept.
+             */
+            testText?: string | null;
+            /** Features */
+            features?: components["schemas"]["ListedFeature"][];
         };
         /**
          * NextRead
@@ -4227,6 +5672,33 @@ export interface components {
             state: "queued" | "running" | "done" | "failed" | "cancelling" | "cancelled";
             /** Count */
             count: number;
+        };
+        /**
+         * ShortNeuron
+         * @description A feature among others.
+         */
+        ShortNeuron: {
+            /** Modelid */
+            modelId: string;
+            /** Layer */
+            layer: string;
+            /** Index */
+            index: string;
+            /** Sourcesetname */
+            sourceSetName: string;
+            /** Maxactapprox */
+            maxActApprox: number | null;
+            /** Frac Nonzero */
+            frac_nonzero: number | null;
+            /**
+             * Hasvector
+             * @default false
+             */
+            hasVector: boolean;
+            /** Explanations */
+            explanations: components["schemas"]["NeuronpediaExplanation"][];
+            /** Activations */
+            activations: components["schemas"]["NeuronpediaActivation"][];
         };
         /**
          * SplitRequest
@@ -5187,6 +6659,8 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of the feature's annotation as it was read. */
                 "if-match"?: string | null;
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
             };
             path: {
                 model: string;
@@ -5291,6 +6765,8 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of the feature's annotation as it was read. */
                 "if-match"?: string | null;
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
             };
             path: {
                 model: string;
@@ -5395,6 +6871,8 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of the feature's annotation as it was read. */
                 "if-match"?: string | null;
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
             };
             path: {
                 model: string;
@@ -5499,6 +6977,8 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of the feature's annotation as it was read. */
                 "if-match"?: string | null;
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
             };
             path: {
                 model: string;
@@ -5603,6 +7083,8 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of the feature's annotation as it was read. */
                 "if-match"?: string | null;
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
             };
             path: {
                 model: string;
@@ -6317,6 +7799,8 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of the feature's annotation as it was read. */
                 "if-match"?: string | null;
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
             };
             path: {
                 model: string;
@@ -6421,6 +7905,8 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of the feature's annotation as it was read. */
                 "if-match"?: string | null;
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
             };
             path: {
                 model: string;
@@ -6627,6 +8113,8 @@ export interface operations {
             header?: {
                 /** @description The `ETag` of the feature's annotation as it was read. */
                 "if-match"?: string | null;
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
             };
             path: {
                 change_id: number;
@@ -6897,7 +8385,10 @@ export interface operations {
     preview_api_reviews_bulk_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -6957,7 +8448,10 @@ export interface operations {
     apply_api_reviews_bulk__token__apply_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 token: string;
             };
@@ -7015,7 +8509,10 @@ export interface operations {
     undo_api_reviews_bulk__bulk_id__undo_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 bulk_id: number;
             };
@@ -7132,7 +8629,10 @@ export interface operations {
     take_api_queue_next_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -7192,7 +8692,10 @@ export interface operations {
     give_back_api_queue_release_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -7250,7 +8753,10 @@ export interface operations {
     skip_api_queue_skip_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -7848,6 +9354,153 @@ export interface operations {
             };
         };
     };
+    features_api_features_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FeatureWanted"][];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Neuron"][];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+        };
+    };
+    batch_api_features_batch_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FeaturesRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FeaturesRead"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     origins_api_features__model___source___index__origins_get: {
         parameters: {
             query?: {
@@ -8102,6 +9755,76 @@ export interface operations {
             };
         };
     };
+    stream_api_labels_ndjson_get: {
+        parameters: {
+            query?: {
+                /** @description Its name; the last part is enough. */
+                release?: string | null;
+                /** @description Any of these layers. */
+                layer?: number[] | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One label a line. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": string;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     coverage_api_labels_coverage_get: {
         parameters: {
             query?: {
@@ -8228,7 +9951,10 @@ export interface operations {
     label_api_labels_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -8358,7 +10084,10 @@ export interface operations {
     create_api_lists_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -8714,7 +10443,10 @@ export interface operations {
     add_api_lists__list_id__items_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 list_id: number;
             };
@@ -8785,7 +10517,10 @@ export interface operations {
     move_api_lists__list_id__items_move_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 list_id: number;
             };
@@ -8854,7 +10589,10 @@ export interface operations {
     note_api_lists__list_id__items_note_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 list_id: number;
             };
@@ -8923,7 +10661,10 @@ export interface operations {
     remove_api_lists__list_id__items_remove_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 list_id: number;
             };
@@ -9062,7 +10803,10 @@ export interface operations {
     score_api_scores_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -9238,7 +10982,10 @@ export interface operations {
     draw_api_maps_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -9816,7 +11563,10 @@ export interface operations {
     cancel_api_jobs__job_id__cancel_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 job_id: number;
             };
@@ -9874,7 +11624,10 @@ export interface operations {
     retry_api_jobs__job_id__retry_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 job_id: number;
             };
@@ -9996,7 +11749,10 @@ export interface operations {
     collect_api_runs_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -10114,7 +11870,10 @@ export interface operations {
     use_api_runs__run_id__use_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 run_id: number;
             };
@@ -10874,6 +12633,1323 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    feature_api_feature__model_id___layer___index__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_id: string;
+                /** @description `{layer}-{set}`. */
+                layer: string;
+                index: number | string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronPage"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+        };
+    };
+    search_api_explanation_search_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExplanationSearchInLayers"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExplanationsFound"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+        };
+    };
+    search_model_api_explanation_search_model_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExplanationSearchInModel"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExplanationsFound"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+        };
+    };
+    search_release_api_explanation_search_release_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExplanationSearchInRelease"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExplanationsFound"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+        };
+    };
+    search_all_api_explanation_search_all_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExplanationSearch"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExplanationsFound"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+        };
+    };
+    propose_api_explanation_new_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewExplanationRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaDoneAt"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+        };
+    };
+    create_api_list_new_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewList"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaList"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+        };
+    };
+    create_with_features_api_list_new_with_features_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewListWithFeatures"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaList"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+        };
+    };
+    add_api_list_add_features_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FeaturesForList"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronInListRow"][];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+        };
+    };
+    remove_api_list_remove_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FeatureInListNamed"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronInListRow"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+        };
+    };
+    edit_feature_api_list_edit_feature_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FeatureInListEdit"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronInListRow"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+        };
+    };
+    update_api_list_update_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ListEdit"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaList"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+        };
+    };
+    delete_api_list_delete_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ListNamed"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaDone"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+        };
+    };
+    read_api_list_get_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ListNamed"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FullList"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+        };
+    };
+    browse_api_list_list_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaList"][];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
         };
