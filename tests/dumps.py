@@ -8,6 +8,7 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dumped_people import let_people_speak
 from makers import (
     feature_id,
     make_corpus,
@@ -20,10 +21,8 @@ from makers import (
     make_run,
     make_score,
 )
-from scopebook.db.account_tables import Account
 from scopebook.db.jobs import Job
 from scopebook.db.label_tables import Label, LabelChoice, Labeling, LabelOutcome, Sense
-from scopebook.db.review_tables import Comment, CommentVersion, FeatureTag, Review, Tag
 from scopebook.db.tables import Context, Document, Run, Sae
 from scopebook.labelings import finish_labeling
 from scopebook.packing import ExampleSet
@@ -58,26 +57,9 @@ def make_dictionary(session: Session) -> list[Sae]:
         make_evidence(session, run, sae, 2, examples=make_examples([]))
         make_evidence(session, older, sae, 0, examples=make_examples(ids[1:2]))
         _say(session, sae, run, ids)
-    _discuss(session, saes)
+    let_people_speak(session, saes, run, ids[:4])
     session.flush()
     return saes
-
-
-def _discuss(session: Session, saes: list[Sae]) -> None:
-    """Let an account have reviewed, commented on and tagged a feature of the first layer."""
-    ada = Account(name="ada", role="editor")
-    tag, comment = Tag(name="animals"), Comment(feature_id=feature_id(saes[0], 1))
-    session.add_all([ada, tag])
-    session.flush()
-    comment.account_id = ada.id
-    session.add(comment)
-    label = session.scalars(select(Label).where(Label.text == "barking dogs")).first()
-    assert label is not None
-    by = {"feature_id": label.feature_id, "account_id": ada.id}
-    session.flush()
-    said = CommentVersion(comment_id=comment.id, number=1, text="why?", account_id=ada.id)
-    review = Review(label_id=label.id, verdict="accept", counts=True, reason="It fits.", **by)
-    session.add_all([said, review, FeatureTag(tag_id=tag.id, **by)])
 
 
 def _contexts(session: Session, run: Run) -> list[Context]:

@@ -16,12 +16,18 @@ from scopebook.accounts import (
     actor_of,
     find_account,
     has_accounts,
+    is_person,
     role_of,
 )
 from scopebook.audit import record
 from scopebook.credentials import check_password, digest, hash_password, new_secret
 from scopebook.db.account_tables import Account, LoginSession, OneTimeLink
-from scopebook.errors import ConflictError, InvalidInputError, UnauthenticatedError
+from scopebook.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    UnauthenticatedError,
+)
 
 LINK_LIFETIME: Final = timedelta(hours=24)
 #: Letters of any script, so that people can be called by their names; no space and no @, so that
@@ -36,6 +42,22 @@ def add_account(session: Session, name: str, role: str, *, by: Actor) -> Account
     session.add(account)
     session.flush()
     record(session, by, "made an account", name, role=role)
+    return account
+
+
+def adopt_author(session: Session, author: str, name: str, role: str, *, by: Actor) -> Account:
+    """Make an imported author an account, whose person has said what came in under that name."""
+    account = session.scalar(select(Account).where(Account.imported_name == author))
+    if account is None:
+        names = select(Account.imported_name).where(Account.imported_name.is_not(None))
+        known = ", ".join(filter(None, session.scalars(names.order_by(Account.imported_name))))
+        raise NotFoundError(f"There is no imported author {author!r}; there are {known or 'none'}.")
+    account.name, account.role = _checked_name(session, name), checked_role(role)
+    account.imported_name = account.disabled_at = None
+    session.flush()
+    record(
+        session, by, "gave an imported author an account", account.name, author=author, role=role
+    )
     return account
 
 
@@ -118,7 +140,7 @@ def _keep_an_admin(session: Session, leaving: Account) -> None:
         return
     admins = session.scalars(
         select(Account.id)
-        .where(Account.role == "admin", Account.disabled_at.is_(None), Account.name != LOCAL)
+        .where(Account.role == "admin", Account.disabled_at.is_(None), is_person())
         .order_by(Account.id)
         .with_for_update()
     ).all()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, get_args
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session
 
 from scopebook.db.account_tables import Account
@@ -80,21 +80,24 @@ def local_actor(session: Session) -> Actor:
 
 def actor_without_accounts(session: Session) -> Actor | None:
     """Return `local` while there is no other account, in one look; None from then on."""
-    others = select(Account.id).where(Account.name != LOCAL).exists()
+    others = select(Account.id).where(is_person()).exists()
     account = session.scalar(select(Account).where(Account.name == LOCAL, ~others))
     return None if account is None else actor_of(account, "machine")
 
 
+def is_person() -> ColumnElement[bool]:
+    """Return the condition that an account is a person's: neither `local` nor an imported name."""
+    return (Account.name != LOCAL) & Account.imported_name.is_(None)
+
+
 def has_accounts(session: Session) -> bool:
     """Tell whether there is any account but `local`; from the first one on, people log in."""
-    return bool(session.scalar(select(exists().where(Account.name != LOCAL))))
+    return bool(session.scalar(select(exists().where(is_person()))))
 
 
 def list_accounts(session: Session) -> list[AccountView]:
-    """Return all accounts in order of their names, without `local`."""
-    rows = session.scalars(
-        select(Account).where(Account.name != LOCAL).order_by(func.lower(Account.name))
-    )
+    """Return the accounts of people in order of their names."""
+    rows = session.scalars(select(Account).where(is_person()).order_by(func.lower(Account.name)))
     return [view_of(account) for account in rows]
 
 
@@ -113,7 +116,11 @@ def view_of(account: Account) -> AccountView:
 
 def find_account(session: Session, name: str) -> Account:
     """Return the account of that name; capitals make no difference."""
-    account = session.scalar(select(Account).where(func.lower(Account.name) == name.lower()))
+    account = session.scalar(
+        select(Account).where(
+            func.lower(Account.name) == name.lower(), Account.imported_name.is_(None)
+        )
+    )
     if account is None:
         raise NotFoundError(
             f"There is no account {name!r}; `scopebook user list` names those there are."

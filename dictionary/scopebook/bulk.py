@@ -81,5 +81,6 @@ def _scalar_name(column_type: Any) -> str:
 def _with_json(row: Sequence[Any], places: Sequence[int]) -> list[Any]:
     wrapped = list(row)
     for place in places:
-        wrapped[place] = Jsonb(wrapped[place])
+        if wrapped[place] is not None:
+            wrapped[place] = Jsonb(wrapped[place])
     return wrapped

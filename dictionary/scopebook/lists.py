@@ -315,7 +315,12 @@ def _may_change(row: FeatureList, actor: Actor) -> bool:
 
 
 def _seen_by(actor: Actor) -> ColumnElement[bool]:
-    return or_(FeatureList.shared, FeatureList.owner_id == actor.account_id)
+    """Return which lists one may see; admins those of imported authors, which nobody else could."""
+    seen = or_(FeatureList.shared, FeatureList.owner_id == actor.account_id)
+    if not actor.may("admin"):
+        return seen
+    imported = select(Account.id).where(Account.imported_name.is_not(None))
+    return or_(seen, FeatureList.owner_id.in_(imported))
 
 
 def _described() -> Select[Any]:

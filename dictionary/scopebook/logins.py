@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, TypeVar
 from sqlalchemy import Interval, Select, cast, delete, func, literal, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from scopebook.accounts import LOCAL, Actor, actor_of
+from scopebook.accounts import Actor, actor_of, is_person
 from scopebook.audit import record, record_stranger
 from scopebook.credentials import check_password, digest, new_secret
 from scopebook.db.account_tables import Account, LoginSession
@@ -29,7 +29,7 @@ class Known(NamedTuple):
 def log_in(session: Session, name: str, password: str, *, address: str | None) -> Account | None:
     """Return the account if the password is its own; None, and no reason, in any other case."""
     account = session.scalar(
-        select(Account).where(func.lower(Account.name) == name.lower(), Account.name != LOCAL)
+        select(Account).where(func.lower(Account.name) == name.lower(), is_person())
     )
     right, stronger = check_password(password, account.password_hash if account else None)
     if account is None or not right or account.disabled_at is not None:

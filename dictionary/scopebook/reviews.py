@@ -5,6 +5,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from scopebook.accounts import is_person
 from scopebook.db.account_tables import Account
 from scopebook.db.label_tables import Label, Sense
 from scopebook.db.review_tables import Change, Pin, Review, SecondOpinion
@@ -114,7 +115,7 @@ def _may_accept_own(session: Session, account_id: int) -> bool:
             Account.id != account_id,
             Account.role.in_(("annotator", "editor", "admin")),
             Account.disabled_at.is_(None),
-            Account.name != "local",
+            is_person(),
         )
     )
     return role in ("editor", "admin") or not others

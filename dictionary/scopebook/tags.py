@@ -19,6 +19,15 @@ _NAME: Final = re.compile(r"[^\W_]+(?:[-_./ ][^\W_]+)*")
 _LONGEST_NAME: Final = 40
 
 
+#: Words that every dictionary begins with, and what they mean.
+FIRST_WORDS: Final = {
+    "safety": "What a deployed model should not do, or what guards against it.",
+    "language": "A language, a script or a way of writing.",
+    "style": "Register, tone, format.",
+    "code": "Programming languages, markup and data.",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class TagView:
     """A word of the vocabulary; a retired one is not offered any more."""
@@ -62,7 +71,7 @@ def save_tag(
     """Add a word to the vocabulary, describe it otherwise, or offer it no more."""
     actor.require("editor")
     name = name.strip().lower()
-    if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
+    if not is_name(name):
         raise InvalidInputError(
             f"{name!r} cannot be a tag: take up to {_LONGEST_NAME} letters and figures, with "
             "single spaces, hyphens, dots or slashes between them."
@@ -76,6 +85,11 @@ def save_tag(
         .on_conflict_do_update(index_elements=[Tag.name], set_=values)
     )
     return next(tag for tag in list_tags(session) if tag.name == name)
+
+
+def is_name(name: str) -> bool:
+    """Tell whether a word may be a tag: as it is, in small letters."""
+    return bool(_NAME.fullmatch(name)) and len(name) <= _LONGEST_NAME and name == name.lower()
 
 
 def find_tag(session: Session, name: str) -> Tag:

@@ -11,6 +11,7 @@ from scopebook.account_changes import (
     account_of_link,
     add_account,
     add_account_by_page,
+    adopt_author,
     change_password,
     change_role,
     disable_account,
@@ -19,11 +20,12 @@ from scopebook.account_changes import (
     set_password,
     use_link,
 )
-from scopebook.accounts import has_accounts, local_actor
+from scopebook.accounts import has_accounts, list_accounts, local_actor
 from scopebook.audit import list_audit
 from scopebook.db.account_tables import LoginSession, OneTimeLink
 from scopebook.db.sessions import Sessions
 from scopebook.errors import ConflictError, InvalidInputError, ScopebookError, UnauthenticatedError
+from scopebook.imported_authors import author_id
 from scopebook.logins import log_in, start_session
 
 
@@ -49,6 +51,32 @@ def test_a_name_is_given_once(session: Session, name: str) -> None:
 
     with pytest.raises(ConflictError, match="There is an account"):
         add_account(session, name, "viewer", by=local_actor(session))
+
+
+def test_an_imported_author_can_become_the_account_of_its_person(session: Session) -> None:
+    author = author_id(session, "local")
+
+    ada = adopt_author(session, "local", "ada", "editor", by=local_actor(session))
+
+    assert (ada.id, ada.name, ada.role) == (author, "ada", "editor")
+    assert [one.name for one in list_accounts(session)] == ["ada"]
+    assert make_link(session, "ada", by=local_actor(session))
+    assert actions(session)[0] == ("local", "gave an imported author an account", "ada")
+    assert author_id(session, "local") != author
+
+
+@pytest.mark.parametrize(
+    ("author", "name", "said"),
+    [("cy", "cy", "no imported author 'cy'; there are ben"), ("ben", "ada", "account 'ada'")],
+)
+def test_only_an_author_who_is_there_becomes_an_account_of_a_free_name(
+    session: Session, author: str, name: str, said: str
+) -> None:
+    make_account(session, "ada")
+    author_id(session, "ben")
+
+    with pytest.raises(ScopebookError, match=said):
+        adopt_author(session, author, name, "viewer", by=local_actor(session))
 
 
 def test_the_first_account_that_a_page_makes_is_an_admin(session: Session) -> None:

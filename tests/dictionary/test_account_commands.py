@@ -13,6 +13,8 @@ from makers import make_release
 from people import PASSWORD
 from scopebook import cli
 from scopebook.account_changes import account_of_link
+from scopebook.accounts import find_account
+from scopebook.imported_authors import author_id
 from scopebook.logins import log_in
 from scopebook.settings import Settings
 from scopebook.tokens import actor_of_token
@@ -71,6 +73,17 @@ def test_an_account_is_made_with_a_link_and_listed(terminal: Terminal) -> None:
     with terminal.session() as session:
         assert account_of_link(session, url.partition("#")[2]).name == "ada"
     assert "has no password yet" in terminal.run("user", "list").stdout
+
+
+def test_an_imported_author_becomes_an_account(terminal: Terminal) -> None:
+    with terminal.session() as session, session.begin():
+        author = author_id(session, "Ada Lovelace")
+
+    done = terminal.run("user", "add", "ada", "--imported", "Ada Lovelace")
+
+    assert done.returncode == 0, done.stderr
+    with terminal.session() as session:
+        assert find_account(session, "ada").id == author
 
 
 def test_a_password_comes_from_standard_input_and_is_told_nowhere(terminal: Terminal) -> None:

@@ -5,9 +5,18 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
-from scopebook.accounts import ROLES, Actor, find_account, list_accounts, local_actor
+from scopebook.accounts import (
+    ROLES,
+    Actor,
+    actor_without_accounts,
+    find_account,
+    has_accounts,
+    list_accounts,
+    local_actor,
+)
 from scopebook.db.account_tables import Account, AuditEntry
 from scopebook.errors import ForbiddenError, NotFoundError
+from scopebook.imported_authors import author_id
 
 
 def test_a_new_dictionary_has_one_account_which_needs_no_login(session: Session) -> None:
@@ -55,3 +64,34 @@ def test_the_audit_log_only_grows(session: Session, change: str) -> None:
 
     with pytest.raises(DBAPIError, match="the audit log only grows"):
         session.execute(text(change))
+
+
+def test_an_imported_author_is_nobodys_account(session: Session) -> None:
+    author = session.get_one(Account, author_id(session, "local"))
+
+    assert author.name == "local (imported)"
+    assert author_id(session, "local") == author.id
+    assert actor_without_accounts(session) is not None
+    assert not has_accounts(session)
+    assert list_accounts(session) == []
+    with pytest.raises(NotFoundError, match="no account"):
+        find_account(session, "local (imported)")
+
+
+def test_imported_authors_whose_names_differ_by_capitals_are_two(session: Session) -> None:
+    ids = [author_id(session, name) for name in ("Ada", "ada")]
+
+    names = [session.get_one(Account, one).name for one in ids]
+    assert names == ["Ada (imported)", "ada (imported 1)"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"disabled_at": None}, {"role": "admin"}, {"password_hash": "x"}]
+)
+def test_nothing_lets_an_imported_author_in(session: Session, change: dict[str, str]) -> None:
+    author = session.get_one(Account, author_id(session, "ada"))
+
+    for column, value in change.items():
+        setattr(author, column, value)
+    with pytest.raises(IntegrityError, match="imported_cannot_come_in"):
+        session.flush()

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from scopebook.account_changes import (
     add_account,
+    adopt_author,
     change_role,
     checked_role,
     disable_account,
@@ -44,6 +45,10 @@ def add(
     role: RoleName = "annotator",
     prompt: Prompt = False,
     password_stdin: FromStdin = False,
+    imported: Annotated[
+        str | None,
+        typer.Option(help="Whose words came in with a dump under this name: they are its own."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make an account, and print the link by which its person sets a password.
@@ -53,7 +58,12 @@ def add(
     checked_role(role)
     given = _password(prompt, password_stdin)
     with dictionary() as factory, unit_of_work(factory) as session:
-        account = add_account(session, name, role, by=local_actor(session))
+        operator = local_actor(session)
+        account = (
+            add_account(session, name, role, by=operator)
+            if imported is None
+            else adopt_author(session, imported, name, role, by=operator)
+        )
         url = _let_in(session, account.name, given)
         view = view_of(account)
     _tell(view, url, as_json)

@@ -25,7 +25,10 @@ _KNOWN_ROLE = "role IN ({})".format(", ".join(f"'{role}'" for role in ROLES))
 
 
 class Account(Base):
-    """A person, or `local`: whoever sits at the machine of an instance without accounts."""
+    """A person, `local` (whoever sits at the machine of an instance without accounts), or a name.
+
+    The last is an author of another instance, whose words came in with a dump: nobody's account.
+    """
 
     __tablename__ = "account"
 
@@ -40,9 +43,16 @@ class Account(Base):
     created_at: Mapped[Created]
     disabled_at: Mapped[Moment | None]
     last_seen_at: Mapped[Moment | None]
+    #: Whose words came in with a dump, by the name there; null: an account of this instance.
+    imported_name: Mapped[str | None] = mapped_column(unique=True)
 
     __table_args__ = (
         CheckConstraint(_KNOWN_ROLE, name="known_role"),
+        CheckConstraint(
+            "imported_name IS NULL OR (disabled_at IS NOT NULL AND role = 'viewer'"
+            " AND password_hash IS NULL AND issuer IS NULL)",
+            name="imported_cannot_come_in",
+        ),
         CheckConstraint("(issuer IS NULL) = (subject IS NULL)", name="issuer_with_subject"),
         UniqueConstraint("issuer", "subject"),
         Index("uq_account_name", sql("lower(name)"), unique=True),

@@ -48,7 +48,7 @@ class LabelsBeside:
         self._here |= names
         before = read_json(row, "provenance")
         provenance = before | {IMPORT: origin}
-        return (feature_id, sae.id, None, None, [], "import", provenance, None, False)
+        return (feature_id, sae.id, None, None, [], "import", provenance, None, False, None)
 
     def _origin(self, row: DumpRow) -> dict[str, Any]:
         """Return what a label was where it comes from."""

@@ -6,12 +6,14 @@ import pyarrow as pa
 
 from scopebook.interchange.columns import (
     BOOL,
+    CUT,
     F32,
     F64,
     FEATURE,
     I16,
     I32,
     I64,
+    RUN,
     TEXT,
     DumpTable,
     column,
@@ -57,9 +59,7 @@ COLLECTED: Final = (
         "Runs of tokens that the model saw at once and that something points to.",
         (
             column("context", I64, "its number in the dump"),
-            column("corpus", TEXT, "name of the corpus"),
-            column("tokenizer", TEXT, "SHA-256 of the vocabulary"),
-            column("context_tokens", I32, "the longest context"),
+            *CUT,
             column("document", I32, "ordinal of its document"),
             column("ordinal", I32, "its place in the document"),
             column("tokens", list_of(I32), "token ids"),
@@ -74,7 +74,7 @@ COLLECTED: Final = (
         "What a run measured of a feature.",
         (
             *FEATURE,
-            column("run", I32, "number of the run"),
+            RUN,
             column("count", I64, "tokens that fire it"),
             column("contexts", I64, "contexts that fire it"),
             column("density", F64, "share of tokens that fire it"),
@@ -98,7 +98,7 @@ COLLECTED: Final = (
         "Contexts that fire a feature, one a row.",
         (
             *FEATURE,
-            column("run", I32, "number of the run"),
+            RUN,
             column("position", I16, "its place among the feature's examples; senses name it"),
             column("kind", TEXT, "`best`, or `sample` of all that fire it"),
             column("activation", F32, "the largest, at the peak"),

@@ -14,6 +14,8 @@ class DumpColumn:
     type: Any
     about: str
     derived: bool = False
+    #: The first version of the format that has it.
+    since: int = 1
 
 
 @dataclass(frozen=True)
@@ -23,16 +25,21 @@ class DumpTable:
     name: str
     about: str
     columns: tuple[DumpColumn, ...]
+    #: The first version of the format in which it holds content.
+    since: int = 1
 
     @property
     def schema(self) -> Any:
         """All columns, in order."""
         return pa.schema([(column.name, column.type) for column in self.columns])
 
-    @property
-    def kept(self) -> list[str]:
-        """The names of the columns that hold the content."""
-        return [column.name for column in self.columns if not column.derived]
+    def kept(self, version: int) -> list[str]:
+        """Return the names of the columns that hold the content of a dump of this version."""
+        if version < self.since:
+            return []
+        return [
+            column.name for column in self.columns if not column.derived and column.since <= version
+        ]
 
 
 TEXT: Final = pa.string()
@@ -55,9 +62,9 @@ def pairs_of(first: str, second: str) -> Any:
     return list_of(pa.struct([(first, I32), (second, F32)]))
 
 
-def column(name: str, kind: Any, about: str) -> DumpColumn:
+def column(name: str, kind: Any, about: str, *, since: int = 1) -> DumpColumn:
     """Return a column that holds content."""
-    return DumpColumn(name, kind, about)
+    return DumpColumn(name, kind, about, since=since)
 
 
 def derived(name: str, kind: Any, about: str) -> DumpColumn:
@@ -70,5 +77,12 @@ FEATURE: Final = (
     column("release", TEXT, "name of the release"),
     column("layer", I16, "layer of the SAE"),
     column("index", I32, "number of the feature in its SAE"),
+)
+RUN: Final = column("run", I32, "number of the run")
+#: What names the way in which a corpus was cut into contexts.
+CUT: Final = (
+    column("corpus", TEXT, "name of the corpus"),
+    column("tokenizer", TEXT, "SHA-256 of the vocabulary"),
+    column("context_tokens", I32, "the longest context"),
 )
 CREATED: Final = column("created_at", WHEN, "when the row was made, where it was first made")

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from scopebook.db.tables import Sae
 from scopebook.interchange.columns import DumpTable
 from scopebook.interchange.dump_rows import dump_batches
-from scopebook.interchange.layout import TABLES
+from scopebook.interchange.layout import TABLES, VERSION
 from scopebook.interchange.numbering import number_rows
 
 
@@ -32,21 +32,21 @@ class ContentHash:
 class TableHash:
     """The hash of one table's rows, which come in batches."""
 
-    def __init__(self, table: DumpTable) -> None:
+    def __init__(self, table: DumpTable, version: int = VERSION) -> None:
         self._table = table
+        self._columns = table.kept(version)
         self._streams: dict[str, Any] = {}
         self.rows = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Count the next rows in."""
         self.rows += batch.num_rows
-        for name in self._table.kept:
+        for name in self._columns:
             self._add(name, batch.column(name))
 
     def hexdigest(self) -> str:
         """Return the hash of the rows so far."""
-        rows = self.rows if self._table.kept else "for readers"
-        whole = hashlib.sha256(f"{self._table.name} {rows}\n".encode())
+        whole = hashlib.sha256(f"{self._table.name} {self.rows}\n".encode())
         for name, stream in sorted(self._streams.items()):
             whole.update(f"{name} {stream.hexdigest()}\n".encode())
         return whole.hexdigest()
@@ -88,13 +88,15 @@ def whole_hash(tables: dict[str, str]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def content_hash(session: Session, saes: Sequence[Sae]) -> ContentHash:
-    """Return the hash over everything that a dump of these SAEs would hold."""
-    numbers = number_rows(session, saes)
+def content_hash(session: Session, saes: Sequence[Sae], *, version: int = VERSION) -> ContentHash:
+    """Return the hash over everything that a dump of these SAEs in that version would hold."""
+    numbers = number_rows(session, saes, version=version)
     tables = {}
     for table in TABLES:
-        taken = TableHash(table)
-        for batch in dump_batches(session, numbers, table.name) if table.kept else ():
+        if not table.kept(version):
+            continue
+        taken = TableHash(table, version)
+        for batch in dump_batches(session, numbers, table.name):
             taken.add(batch)
         tables[table.name] = taken.hexdigest()
     return ContentHash(sha256=whole_hash(tables), tables=tables)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from scopebook.errors import InvalidInputError, UnavailableError
 from scopebook.interchange.columns import DumpTable
 from scopebook.interchange.import_progress import DumpRow, Place
-from scopebook.interchange.layout import BY_NAME, TABLES
+from scopebook.interchange.layout import BY_NAME, TABLES, VERSION
 from scopebook.interchange.manifest import Manifest, ManifestFile, file_sha256, read_manifest
 
 #: What is read at once may take so many bytes unpacked; our own dumps stay far below.
@@ -34,8 +34,31 @@ class Dump:
             if skip >= file.rows:
                 skip -= file.rows
                 continue
-            yield from _rows_of_file(self.folder, file, BY_NAME[table], skip, size)
+            yield from self._rows_of_file(file, BY_NAME[table], skip, size)
             skip = 0
+
+    def _rows_of_file(
+        self, file: ManifestFile, table: DumpTable, skip: int, size: int
+    ) -> Iterator[list[DumpRow]]:
+        path, columns = self.folder / file.name, table.kept(self.manifest.version)
+        newer = dict.fromkeys(name for name in table.kept(VERSION) if name not in columns)
+        with _opened(path) as opened:
+            row = 0
+            for group in range(opened.num_row_groups):
+                in_group = opened.metadata.row_group(group).num_rows
+                if row + in_group <= skip:
+                    row += in_group
+                    continue
+                batches = opened.iter_batches(size, row_groups=[group], columns=columns)
+                for values in _read(batches, path):
+                    first = max(0, skip - row)
+                    fresh = [
+                        DumpRow(Place(file.name, row + at + 1), one | newer)
+                        for at, one in enumerate(values[first:], first)
+                    ]
+                    row += len(values)
+                    if fresh:
+                        yield fresh
 
     def all_rows(self, table: str) -> list[DumpRow]:
         """Return the rows of a small table."""
@@ -50,7 +73,7 @@ def open_dump(folder: Path) -> Dump:
     """
     manifest, sha256 = read_manifest(folder)
     for table in TABLES:
-        if table.kept and not manifest.files_of(table.name):
+        if table.kept(manifest.version) and not manifest.files_of(table.name):
             raise InvalidInputError(
                 f"{folder / 'manifest.json'} names no file of the table {table.name}; export the "
                 "dictionary anew."
@@ -58,8 +81,8 @@ def open_dump(folder: Path) -> Dump:
     unknown = sorted({file.table for file in manifest.files} - BY_NAME.keys())
     for file in manifest.files:
         _check_whole(folder, file)
-        if file.table in BY_NAME:
-            unknown += _check_form(folder, file, BY_NAME[file.table])
+        if file.table in BY_NAME and BY_NAME[file.table].kept(manifest.version):
+            unknown += _check_form(folder, file, BY_NAME[file.table], manifest.version)
     return Dump(
         folder=folder, manifest=manifest, sha256=sha256, unknown=list(dict.fromkeys(unknown))
     )
@@ -86,17 +109,17 @@ def _check_whole(folder: Path, file: ManifestFile) -> None:
         )
 
 
-def _check_form(folder: Path, file: ManifestFile, table: DumpTable) -> list[str]:
+def _check_form(folder: Path, file: ManifestFile, table: DumpTable, version: int) -> list[str]:
     """Return the columns that are not known, after the known ones were checked."""
     path = folder / file.name
     with _opened(path) as opened:
-        schema = opened.schema_arrow
+        schema, kept = opened.schema_arrow, table.kept(version)
         for column in table.columns:
-            if column.derived:
+            if column.name not in kept:
                 continue
             if column.name not in schema.names:
                 raise InvalidInputError(
-                    f"{path} has no column {column.name}: expected {', '.join(table.kept)}."
+                    f"{path} has no column {column.name}: expected {', '.join(kept)}."
                 )
             kind = schema.field(column.name).type
             if not kind.equals(column.type):
@@ -126,29 +149,6 @@ def _opened(path: Path) -> Any:
         raise InvalidInputError(
             f"{path} is not a whole Parquet file ({reason_of(error)}); copy the dump anew."
         ) from error
-
-
-def _rows_of_file(
-    folder: Path, file: ManifestFile, table: DumpTable, skip: int, size: int
-) -> Iterator[list[DumpRow]]:
-    path = folder / file.name
-    with _opened(path) as opened:
-        row = 0
-        for group in range(opened.num_row_groups):
-            in_group = opened.metadata.row_group(group).num_rows
-            if row + in_group <= skip:
-                row += in_group
-                continue
-            batches = opened.iter_batches(size, row_groups=[group], columns=table.kept)
-            for values in _read(batches, path):
-                first = max(0, skip - row)
-                fresh = [
-                    DumpRow(Place(file.name, row + at + 1), one)
-                    for at, one in enumerate(values[first:], first)
-                ]
-                row += len(values)
-                if fresh:
-                    yield fresh
 
 
 def _read(batches: Iterator[Any], path: Path) -> Iterator[list[dict[str, Any]]]:

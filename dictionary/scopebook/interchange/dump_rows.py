@@ -5,7 +5,13 @@ from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
-from scopebook.interchange import collected_rows, ground_rows, people_rows, said_rows
+from scopebook.interchange import (
+    collected_rows,
+    ground_rows,
+    history_rows,
+    people_rows,
+    said_rows,
+)
 from scopebook.interchange.arrays import batches_of
 from scopebook.interchange.example_batches import example_batches
 from scopebook.interchange.layout import BY_NAME
@@ -30,9 +36,19 @@ _ROWS: Final[dict[str, Callable[[Session, Numbers], Iterator[Any]]]] = {
     "labels": said_rows.label_rows,
     "choices": said_rows.choice_rows,
     "scores": said_rows.score_rows,
+    "vocabulary": people_rows.word_rows,
     "reviews": people_rows.review_rows,
+    "pins": people_rows.pin_rows,
+    "groupings": people_rows.grouping_rows,
+    "second_opinions": people_rows.opinion_rows,
     "comments": people_rows.comment_rows,
+    "comment_versions": people_rows.comment_version_rows,
     "tags": people_rows.tag_rows,
+    "marks": people_rows.mark_rows,
+    "bulk_actions": people_rows.bulk_rows,
+    "history": history_rows.history_rows,
+    "lists": people_rows.list_rows,
+    "list_items": people_rows.item_rows,
 }
 #: Rows of one batch where single rows are large.
 _SIZES: Final = {"documents": 64, "contexts": 1_024, "origins": 512, "statistics": 1_024}

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from scopebook.bulk import copy_rows
 from scopebook.db.jobs import Job
 from scopebook.db.label_tables import Label, Labeling
+from scopebook.db.review_tables import Change
 from scopebook.db.tables import (
     FEATURE_BITS,
     Evidence,
@@ -27,6 +28,7 @@ from scopebook.db.tables import (
 from scopebook.errors import ConflictError, InvalidInputError
 from scopebook.interchange.corpora_in import corpus_here
 from scopebook.interchange.dump_files import reason_of
+from scopebook.interchange.ground_rows import PARTED
 from scopebook.interchange.import_progress import DumpRow, keep_rows, kept_rows
 from scopebook.interchange.importing import BESIDE, BLANK, MODES, NEW, Importing, SaeHere
 from scopebook.interchange.row_checks import RefusedRowError, read_json
@@ -221,12 +223,11 @@ def _short(value: Any) -> str:
 
 def _is_blank(session: Session, sae: Sae) -> bool:
     """Return whether nothing was found or said of an SAE's features yet."""
-    found = exists().where(
-        Evidence.feature_id >= sae.id << FEATURE_BITS,
-        Evidence.feature_id < (sae.id + 1) << FEATURE_BITS,
-    )
+    first, end = sae.id << FEATURE_BITS, (sae.id + 1) << FEATURE_BITS
+    found = exists().where(Evidence.feature_id >= first, Evidence.feature_id < end)
     said = exists().where(Label.sae_id == sae.id)
-    return not (sae.current_run_id or session.scalar(select(found | said)))
+    done = exists().where(Change.feature_id >= first, Change.feature_id < end)
+    return not (sae.current_run_id or session.scalar(select(found | said | done)))
 
 
 def _bring_corpora(session: Session, importing: Importing) -> None:
@@ -304,13 +305,16 @@ def _bring_labelings(session: Session, importing: Importing) -> None:
             return
         if values["source"] not in _LABELERS:
             raise RefusedRowError(f"its source is {values['source']}, not {', '.join(_LABELERS)}")
+        parameters = read_json(row, "parameters")
+        if importing.dump.manifest.version > 1 and PARTED in parameters:
+            parameters[PARTED] = importing.labelings.get(parameters[PARTED], 0)
         # It is over once all that it said is in.
         columns = ("source", "method", "sha256", "created_at")
         labeling = Labeling(
             sae_id=sae.id,
             run_id=importing.runs[values["run"]],
             base_id=importing.labelings.get(values["base"] or 0),
-            parameters=read_json(row, "parameters"),
+            parameters=parameters,
             **{column: values[column] for column in columns},
         )
         session.add(labeling)

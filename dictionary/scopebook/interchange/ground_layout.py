@@ -6,9 +6,11 @@ import pyarrow as pa
 
 from scopebook.interchange.columns import (
     CREATED,
+    CUT,
     I16,
     I32,
     I64,
+    RUN,
     TEXT,
     WHEN,
     DumpTable,
@@ -84,9 +86,7 @@ GROUND: Final = (
         "tokenisations",
         "How corpora were cut into contexts.",
         (
-            column("corpus", TEXT, "name of the corpus"),
-            column("tokenizer", TEXT, "SHA-256 of the vocabulary"),
-            column("context_tokens", I32, "the longest context"),
+            *CUT,
             CREATED,
         ),
     ),
@@ -96,9 +96,7 @@ GROUND: Final = (
         (
             column("run", I32, "its number in the dump"),
             column("release", TEXT, "name of the release"),
-            column("corpus", TEXT, "name of the corpus"),
-            column("tokenizer", TEXT, "SHA-256 of the vocabulary"),
-            column("context_tokens", I32, "the longest context"),
+            *CUT,
             column("layers", list_of(I16), "layers that were collected"),
             column("parameters", TEXT, "everything else that was asked for, JSON"),
             column("tokens_seen", I64, "tokens that were read"),
@@ -116,7 +114,7 @@ GROUND: Final = (
             column("labeling", I32, "its number in the dump"),
             column("release", TEXT, "name of the release"),
             column("layer", I16, "layer of the SAE"),
-            column("run", I32, "number of the run"),
+            RUN,
             column("source", TEXT, "`keywords`, `llm`, or `person` who parted the examples"),
             column("method", TEXT, "the method, or the model asked for"),
             column("base", I32, "number of the labeling whose senses it words"),

@@ -163,6 +163,17 @@ def labeling_rows(session: Session, numbers: Numbers) -> Rows:
         yield (
             *(number, sae.release, sae.layer, numbers.runs[labeling.run_id], labeling.source),
             *(labeling.method, numbers.labelings.get(labeling.base_id or 0)),
-            *(as_json(labeling.parameters), labeling.sha256),
+            *(as_json(_parameters(labeling, numbers)), labeling.sha256),
             *(labeling.created_at, labeling.finished_at),
         )
+
+
+#: Where the parameters of a person's senses hold the labeling whose senses were parted.
+PARTED: Final = "from"
+
+
+def _parameters(labeling: Labeling, numbers: Numbers) -> dict[str, Any]:
+    if numbers.version == 1 or PARTED not in labeling.parameters:
+        return labeling.parameters
+    number = numbers.labelings.get(labeling.parameters[PARTED], 0)
+    return labeling.parameters | {PARTED: number}

@@ -46,6 +46,8 @@ class Progress:
         self._told = told
         self.phases: list[str] = list(row.progress.get("phases", []))
         self.notes: list[str] = list(row.progress.get("notes", []))
+        #: Tables whose rows joined others that were here, so that they are not the dump's alone.
+        self.joined: list[str] = list(row.progress.get("joined", []))
         self.counts = {
             table: Counts(**counts) for table, counts in row.progress.get("counts", {}).items()
         }
@@ -67,6 +69,10 @@ class Progress:
         """Note what a person should know of the whole."""
         if sentence not in self.notes:
             self.notes.append(sentence)
+
+    def join(self, *tables: str) -> None:
+        """Note that rows of these tables joined others that were here."""
+        self.joined += [table for table in tables if table not in self.joined]
 
     @contextmanager
     def batch(self) -> Iterator[Session]:
@@ -114,6 +120,7 @@ class Progress:
         return {
             "phases": list(self.phases),
             "notes": list(self.notes),
+            "joined": list(self.joined),
             "counts": {table: asdict(counts) for table, counts in self.counts.items()},
             "refused_bytes": self.refusals.size,
         }

@@ -3,7 +3,9 @@
 A table is added here, gets its rows from `scopebook.interchange.dump_rows`, and is read back by a
 phase of `scopebook.interchange.parquet_in`. Rows are named by what they are (release, layer,
 index), or by numbers that count them in the dump's order; no row id of an instance is in it, so
-that two instances with the same content write the same rows.
+that two instances with the same content write the same rows. A column or a table that is added to
+the format says since which version it is there: dumps of earlier ones can be read as long as the
+format lasts.
 """
 
 from typing import Final
@@ -14,7 +16,7 @@ from scopebook.interchange.people_layout import PEOPLE
 from scopebook.interchange.said_layout import SAID
 
 FORMAT: Final = "scopebook-parquet"
-VERSION: Final = 1
+VERSION: Final = 2
 
 #: In the order in which they are written and read: a row points to earlier ones only.
 TABLES: Final = (*GROUND, *COLLECTED, *SAID, *PEOPLE)

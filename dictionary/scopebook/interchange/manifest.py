@@ -85,10 +85,10 @@ def read_manifest(folder: Path) -> tuple[Manifest, str]:
             f"{path} cannot be read ({error.strerror}); make it readable."
         ) from error
     manifest = _parsed(path, content)
-    if (manifest.format, manifest.version) != (FORMAT, VERSION):
+    if manifest.format != FORMAT or not 1 <= manifest.version <= VERSION:
         raise InvalidInputError(
             f"{path} says {shown(manifest.format)} version {manifest.version}, but this Scopebook "
-            f"reads {FORMAT} version {VERSION}; export it anew, or upgrade Scopebook."
+            f"reads {FORMAT} up to version {VERSION}; export it anew, or upgrade Scopebook."
         )
     for file in manifest.files:
         if _FILE.fullmatch(file.name) is None:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from scopebook.db.label_tables import Labeling
 from scopebook.db.tables import FEATURE_BITS, Model, Release, Sae
 from scopebook.interchange.dump_context import contexts_of_evidence
+from scopebook.interchange.layout import VERSION
 
 #: Rows that are read together.
 TOGETHER: Final = 2_000
@@ -48,11 +49,14 @@ class DumpedSae:
 class Numbers:
     """What is dumped, and the number of each run and labeling by its row id.
 
-    Contexts and labels, of which there may be millions, are numbered in the temporary tables
-    `out_context` and `out_label`; documents stand in `out_document`.
+    Contexts and labels, of which there may be millions, and what people said are numbered in the
+    temporary tables `out_context`, `out_label`, `out_comment`, ...; documents stand in
+    `out_document`.
     """
 
     saes: list[DumpedSae]
+    #: The version of the format; earlier ones kept row ids where later ones keep numbers.
+    version: int
     runs: dict[int, int] = field(default_factory=dict)
     labelings: dict[int, int] = field(default_factory=dict)
 
@@ -62,28 +66,27 @@ class Numbers:
         return [sae.id for sae in self.saes]
 
 
-_KEYS: Final = (
-    ("out_context", "id"),
-    ("out_context", "number"),
-    ("out_document", "id"),
-    ("out_label", "id"),
-    ("out_label", "number"),
-)
+#: What is numbered in a temporary table, beside documents, which have their ordinals.
+_NUMBERED: Final = ("context", "label", "comment", "opinion", "bulk", "list")
 
 
-def number_rows(session: Session, saes: Sequence[Sae]) -> Numbers:
+def number_rows(session: Session, saes: Sequence[Sae], *, version: int = VERSION) -> Numbers:
     """Give everything that belongs to these SAEs its number, in this session's transaction."""
-    numbers = Numbers(saes=dumped_saes(session, [sae.id for sae in saes]))
+    numbers = Numbers(saes=dumped_saes(session, [sae.id for sae in saes]), version=version)
     numbers.runs = _runs(session, numbers)
     numbers.labelings = _labelings(session, numbers)
-    for table in ("out_context", "out_document", "out_label"):
-        session.execute(text(f"DROP TABLE IF EXISTS {table}"))
+    for kind in (*_NUMBERED, "document"):
+        session.execute(text(f"DROP TABLE IF EXISTS out_{kind}"))
     _number_contexts(session, numbers)
     session.execute(text(_DOCUMENTS), {"run_ids": list(numbers.runs)})
-    session.execute(text(_LABELS), {"sae_ids": numbers.sae_ids})
-    for table, key in _KEYS:
-        session.execute(text(f"CREATE UNIQUE INDEX ON {table} ({key})"))
-        session.execute(text(f"ANALYZE {table}"))
+    names = {"sae_ids": numbers.sae_ids, "releases": [sae.release for sae in numbers.saes]}
+    for kind, query in _QUERIES.items():
+        session.execute(text(f"CREATE TEMPORARY TABLE out_{kind} ON COMMIT DROP AS {query}"), names)
+    for kind in (*_NUMBERED, "document"):
+        session.execute(text(f"CREATE UNIQUE INDEX ON out_{kind} (id)"))
+        if kind != "document":
+            session.execute(text(f"CREATE UNIQUE INDEX ON out_{kind} (number)"))
+        session.execute(text(f"ANALYZE out_{kind}"))
     return numbers
 
 
@@ -196,10 +199,32 @@ SELECT d.id FROM document d WHERE d.id IN (
 )
 """
 
-_LABELS: Final = """
-CREATE TEMPORARY TABLE out_label ON COMMIT DROP AS
-SELECT b.id, row_number() OVER (
-    ORDER BY array_position(CAST(:sae_ids AS int[]), b.sae_id), b.feature_id, b.id
+_BY_FEATURE: Final = """
+SELECT o.id, row_number() OVER (
+    ORDER BY array_position(CAST(:sae_ids AS int[]), (o.feature_id >> 20)::int), o.feature_id, o.id
 ) AS number
-FROM label b WHERE b.sae_id = ANY(:sae_ids)
+FROM {table} o WHERE (o.feature_id >> 20) = ANY(:sae_ids)
 """
+
+#: What a single action did to features of the dump.
+_BULKS: Final = """
+SELECT b.id, row_number() OVER (ORDER BY b.id) AS number FROM bulk_action b
+WHERE b.id IN (SELECT c.bulk_id FROM change c WHERE (c.feature_id >> 20) = ANY(:sae_ids))
+"""
+
+#: Lists that have features of the dump, and those of no feature, unless they search elsewhere.
+_LISTS: Final = """
+SELECT l.id, row_number() OVER (ORDER BY l.id) AS number FROM feature_list l
+WHERE EXISTS (SELECT FROM feature_list_item i
+              WHERE i.list_id = l.id AND (i.feature_id >> 20) = ANY(:sae_ids))
+   OR (NOT EXISTS (SELECT FROM feature_list_item i WHERE i.list_id = l.id)
+       AND coalesce(l.search->>'release', '') = ANY(CAST(:releases AS text[]) || ''::text))
+"""
+
+_QUERIES: Final = {
+    "label": _BY_FEATURE.format(table="label"),
+    "comment": _BY_FEATURE.format(table="comment"),
+    "opinion": _BY_FEATURE.format(table="second_opinion"),
+    "bulk": _BULKS,
+    "list": _LISTS,
+}

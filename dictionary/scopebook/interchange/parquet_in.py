@@ -25,6 +25,7 @@ from scopebook.interchange.import_report import ImportReport
 from scopebook.interchange.importing import BESIDE, NEW, Importing
 from scopebook.interchange.layout import FORMAT
 from scopebook.interchange.parquet_out import steady
+from scopebook.interchange.people_in import bring_people
 from scopebook.interchange.people_layout import PEOPLE
 from scopebook.interchange.publish_in import publish
 from scopebook.interchange.said_in import bring_said
@@ -52,11 +53,11 @@ def import_parquet(
     )
     for name in dump.unknown:
         progress.note(f"{name} is not known to this Scopebook and was left out; upgrade it.")
-    for table in PEOPLE:
-        if rows := dump.manifest.rows_of(table.name):
-            progress.note(
-                f"{rows:,} {table.name} are of accounts elsewhere: they stay in the dump."
-            )
+    if dump.manifest.version == 1 and any(dump.manifest.rows_of(table.name) for table in PEOPLE):
+        progress.note(
+            "Reviews, comments and tags are for readers in a dump of version 1 and stay there; "
+            "export the dictionary anew to carry them over."
+        )
     importing = Importing(dump=dump, progress=progress)
     bring_ground(importing)
     bring_features(importing)
@@ -64,6 +65,7 @@ def import_parquet(
     bring_contexts(importing)
     bring_evidence(importing)
     bring_said(importing)
+    bring_people(importing)
     publish(importing)
     differing = _differing(factory, importing) if verify else None
     return _report(path, importing, differing)
@@ -89,9 +91,13 @@ def _differing(factory: Sessions, importing: Importing) -> list[str] | None:
 
 def _compare(session: Session, importing: Importing) -> list[str]:
     saes = [session.get_one(Sae, sae.id) for sae in importing.saes.values()]
-    found = content_hash(session, saes).tables
-    expected = importing.dump.manifest.tables
-    return [table for table, digest in found.items() if expected.get(table) != digest]
+    manifest, joined = importing.dump.manifest, importing.progress.joined
+    found = content_hash(session, saes, version=manifest.version).tables
+    return [
+        table
+        for table, digest in found.items()
+        if manifest.tables.get(table) != digest and table not in joined
+    ]
 
 
 def _report(path: Path, importing: Importing, differing: list[str] | None) -> ImportReport:

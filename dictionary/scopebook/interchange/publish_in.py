@@ -8,10 +8,12 @@ from sqlalchemy.orm import Session
 from scopebook.db.label_tables import Labeling
 from scopebook.db.tables import Document, Run, Sae
 from scopebook.entries import refresh_saes
+from scopebook.interchange.history_in import count_versions
 from scopebook.interchange.import_progress import end_import
 from scopebook.interchange.importing import BESIDE, Importing
 from scopebook.interchange.said_in import IN_FORCE
 from scopebook.labelings import settle_labels
+from scopebook.queue_order import order_queue
 
 
 def publish(importing: Importing) -> None:
@@ -23,8 +25,12 @@ def publish(importing: Importing) -> None:
         beside = [sae.id for sae in importing.saes.values() if sae.mode == BESIDE]
         if beside:
             settle_labels(session, beside)
-        # What came in as it was is settled as it was; lists and searches have to learn of it.
-        refresh_saes(session, [sae.id for sae in importing.saes.values() if sae.mode != BESIDE])
+        # What came in as it was is settled as it was; lists, searches and the queue have to learn
+        # of it.
+        whole = [sae.id for sae in importing.saes.values() if sae.mode != BESIDE]
+        count_versions(session, whole)
+        order_queue(session, whole)
+        refresh_saes(session, whole)
         end_import(session, importing.import_id)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from typing import Any
+from typing import Any, Final
 
 from scopebook.interchange.import_progress import DumpRow
 
@@ -30,6 +30,16 @@ def _finite(value: Any) -> bool:
     if isinstance(value, dict):
         return all(_finite(one) for one in value.values())
     return True
+
+
+#: Versions and the like go on being counted here, so that the largest must be far away.
+_MOST_COUNTED: Final = 1 << 30
+
+
+def check_count(row: DumpRow, name: str) -> None:
+    """Refuse what is not counted from 1."""
+    if not 1 <= (row.values[name] or 0) <= _MOST_COUNTED:
+        raise RefusedRowError(f"{name} {row.values[name]} is not counted from 1")
 
 
 def read_json(row: DumpRow, name: str) -> dict[str, Any]:

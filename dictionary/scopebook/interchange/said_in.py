@@ -17,12 +17,13 @@ from scopebook.db.label_tables import (
     Sense,
 )
 from scopebook.db.tables import FEATURE_BITS
+from scopebook.interchange.authors_in import Authors
 from scopebook.interchange.beside_in import LabelsBeside
 from scopebook.interchange.collected_in import CONTEXT
 from scopebook.interchange.import_progress import DumpRow, keep_rows, kept_rows
 from scopebook.interchange.importing import BESIDE, Importing
 from scopebook.interchange.row_checks import RefusedRowError, read_hash, read_json, required
-from scopebook.interchange.said_rows import RUN
+from scopebook.interchange.said_rows import RUN, WORDED_AS
 
 #: Labels by their number, and those that are to be in force.
 LABEL, IN_FORCE = "label", "label in force"
@@ -126,7 +127,7 @@ SAID: Final = (
 )
 _LABEL_COLUMNS: Final = (
     *("id", "feature_id", "sae_id", "labeling_id", "sense_id", "also", "source", "provenance"),
-    *("supersedes_id", "current", *SAID),
+    *("supersedes_id", "current", "account_id", *SAID),
 )
 
 
@@ -135,13 +136,13 @@ def _write_labels(session: Session, importing: Importing, rows: list[DumpRow]) -
     senses = _senses(session, importing, rows)
     numbers = [row.values["supersedes"] for row in rows if row.values["supersedes"] is not None]
     known = kept_rows(session, importing.import_id, LABEL, numbers)
-    ids = iter(reserve_ids(session, LABEL, len(rows)))
+    ids, authors = iter(reserve_ids(session, LABEL, len(rows))), Authors(session)
 
     def values_of(row: DumpRow) -> Sequence[Any] | None:
         row_id = next(ids)
         head = beside.head(row)
         if head is None:
-            head = _head(importing, row, senses, known)
+            head = _head(importing, row, senses, known, authors)
         elif not head:
             return None
         known[row.values["label"]] = row_id
@@ -170,6 +171,7 @@ def _head(
     row: DumpRow,
     senses: Mapping[_SenseKey, int],
     known: Mapping[int, int],
+    authors: Authors,
 ) -> Sequence[Any]:
     """Return the columns before those of `SAID`, of a label that keeps its own origin."""
     values = row.values
@@ -187,11 +189,17 @@ def _head(
         raise RefusedRowError(f"label {values['supersedes']}, which it follows, did not come in")
     if values["current"] and values["status"] != "ok":
         raise RefusedRowError("it is in force although it is suspect")
+    provenance = read_json(row, "provenance")
+    follows = known.get(values["supersedes"])
+    numbered = importing.dump.manifest.version > 1 and follows is not None
+    if numbered and provenance.get(WORDED_AS) == values["supersedes"]:
+        provenance[WORDED_AS] = follows
     return (
         *(feature_id, sae.id, labeling_id, sense_id, values["also"], values["source"]),
-        read_json(row, "provenance"),
-        known.get(values["supersedes"]),
+        provenance,
+        follows,
         False,  # in force once all is in
+        None if values["account"] is None else authors.of(row),
     )
 
 

@@ -94,6 +94,7 @@ SAID: Final = (
             column("status", TEXT, "`ok` or `suspect`"),
             column("method", TEXT, "the method, or the model asked for"),
             column("author", TEXT, "who said it"),
+            column("account", TEXT, "of a person who proposed it: whose it is", since=2),
             column("n_examples", I16, "examples it was made from"),
             column("share", F32, "share of the examples that are in its senses"),
             column("provenance", TEXT, "where else it comes from, JSON"),

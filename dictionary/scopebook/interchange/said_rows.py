@@ -86,14 +86,20 @@ def origin_rows(session: Session, numbers: Numbers) -> Rows:
 
 _LABELS: Final = """
 SELECT o.number, b.sae_id, b.feature_id, b.labeling_id, n.labeling_id, n.ordinal, b.also, b.text,
-       b.description, b.kind, b.confidence, b.source, b.status, b.method, b.author, b.n_examples,
-       b.share, b.provenance, u.number, b.current, b.created_at
+       b.description, b.kind, b.confidence, b.source, b.status, b.method, b.author,
+       coalesce(a.imported_name, a.name), b.n_examples, b.share, b.provenance, u.id, u.number,
+       b.current, b.created_at
 FROM out_label o
 JOIN label b ON b.id = o.id
 LEFT JOIN sense n ON n.id = b.sense_id
 LEFT JOIN out_label u ON u.id = b.supersedes_id
+LEFT JOIN account a ON a.id = b.account_id
 ORDER BY o.number
 """
+
+
+#: Where the provenance of a sense's label that kept its words holds the label that had them before.
+WORDED_AS: Final = "label"
 
 
 def label_rows(session: Session, numbers: Numbers) -> Rows:
@@ -103,7 +109,9 @@ def label_rows(session: Session, numbers: Numbers) -> Rows:
     for row in stream(session, text(_LABELS)):
         number, sae_id, feature_id, labeling, sense_labeling, sense, *others = row
         sae = by_id[sae_id]
-        *said, provenance, supersedes, current, created_at = others
+        *said, provenance, supersedes_id, supersedes, current, created_at = others
+        if numbers.version > 1 and supersedes and provenance.get(WORDED_AS) == supersedes_id:
+            provenance = provenance | {WORDED_AS: supersedes}
         yield (
             number,
             *named(sae, feature_id - sae.first_id),

@@ -50,11 +50,11 @@ def source(instance: Instance) -> Sessions:
 def any_dump(
     postgres: EmbeddedPostgres, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A dump of such a dictionary, made once; nobody changes it."""
+    """A dump of such a dictionary, that of the database `dumped`; nobody changes either."""
     path = tmp_path_factory.mktemp("dumps") / "dump"
     _administer(postgres, f"CREATE DATABASE dumped TEMPLATE {template}")
     engine = create_engine(postgres.url("dumped"))
-    with sessionmaker(engine, expire_on_commit=False)() as session:
+    with sessionmaker(engine, expire_on_commit=False).begin() as session:
         make_dictionary(session)
         export_parquet(session, path)
     engine.dispose()

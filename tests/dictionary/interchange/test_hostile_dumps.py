@@ -71,9 +71,9 @@ def test_a_manifest_that_is_none_is_named(
 
 
 def test_a_newer_format_says_to_upgrade(instance: Instance, dump: Path) -> None:
-    change_manifest(dump, lambda manifest: manifest.update(version=2))
+    change_manifest(dump, lambda manifest: manifest.update(version=3))
 
-    with pytest.raises(InvalidInputError, match=r"version 2, but this Scopebook reads .* 1"):
+    with pytest.raises(InvalidInputError, match=r"version 3, but this Scopebook reads .* 2"):
         import_parquet(instance(), dump)
 
 
@@ -294,10 +294,10 @@ def test_a_feature_whose_example_is_wrong_has_no_evidence_and_others_have(
 
     report = import_parquet(target, dump)
 
-    assert (report.tables["statistics"].written, report.tables["statistics"].refused) == (7, 1)
-    assert (report.tables["examples"].written, report.tables["examples"].left_out) == (10, 4)
+    assert (report.tables["statistics"].written, report.tables["statistics"].refused) == (9, 1)
+    assert (report.tables["examples"].written, report.tables["examples"].left_out) == (18, 4)
     with target() as session:
-        assert session.scalar(select(func.count()).select_from(Evidence)) == 7
+        assert session.scalar(select(func.count()).select_from(Evidence)) == 9
 
 
 def test_examples_beside_no_statistics_are_refused(instance: Instance, dump: Path) -> None:

@@ -54,6 +54,7 @@ def hashes(factory: Sessions) -> dict[str, str]:
         ("labels", "1", "before"),
         ("labels", "1", "after"),
         ("scores", "1", "after"),
+        ("history", "1", "before"),
     ],
 )
 def test_a_killed_import_goes_on_and_ends_as_if_nothing_had_been(
@@ -75,7 +76,7 @@ def test_a_killed_import_goes_on_and_ends_as_if_nothing_had_been(
     assert report.equal is True
     assert hashes(target) == hashes(source)
     counted = {name: counts.read for name, counts in report.tables.items()}
-    assert (counted["statistics"], counted["examples"], counted["labels"]) == (8, 14, 12)
+    assert (counted["statistics"], counted["examples"], counted["labels"]) == (10, 22, 19)
     with target() as session:
         assert session.scalar(select(ImportedRow)) is None
 
@@ -124,4 +125,4 @@ def test_two_imports_of_one_dump_at_once_do_not_write_twice(dump: Path, instance
     with target() as session:
         [row] = session.scalars(select(DumpImport))
         assert row.finished_at is not None
-        assert session.scalar(text("SELECT count(*) FROM label")) == 12
+        assert session.scalar(text("SELECT count(*) FROM label")) == 19

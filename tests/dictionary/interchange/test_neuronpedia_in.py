@@ -305,7 +305,7 @@ def test_what_we_wrote_comes_back_with_authors_methods_and_examples(
     report = import_neuronpedia(target, tmp_path / "ours")
 
     assert report.refusals == []
-    assert report.tables["explanations"].written == 3
+    assert report.tables["explanations"].written == 6
     mine = page(target, 1).label
     assert (mine.text, mine.author, mine.source) == ("barking dogs", "ada", "import")
     here, there = page(source), page(target)

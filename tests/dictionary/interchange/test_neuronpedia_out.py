@@ -59,7 +59,7 @@ def test_its_importer_takes_every_row_and_a_second_time_none(
             )
         )
 
-    assert counted == report.rows == {"features": 32, "activations": 12, "explanations": 6}
+    assert counted == report.rows == {"features": 32, "activations": 20, "explanations": 9}
     assert (cat.pos_str, cat.tokens, cat.maxValue) == (["the", "\\xe4\\xb8"], ["the"] * 4, 4.0)
     assert json.loads(cat.notes)["method"] == "a-model"
 
@@ -88,7 +88,7 @@ def test_ids_look_like_its_own_and_are_each_others_alike_at_every_export(
     ids = [
         row["id"] for one in files if one.parts[-2] != "features" for row in lines_of(dump / one)
     ]
-    assert len(set(ids)) == len(ids) == 18
+    assert len(set(ids)) == len(ids) == 29
     assert all(re.fullmatch("c[a-z0-9]{24}", one) for one in ids)
 
 
@@ -119,9 +119,9 @@ def test_the_report_lists_what_the_layout_cannot_hold_and_how_much_of_it_there_w
 
     assert any("scores" in what for what in report.cannot_hold)
     assert report.not_written == {
-        "labels not in force": 6,
+        "labels not in force": 10,
         "scores": 4,
-        "labels of senses, as labels of their features": 2,
+        "labels of senses, as labels of their features": 3,
     }
     assert report.cautions == ["SAE-Res-Tiny-Model-W1K-L0_8: For research."]
 
