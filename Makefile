@@ -45,10 +45,15 @@ fuzz-api: .venv/.dev ## Ask every route for 100 valid and 100 invalid things; pr
 	FUZZ_SEED=$$seed FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(BIN)/pytest -q -s tests/api/test_schema.py $(ARGS)
 
 check: .venv/.dev ## Format, lint, types, import contracts.
+	@$(MAKE) --no-print-directory -j2 check-python check-web
+
+check-python:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check-web:
 	@scripts/frontend.sh npm run --silent check
 	@scripts/frontend.sh npm run --silent lint
 
