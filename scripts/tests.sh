@@ -3,8 +3,8 @@
 #
 # The browser's tests wait for what they see more than they compute, so that the others run beside
 # them, in two processes, and give way to them. With arguments such as `-k words` one of the two may
-# find no test, which is pytest's status 5. Each gets a process group of its own (-m): what a shell
-# without them starts in the background is deaf to Ctrl-C, which tests press.
+# find no test, which is pytest's status 5. Each has a process group of its own (-m), by which it is
+# stopped with all that it has started.
 set -muo pipefail
 cd "$(dirname "$0")/.."
 log=$(mktemp)

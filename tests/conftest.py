@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,9 @@ from scopebook import credentials
 from scopebook.db.migrate import upgrade
 from scopebook.db.sessions import Sessions
 from scopebook.embedded.postgres import EmbeddedPostgres
+
+# What a shell starts in the background is deaf to Ctrl-C, and so would be all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,6 +48,10 @@ def postgres() -> Iterator[EmbeddedPostgres]:
     home.chmod(0o755)  # so that the server, which root runs as nobody, can keep its data in it
     server = EmbeddedPostgres(home)
     server.start()
+    # Hundreds of databases are made and dropped, and none outlives the server.
+    for name in ("fsync", "synchronous_commit", "full_page_writes"):
+        _administer(server, f"ALTER SYSTEM SET {name} = off")
+    _administer(server, "SELECT pg_reload_conf()")
     yield server
     server.stop()
     server.remove()

@@ -27,6 +27,7 @@ FEATURE = "/api/features/Tiny-Model/1-res-w1k-l0_8/1"
 SECRET = {
     *("POST /api/session", "POST /api/links/look", "POST /api/links/use"),
     *("POST /api/accounts", "POST /api/accounts/{name}/link", "POST /api/tokens"),
+    "POST /api/webhooks",
 }
 #: Which ask something by a body, and make nothing.
 ASKING = {

@@ -6,15 +6,11 @@ from fastapi import APIRouter, Depends, Path
 
 from scopebook import webhooks
 from scopebook_api.deps import Cursor, DbSession, Editor, Limit, kept_nowhere
+from scopebook_api.idempotency import KeyedRoute
 from scopebook_api.schemas import Page, problems
 from scopebook_api.webhook_schemas import DeliveryRead, NewWebhook, WebhookMade, WebhookRead
 
-router = APIRouter(
-    prefix="/webhooks",
-    tags=["accounts"],
-    dependencies=[Depends(kept_nowhere)],
-    responses=problems(404, 409),
-)
+router = APIRouter(prefix="/webhooks", tags=["accounts"], responses=problems(404, 409))
 RowId = Annotated[int, Path(ge=1, lt=2**63)]
 
 
@@ -24,7 +20,7 @@ def browse(session: DbSession, me: Editor) -> dict[str, object]:
     return {"items": webhooks.list_webhooks(session, by=me), "next": None}
 
 
-@router.post("", response_model=WebhookMade, status_code=201)
+@router.post("", response_model=WebhookMade, status_code=201, dependencies=[Depends(kept_nowhere)])
 def add(session: DbSession, me: Editor, wanted: NewWebhook) -> dict[str, object]:
     """Let an address be told of events; the secret of its signatures is told only here."""
     webhook, secret = webhooks.add_webhook(session, wanted.url, wanted.events, by=me)
@@ -48,9 +44,17 @@ def deliveries(
     return {"items": found, "next": following}
 
 
-@router.post("/{webhook_id}/deliveries/{delivery_id}/again", response_model=DeliveryRead)
 def send_again(
     session: DbSession, me: Editor, webhook_id: RowId, delivery_id: RowId
 ) -> webhooks.DeliveryView:
     """Send a delivery that is over once more."""
     return webhooks.send_again(session, webhook_id, delivery_id, by=me)
+
+
+router.add_api_route(
+    "/{webhook_id}/deliveries/{delivery_id}/again",
+    send_again,
+    methods=["POST"],
+    response_model=DeliveryRead,
+    route_class_override=KeyedRoute,
+)

@@ -15039,7 +15039,10 @@ export interface operations {
     send_again_api_webhooks__webhook_id__deliveries__delivery_id__again_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 webhook_id: number;
                 delivery_id: number;
