@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.search import concepts, load, recall
-from benchmarks.search.build import Size, build
+from benchmarks.search.build import Size, build, vacuum
 from benchmarks.search.progress import Progress
 from benchmarks.search.texts import LabelMaker
 from sqlalchemy import text
@@ -80,7 +80,8 @@ def fill(work: Path, size: Size) -> None:
     build(size, LabelMaker(embedder.embed), embedder_id, progress)
     with unit_of_work(sessions()) as session:
         ensure_index(session, embedder_id)
-    progress.done("index of vectors")
+    progress.done("index of vectors, sketches")
+    vacuum(progress)
     sys.stdout.write("| building | s |\n|---|---|\n")
     sys.stdout.writelines(f"| {what} | {s:.0f} |\n" for what, s in progress.seconds.items())
     mark.write_text(json.dumps(_built(url, size)))
@@ -92,7 +93,8 @@ def _built(url: str, size: Size) -> list[object]:
 
 def tell_sizes() -> None:
     """Print how much room the dictionary takes."""
-    names = ("feature_entry", "label", "label_embedding", "evidence", "feature", "label_score")
+    names = ("feature_entry", "label", "label_embedding", "label_sketch")
+    names += ("evidence", "feature", "label_score")
     with sessions()() as session:
         sys.stdout.write("\n| size | MB |\n|---|---|\n")
         total = session.execute(text("SELECT pg_database_size(current_database())")).scalar_one()

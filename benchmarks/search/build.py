@@ -357,6 +357,11 @@ def _write_scores(
 def _tidy(progress: Progress) -> None:
     with unit_of_work(sessions()) as session:
         session.execute(text("SELECT setval('label_id_seq', (SELECT max(id) FROM label))"))
+    vacuum(progress)
+
+
+def vacuum(progress: Progress) -> None:
+    """Do what autovacuum does a minute later; indexes answer without their tables after it."""
     engine = sessions().kw["bind"]
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))

@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.drills.hurt import LAYERS, WIDTH, HurtInstance, hurt_instance, write_files
 
 KILLS = int(os.environ.get("DRILL_KILLS", "20"))
-TEXTS = int(os.environ.get("DRILL_TEXTS", "1200"))
+TEXTS = int(os.environ.get("DRILL_TEXTS", "700"))
 SEED = int(os.environ.get("DRILL_SEED", "1"))
 #: How often each kind of process is hit in twenty kills.
 VICTIMS = {
