@@ -50,6 +50,7 @@ def database(work: Path) -> Iterator[None]:
         yield
     finally:
         sessions().kw["bind"].dispose()
+        sessions.cache_clear()  # the next database has an address of its own
         server.stop()
 
 
