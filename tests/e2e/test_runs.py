@@ -179,7 +179,7 @@ def test_a_failed_shard_says_why_and_a_retry_mends_it(
 
 
 def test_the_page_goes_on_when_the_api_was_killed(page: Page, instance: Running, kept: int) -> None:
-    job = _started(page, max_tokens=100_000)
+    job = _started(page, max_tokens=200_000)
     page.goto(f"/jobs/{job['id']}")
     expect(page.locator("[data-worker]")).to_have_count(2, timeout=COLLECTED_MS)
     assert instance.process is not None
