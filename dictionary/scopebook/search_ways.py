@@ -83,7 +83,8 @@ def by_meaning(session: Session, query: QueryVector, scope: Scope, most: int) ->
 
 
 def _by_sketches(session: Session, query: QueryVector, scope: Scope, most: int) -> list[int]:
-    rough = list(session.scalars(_sketched(query, scope).limit(_ROUGHLY * most)))
+    room = _ROUGHLY * most
+    rough = list(session.scalars(_sketched(query, scope).limit(room)))
     vector = cast(query.vector, HALFVEC(len(query.vector)))
     distance = LabelEmbedding.embedding.op("<=>", return_type=Float())(vector)
     # Read before they are sorted: no index of vectors must answer in their place.
@@ -95,7 +96,11 @@ def _by_sketches(session: Session, query: QueryVector, scope: Scope, most: int) 
         .subquery()
     )
     statement = select(near.c.label_id).order_by(near.c.distance, near.c.label_id).limit(most)
-    return list(session.scalars(statement))
+    found = list(session.scalars(statement))
+    if len(found) < most and len(rough) == room:
+        # Labels that are in force no more, which keep their sketches, took the others' room.
+        return list(session.scalars(compared(query, scope).limit(most)))
+    return found
 
 
 def _sketched(query: QueryVector, scope: Scope) -> Select[Any]:

@@ -81,6 +81,22 @@ def test_sketches_find_labels_that_came_later_and_none_that_are_in_force_no_more
     assert by_meaning(session, query, scope, 10)[0] == second
 
 
+def test_earlier_labels_do_not_take_the_room_of_those_in_force(
+    session: Session, saes: list[Sae], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scopebook.search_ways._ROUGHLY", 1)
+    embedder_id, query = embed(session)
+    scope = Scope([saes[0].id], (), about=FEATURES)
+    nearest = by_meaning(session, query, scope, 10)
+    session.execute(Label.__table__.update().where(Label.id.in_(nearest)).values(current=False))
+    exact = by_meaning(session, query, scope, 10)
+
+    assert ensure_index(session, embedder_id)
+
+    assert by_meaning(session, query, scope, 10) == exact
+    assert not set(exact) & set(nearest)
+
+
 def test_an_index_is_built_where_it_is_worth_it_and_finds_the_same(
     session: Session, saes: list[Sae], monkeypatch: pytest.MonkeyPatch
 ) -> None:
