@@ -1,6 +1,6 @@
 """Features that fire on the same tokens, as counted in a run's panel."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, select
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from scopebook.bulk import copy_rows
 from scopebook.db.label_tables import CoFiring, Panel
 from scopebook.db.tables import FEATURE_BITS
-from scopebook.labels import LabelView, current_labels
+from scopebook.labels import LabelView
 from scopebook.packing import unpack_pairs
 from scopebook.release_names import FeatureId
 
@@ -54,26 +54,43 @@ def write_co_firing(
     )
 
 
-def read_co_firing(
-    session: Session, wanted: FeatureId, feature_id: int, run_id: int
-) -> CoFiringView | None:
+@dataclass(frozen=True)
+class CoFired:
+    """What was counted of a feature: partners are pairs of index and share."""
+
+    contexts: int
+    tokens: int
+    fires: int
+    pairs: Sequence[tuple[int, float]]
+
+
+def co_fired(session: Session, feature_id: int, run_id: int) -> CoFired | None:
     """Return what fires together with a feature; None where it was not counted."""
-    sae_id = feature_id >> FEATURE_BITS
-    panel = session.get(Panel, (run_id, sae_id))
-    if panel is None or panel.tokens is None:
-        return None
-    counted = session.execute(
-        select(CoFiring.fires, CoFiring.partners).where(
-            CoFiring.run_id == run_id, CoFiring.feature_id == feature_id
+    row = session.execute(
+        select(Panel.contexts, Panel.tokens, CoFiring.fires, CoFiring.partners)
+        .outerjoin(
+            CoFiring, (CoFiring.run_id == Panel.run_id) & (CoFiring.feature_id == feature_id)
+        )
+        .where(
+            Panel.run_id == run_id,
+            Panel.sae_id == feature_id >> FEATURE_BITS,
+            Panel.tokens.is_not(None),
         )
     ).one_or_none()
-    pairs = unpack_pairs(counted.partners) if counted else []
-    ids = {index: (sae_id << FEATURE_BITS) | index for index, _ in pairs}
-    labels = current_labels(session, list(ids.values()))
+    if row is None:
+        return None
+    pairs = [] if row.partners is None else unpack_pairs(row.partners)
+    return CoFired(row.contexts, row.tokens or 0, row.fires or 0, pairs)
+
+
+def view_of_co_firing(
+    fired: CoFired, wanted: FeatureId, labels: Mapping[int, LabelView]
+) -> CoFiringView:
+    """Return what was counted as it is shown, with the labels of features by their indexes."""
     return CoFiringView(
-        contexts=panel.contexts,
-        tokens=panel.tokens,
-        fires=counted.fires if counted else 0,
+        contexts=fired.contexts,
+        tokens=fired.tokens,
+        fires=fired.fires,
         partners=[
             Partner(
                 id=str(FeatureId(wanted.model, wanted.layer, wanted.set_name, index)),
@@ -81,8 +98,8 @@ def read_co_firing(
                 set_name=wanted.set_name,
                 index=index,
                 share=share,
-                label=labels.get(ids[index]),
+                label=labels.get(index),
             )
-            for index, share in pairs
+            for index, share in fired.pairs
         ],
     )

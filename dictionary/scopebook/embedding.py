@@ -2,9 +2,10 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from pydantic import SecretStr
 from tokenizers import Tokenizer
 
 from scopebook.db.sessions import Sessions
-from scopebook.embedders import current_embedder
+from scopebook.embedders import current_embedder, embedder_name
 from scopebook.embeddings_server import EmbeddingsServer
 from scopebook.errors import UnavailableError
 from scopebook.search_ways import QueryVector
@@ -24,6 +25,10 @@ from scopebook.settings import settings
 #: Of a longer text only so much is looked at; tokenizing megabytes would block the process.
 _CHARACTERS: Final = 20_000
 _SERVER_TIMEOUT_S: Final = 10.0
+#: Queries whose vectors are kept: pages, facets and changed filters ask the same words again.
+_KEPT: Final = 512
+#: For so long it is not looked up again which embedder is in use.
+_LOOKED_UP_FOR_S: Final = 1.0
 _loading = threading.Lock()
 
 
@@ -85,10 +90,11 @@ def _loaded(artifact: str) -> ExportedEmbedder:
     return load_export(artifact)
 
 
-def _embed_here(artifact: str, text: str) -> list[float]:
+@lru_cache(maxsize=_KEPT)
+def _embed_here(artifact: str, text: str) -> tuple[float, ...]:
     with _loading:  # two first queries must not read 90 MB twice
         embed = _loaded(artifact)
-    return embed(text)
+    return tuple(embed(text))
 
 
 @cache
@@ -96,23 +102,50 @@ def _server(url: str, model: str | None, api_key: SecretStr | None) -> Embedding
     return EmbeddingsServer(url, model=model, api_key=api_key, timeout_s=_SERVER_TIMEOUT_S)
 
 
+@dataclass(frozen=True)
+class _InUse:
+    """The embedder in use, as it was looked up at a moment of the monotonic clock."""
+
+    embedder_id: int
+    artifact: str
+    dimension: int
+    name: str
+    at: float
+
+    def holds(self) -> bool:
+        """Tell whether it need not be looked up again."""
+        fresh = time.monotonic() - self.at < _LOOKED_UP_FOR_S
+        return fresh and self.name == embedder_name(settings())
+
+
 def query_embedder(sessions: Sessions) -> Callable[[str], QueryVector | None]:
     """Return the function that embeds queries with the settings' embedder.
 
-    It looks up the embedder at each call, so that one that is exported later is found, and
+    It looks up the embedder from time to time, so that one that is exported later is found, and
     returns None while there is none. Models are loaded on first use and kept.
     """
+    in_use: _InUse | None = None
 
     def embed(text: str) -> QueryVector | None:
-        with sessions() as session:
-            embedder = current_embedder(session, settings())
-        if embedder is None:
+        nonlocal in_use
+        if (known := in_use) is None or not known.holds():
+            known = in_use = _look_up(sessions)
+        if known is None:
             return None
         chosen = settings()
         if chosen.embeddings_url is None:
-            return QueryVector(embedder.id, _embed_here(str(embedder.artifact), text))
+            return QueryVector(known.embedder_id, list(_embed_here(known.artifact, text)))
         server = _server(chosen.embeddings_url, chosen.embeddings_model, chosen.embeddings_api_key)
-        [vector] = server.embed([text[:_CHARACTERS]], dimension=embedder.dimension)
-        return QueryVector(embedder.id, vector)
+        [vector] = server.embed([text[:_CHARACTERS]], dimension=known.dimension)
+        return QueryVector(known.embedder_id, vector)
 
     return embed
+
+
+def _look_up(sessions: Sessions) -> _InUse | None:
+    with sessions() as session:
+        found = current_embedder(session, settings())
+    if found is None:
+        return None
+    artifact = str(found.artifact)
+    return _InUse(found.id, artifact, found.dimension, found.name, time.monotonic())

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
+from scopebook.db.arrays import among_given
 from scopebook.db.tables import Context, Document
 from scopebook.packing import BEST, ExampleSet, unpack_ints
 from scopebook.passages import read_passages
@@ -18,7 +18,10 @@ from scopebook.passages import read_passages
 # Not frozen: a page has some 20,000 of them, and a frozen one takes three times as long to make.
 @dataclass(slots=True)
 class Piece:
-    """Text between character borders, with the largest activation of its tokens."""
+    """A piece of text as the model reads it, widened to whole characters.
+
+    Tokens that split one character are shown as one, with the largest of their activations.
+    """
 
     text: str
     activation: float
@@ -112,6 +115,7 @@ def read_examples(session: Session, windows: Sequence[Window]) -> list[Example]:
     ]
 
 
+_SOURCE_NAMES: Final = tuple(field.name for field in fields(Source))
 _SOURCE = (
     Document.id,
     Document.name,
@@ -124,48 +128,44 @@ _SOURCE = (
 
 
 def _source(values: Sequence[Any]) -> Source:
-    return Source(
-        **{field.name: value for field, value in zip(fields(Source), values, strict=True)}
-    )
+    return Source(**dict(zip(_SOURCE_NAMES, values, strict=True)))
+
+
+_other = aliased(Document)
+_last_of_corpus = (
+    select(func.max(_other.ordinal))
+    .where(_other.corpus_id == Document.corpus_id)
+    .correlate(Document)
+    .scalar_subquery()
+)
+_ACTIVITIES: Final = (
+    select(Context.id, Document.ordinal, _last_of_corpus, *_SOURCE)
+    .join(Document, Document.id == Context.document_id)
+    .where(among_given(Context.id))
+)
 
 
 def read_activities(session: Session, context_ids: Sequence[int]) -> dict[int, Activity]:
     """Return where in the corpus each of the contexts stands; those that are gone are left out."""
-    other = aliased(Document)
-    last = (
-        select(func.max(other.ordinal))
-        .where(other.corpus_id == Document.corpus_id)
-        .correlate(Document)
-        .scalar_subquery()
-    )
-    rows = session.execute(
-        select(Context.id, Document.ordinal, last, *_SOURCE)
-        .join(Document, Document.id == Context.document_id)
-        .where(Context.id.in_(context_ids))
-    )
     return {
         row[0]: Activity(
             context_id=row[0], document=_source(row[3:]), position=row[1] / max(1, row[2])
         )
-        for row in rows
+        for row in session.execute(_ACTIVITIES, {"ids": list(context_ids)})
     }
 
 
+_OF_CONTEXTS: Final = (
+    select(Context.id, Context.ordinal, Context.spans, *_SOURCE)
+    .join(Document, Document.id == Context.document_id)
+    .where(among_given(Context.id))
+)
 #: Its place in the document, its tokens' spans, the document.
 _ContextRow = tuple[int, NDArray[np.int32], Source]
 
 
 def _contexts(session: Session, ids: set[int]) -> dict[int, _ContextRow]:
-    rows = session.execute(
-        select(
-            Context.id,
-            Context.ordinal,
-            Context.spans,
-            *_SOURCE,
-        )
-        .join(Document, Document.id == Context.document_id)
-        .where(Context.id.in_(ids))
-    )
+    rows = session.execute(_OF_CONTEXTS, {"ids": list(ids)})
     return {
         row[0]: (
             row[1],
@@ -220,15 +220,19 @@ def cut_into_pieces(
     can split a character; all tokens of such a character make one piece. Text that no token
     covers goes to the piece after it. Returns the pieces and, for each token, its piece.
     """
-    # How far the tokens before this one have come, and whether it begins where they ended.
-    reached = np.maximum.accumulate(np.concatenate([[0], spans[:-1, 1]]))
-    borders = np.flatnonzero((spans[:, 0] >= reached) & (reached > 0))
-    # Of tokens that begin at one border only the first begins a piece.
-    borders = borders[np.diff(reached[borders], prepend=0) > 0]
-    begins_piece = np.zeros(len(spans), dtype=np.int64)
-    begins_piece[borders] = 1
-    heads = np.concatenate([[0], borders])
-    strongest = np.maximum.reduceat(activations, heads).tolist()
-    cuts = [0, *reached[borders].tolist(), len(text)]
-    pieces = [Piece(text[begin:end], strongest[i]) for i, (begin, end) in enumerate(pairwise(cuts))]
-    return pieces, begins_piece.cumsum().tolist()
+    pieces: list[Piece] = []
+    piece_of: list[int] = []
+    # How far the tokens before this one have come, and where the piece they are in begins.
+    reached = begun = 0
+    strongest = 0.0
+    # A loop, since windows are short: on 50 tokens it takes two fifths of the time of arrays.
+    for (start, end), activation in zip(spans.tolist(), activations.tolist(), strict=True):
+        if begun < reached <= start:
+            pieces.append(Piece(text[begun:reached], strongest))
+            begun, strongest = reached, activation
+        elif activation > strongest:
+            strongest = activation
+        piece_of.append(len(pieces))
+        reached = max(reached, end)
+    pieces.append(Piece(text[begun:], strongest))
+    return pieces, piece_of

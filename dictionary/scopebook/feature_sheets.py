@@ -19,8 +19,9 @@ from scopebook.db.tables import (
     TokenPiece,
 )
 from scopebook.examples import Example, Window, read_examples
+from scopebook.feature_page import NEIGHBOURS, histogram_of, in_order, token_text
 from scopebook.feature_views import FeatureInList, Histogram, TokenWeight
-from scopebook.features import NEIGHBOURS, features_by_id, histogram_of, in_order, token_text
+from scopebook.features import features_by_id
 from scopebook.interchange.neuronpedia_intervals import Interval, intervals
 from scopebook.label_details import ScoreView, scores_by_label
 from scopebook.labels import LabelView, labels_in_force

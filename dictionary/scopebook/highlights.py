@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
+from scopebook.db.arrays import among_given
 from scopebook.db.label_tables import Label, Sense
 from scopebook.spelling import QueryWords
 
@@ -14,6 +15,23 @@ from scopebook.spelling import QueryWords
 _BEGIN: Final = "\x02"
 _END: Final = "\x03"
 _OPTIONS: Final = f"StartSel={_BEGIN}, StopSel={_END}, HighlightAll=true"
+
+
+def _marked(column: Any) -> Any:
+    asked = func.to_tsquery("english", bindparam("asked"))
+    return func.ts_headline("english", column, asked, _OPTIONS)
+
+
+_MARKED: Final = (
+    select(
+        Label.id,
+        Sense.ordinal,
+        _marked(Label.text).label("marked"),
+        _marked(Label.description).label("described"),
+    )
+    .outerjoin(Sense, Sense.id == Label.sense_id)
+    .where(among_given(Label.id))
+)
 
 
 @dataclass(frozen=True)
@@ -40,22 +58,7 @@ def reasons(session: Session, label_ids: Sequence[int], words: QueryWords) -> di
     """Return each label in pieces, by its id."""
     if not label_ids:
         return {}
-    asked = func.to_tsquery("english", words.some)
-
-    def marked(column: Any) -> Any:
-        return func.ts_headline("english", column, asked, _OPTIONS)
-
-    rows = session.execute(
-        select(
-            Label.id,
-            Sense.ordinal,
-            Label.text,
-            marked(Label.text).label("marked"),
-            marked(Label.description).label("described"),
-        )
-        .outerjoin(Sense, Sense.id == Label.sense_id)
-        .where(Label.id.in_(label_ids))
-    )
+    rows = session.execute(_MARKED, {"ids": list(label_ids), "asked": words.some})
     return {
         row.id: Why(
             label_id=row.id,

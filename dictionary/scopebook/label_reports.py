@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Row, exists, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, aliased
 
+from scopebook.db.arrays import among_given
 from scopebook.db.label_tables import Label, Labeling, LabelOutcome
 from scopebook.db.tables import Model, Release, Sae
 from scopebook.labelings import NAMED, RULES
@@ -65,39 +66,6 @@ class LabelCoverage:
 WITHOUT_LABEL: Final = ("suspect", "abstained", "refused", "failed")
 
 
-def outcomes_of(session: Session, feature_ids: Sequence[int]) -> dict[int, Outcome]:
-    """Return why the newest language model gave no label, by feature id; of the shown run.
-
-    A feature is left out where no model was asked, the newest one has a label for it, or an
-    earlier one's label is in force.
-    """
-    newest = (
-        select(
-            LabelOutcome.feature_id,
-            LabelOutcome.status,
-            LabelOutcome.reason,
-            LabelOutcome.created_at,
-            Labeling.method,
-        )
-        .join(Labeling, Labeling.id == LabelOutcome.labeling_id)
-        .join(Sae, (Sae.id == Labeling.sae_id) & (Sae.current_run_id == Labeling.run_id))
-        .where(
-            LabelOutcome.feature_id.in_(feature_ids),
-            Labeling.source == "llm",
-            ~_worded_by_a_model(),
-        )
-        .ext(distinct_on(LabelOutcome.feature_id))
-        .order_by(LabelOutcome.feature_id, Labeling.id.desc())
-    )
-    return {
-        row.feature_id: Outcome(
-            status=row.status, reason=row.reason, method=row.method, created_at=row.created_at
-        )
-        for row in session.execute(newest)
-        if row.status in WITHOUT_LABEL
-    }
-
-
 def _worded_by_a_model() -> ColumnElement[bool]:
     return exists().where(
         Label.feature_id == LabelOutcome.feature_id,
@@ -105,6 +73,41 @@ def _worded_by_a_model() -> ColumnElement[bool]:
         Label.source == "llm",
         Label.sense_id.is_(None),
     )
+
+
+_NEWEST: Final[Any] = (
+    select(
+        LabelOutcome.feature_id,
+        LabelOutcome.status,
+        LabelOutcome.reason,
+        LabelOutcome.created_at,
+        Labeling.method,
+    )
+    .join(Labeling, Labeling.id == LabelOutcome.labeling_id)
+    .join(Sae, (Sae.id == Labeling.sae_id) & (Sae.current_run_id == Labeling.run_id))
+    .where(
+        among_given(LabelOutcome.feature_id),
+        Labeling.source == "llm",
+        ~_worded_by_a_model(),
+    )
+    .ext(distinct_on(LabelOutcome.feature_id))
+    .order_by(LabelOutcome.feature_id, Labeling.id.desc())
+)
+
+
+def outcomes_of(session: Session, feature_ids: Sequence[int]) -> dict[int, Outcome]:
+    """Return why the newest language model gave no label, by feature id; of the shown run.
+
+    A feature is left out where no model was asked, the newest one has a label for it, or an
+    earlier one's label is in force.
+    """
+    return {
+        row.feature_id: Outcome(
+            status=row.status, reason=row.reason, method=row.method, created_at=row.created_at
+        )
+        for row in session.execute(_NEWEST, {"ids": list(feature_ids)})
+        if row.status in WITHOUT_LABEL
+    }
 
 
 def label_coverage(session: Session, release: str | None = None) -> list[LabelCoverage]:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Row, bindparam, func, select
+from sqlalchemy.orm import Session, aliased
 
+from scopebook.db.arrays import among, among_given
 from scopebook.db.label_tables import Label, Labeling, LabelOutcome, Sense
 from scopebook.db.review_tables import GroupingChoice
 from scopebook.sense_resolution import SenseResolution, resolution_in
@@ -67,68 +68,101 @@ class Grouping:
 
 
 def _view(row: Row[Any]) -> LabelView:
-    label: Label = row.Label
     return LabelView(
-        id=label.id,
-        text=label.text,
-        description=label.description,
-        kind=label.kind,
-        confidence=label.confidence,
-        source=label.source,
-        status=label.status,
-        method=label.method,
-        senses=[] if row.ordinal is None else [row.ordinal, *label.also],
-        n_examples=label.n_examples,
-        labeling_id=label.labeling_id,
-        author=label.author,
-        created_at=label.created_at,
-        current=label.current,
-        provenance=label.provenance | (row.parameters or {}),
+        id=row.id,
+        text=row.text,
+        description=row.description,
+        kind=row.kind,
+        confidence=row.confidence,
+        source=row.source,
+        status=row.status,
+        method=row.method,
+        senses=[] if row.ordinal is None else [row.ordinal, *row.also],
+        n_examples=row.n_examples,
+        labeling_id=row.labeling_id,
+        author=row.author,
+        created_at=row.created_at,
+        current=row.current,
+        provenance=row.provenance | (row.parameters or {}),
     )
 
 
+# Columns: objects that could be changed take longer to make, and lists read hundreds of rows.
 _LABELS: Final[Any] = (
-    select(Label, Sense.ordinal, Labeling.parameters)
+    select(
+        Label.id,
+        Label.feature_id,
+        Label.sense_id,
+        Label.also,
+        Label.text,
+        Label.description,
+        Label.kind,
+        Label.confidence,
+        Label.source,
+        Label.status,
+        Label.method,
+        Label.n_examples,
+        Label.labeling_id,
+        Label.author,
+        Label.created_at,
+        Label.current,
+        Label.provenance,
+        Sense.ordinal,
+        Labeling.parameters,
+    )
     .outerjoin(Sense, Sense.id == Label.sense_id)
     .outerjoin(Labeling, Labeling.id == Label.labeling_id)
 )
+_GIVEN: Final[Any] = _LABELS.where(Label.feature_id == bindparam("feature")).order_by(
+    Label.created_at.desc(), Label.id.desc()
+)
+_CURRENT: Final[Any] = _LABELS.where(
+    among_given(Label.feature_id), Label.current, Label.sense_id.is_(None)
+)
+
+
+@dataclass(frozen=True)
+class GivenLabel:
+    """A label with the sense that it was given to; None: the whole feature."""
+
+    view: LabelView
+    sense_id: int | None
+
+
+def given_labels(session: Session, feature_id: int) -> list[GivenLabel]:
+    """Return every label ever given to the feature or its senses, newest first."""
+    rows = session.execute(_GIVEN, {"feature": feature_id})
+    return [GivenLabel(_view(row), row.sense_id) for row in rows]
 
 
 def labels_of(session: Session, feature_id: int) -> list[LabelView]:
-    """Return every label ever given to the feature or its senses, newest first."""
-    rows = session.execute(
-        _LABELS.where(Label.feature_id == feature_id).order_by(
-            Label.created_at.desc(), Label.id.desc()
-        )
-    )
-    return [_view(row) for row in rows]
+    """Return the labels of `given_labels` without their senses' ids."""
+    return [given.view for given in given_labels(session, feature_id)]
 
 
 def current_labels(session: Session, feature_ids: Sequence[int]) -> dict[int, LabelView]:
     """Return the wording in force of each feature that has one, by feature id."""
-    rows = session.execute(
-        _LABELS.where(Label.feature_id.in_(feature_ids), Label.current, Label.sense_id.is_(None))
-    )
-    return {row.Label.feature_id: _view(row) for row in rows}
+    rows = session.execute(_CURRENT, {"ids": list(feature_ids)})
+    return {row.feature_id: _view(row) for row in rows}
 
 
 def labels_in_force(session: Session, feature_ids: Sequence[int]) -> dict[int, list[LabelView]]:
     """Return the wordings in force by feature id: that of the feature first, then its senses'."""
     rows = session.execute(
-        _LABELS.where(Label.feature_id.in_(feature_ids), Label.current).order_by(
+        _LABELS.where(among(Label.feature_id, feature_ids), Label.current).order_by(
             Label.sense_id.is_not(None), Label.id
         )
     )
     found: dict[int, list[LabelView]] = {}
     for row in rows:
-        found.setdefault(row.Label.feature_id, []).append(_view(row))
+        found.setdefault(row.feature_id, []).append(_view(row))
     return found
 
 
 def labels_by_id(session: Session, label_ids: Sequence[int]) -> dict[int, LabelView]:
     """Return labels by their ids."""
-    rows = session.execute(_LABELS.where(Label.id.in_(label_ids)))
-    return {row.Label.id: _view(row) for row in rows}
+    rows = session.execute(_LABELS.where(among(Label.id, label_ids)))
+    return {row.id: _view(row) for row in rows}
 
 
 def senses_of(session: Session, feature_id: int, run_id: int) -> list[SenseView]:
@@ -137,9 +171,25 @@ def senses_of(session: Session, feature_id: int, run_id: int) -> list[SenseView]
     Senses that one label words are one; so are all of a feature that a language model has worded
     as a whole.
     """
-    labeling = labeling_in_force(session, feature_id, run_id)
-    if labeling is None:
-        return []
+    return senses_and_grouping(session, feature_id, run_id, given_labels(session, feature_id))[0]
+
+
+def senses_and_grouping(
+    session: Session, feature_id: int, run_id: int, given: Sequence[GivenLabel]
+) -> tuple[list[SenseView], Grouping | None]:
+    """Return `senses_of` a feature to which these labels were given, and how they were parted."""
+    row = _grouped(session, feature_id, run_id)
+    if row is None:
+        return [], None
+    labeling: Labeling = row.Labeling
+    outcome: LabelOutcome = row.LabelOutcome
+    grouping = Grouping(
+        kind=outcome.kind,
+        unassigned=outcome.unassigned,
+        held_out=list(outcome.held_out),
+        resolution=resolution_in(row.sorted_by),
+        ineligible=outcome.reason if outcome.status == "ineligible" else None,
+    )
     found = session.scalars(
         select(Sense)
         .where(
@@ -147,12 +197,18 @@ def senses_of(session: Session, feature_id: int, run_id: int) -> list[SenseView]
         )
         .order_by(Sense.ordinal)
     ).all()
-    rows = session.execute(
-        _LABELS.where(Label.sense_id.in_([sense.id for sense in found]), Label.current)
-    )
-    labels = [_view(row) for row in rows]
-    whole = current_labels(session, [feature_id]).get(feature_id)
-    if not labels and found and (len(found) == 1 or labeling.source == "llm"):
+    return _worded(found, given, by_a_model=labeling.source == "llm"), grouping
+
+
+def _worded(
+    found: Sequence[Sense], given: Sequence[GivenLabel], *, by_a_model: bool
+) -> list[SenseView]:
+    """Return senses with those of the labels that are in force, joined where one words several."""
+    in_force = [label for label in given if label.view.current]
+    known = {sense.id for sense in found}
+    labels = [label.view for label in in_force if label.sense_id in known]
+    whole = next((label.view for label in in_force if label.sense_id is None), None)
+    if not labels and found and (len(found) == 1 or by_a_model):
         return [_one_sense(found, whole)]
     groups = {label.senses[0]: label for label in labels}
     worded = {ordinal for label in labels for ordinal in label.senses}
@@ -164,22 +220,6 @@ def senses_of(session: Session, feature_id: int, run_id: int) -> list[SenseView]
         for sense in found
         if (label := groups.get(sense.ordinal)) is not None or sense.ordinal not in worded
     ]
-
-
-def grouping_of(session: Session, feature_id: int, run_id: int) -> Grouping | None:
-    """Return how the examples behind `senses_of` were parted; None where nothing is worded."""
-    labeling = labeling_in_force(session, feature_id, run_id)
-    if labeling is None:
-        return None
-    outcome = session.get_one(LabelOutcome, (labeling.id, feature_id))
-    sorting = session.get_one(Labeling, labeling.base_id or labeling.id)
-    return Grouping(
-        kind=outcome.kind,
-        unassigned=outcome.unassigned,
-        held_out=list(outcome.held_out),
-        resolution=resolution_in(sorting.parameters),
-        ineligible=outcome.reason if outcome.status == "ineligible" else None,
-    )
 
 
 def chosen_grouping(session: Session, feature_id: int, run_id: int) -> int | None:
@@ -212,20 +252,40 @@ def _one_sense(parts: Sequence[Sense], label: LabelView | None) -> SenseView:
 
 def labeling_in_force(session: Session, feature_id: int, run_id: int) -> Labeling | None:
     """Return the person's that holds, else the one whose label is in force, else the newest."""
-    chosen = chosen_grouping(session, feature_id, run_id)
-    if chosen is not None:
-        return session.get_one(Labeling, chosen)
+    row = _grouped(session, feature_id, run_id)
+    return None if row is None else row.Labeling
+
+
+def _grouped(session: Session, feature_id: int, run_id: int) -> Row[Any] | None:
+    """Return the labeling in force, how it ended for the feature, and what parted the examples."""
+    return session.execute(_GROUPED, {"feature": feature_id, "run": run_id}).one_or_none()
+
+
+def _grouped_statement() -> Any:
+    feature_id: Any = bindparam("feature")
+    run_id: Any = bindparam("run")
+    chosen = (
+        select(GroupingChoice.labeling_id)
+        .where(GroupingChoice.feature_id == feature_id, GroupingChoice.run_id == run_id)
+        .order_by(GroupingChoice.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
     in_force = select(Label.labeling_id).where(
         Label.feature_id == feature_id, Label.current, Label.labeling_id.is_not(None)
     )
-    return session.scalar(
-        select(Labeling)
+    sorting = aliased(Labeling)
+    of_machine = (Labeling.run_id == run_id) & (Labeling.source != "person")
+    return (
+        select(Labeling, LabelOutcome, sorting.parameters.label("sorted_by"))
         .join(LabelOutcome, LabelOutcome.labeling_id == Labeling.id)
-        .where(
-            LabelOutcome.feature_id == feature_id,
-            Labeling.run_id == run_id,
-            Labeling.source != "person",
+        .join(sorting, sorting.id == func.coalesce(Labeling.base_id, Labeling.id))
+        .where(LabelOutcome.feature_id == feature_id, of_machine | (Labeling.id == chosen))
+        .order_by(
+            (Labeling.id == chosen).desc(), Labeling.id.in_(in_force).desc(), Labeling.id.desc()
         )
-        .order_by(Labeling.id.in_(in_force).desc(), Labeling.id.desc())
         .limit(1)
     )
+
+
+_GROUPED: Final = _grouped_statement()

@@ -1,9 +1,9 @@
 """Parts of documents' texts, cut by Postgres: documents may be long."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import BigInteger, Integer, func, literal, select
+from sqlalchemy import BigInteger, Integer, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
@@ -18,21 +18,24 @@ def read_passages(
     The arguments go to the server as three arrays: a row of values for each would take longer to
     compile than to run.
     """
-    wanted = (
-        func.unnest(
-            _array(documents, BigInteger), _array(starts, Integer), _array(lengths, Integer)
-        )
-        .table_valued("document_id", "start", "length", with_ordinality="place", name="wanted")
-        .render_derived()
-    )
-    rows = session.execute(
-        select(func.substr(Document.text, wanted.c.start + 1, wanted.c.length))
-        .select_from(wanted)
-        .join(Document, Document.id == wanted.c.document_id)
-        .order_by(wanted.c.place)
-    )
-    return [text for (text,) in rows]
+    given = {"documents": list(documents), "starts": list(starts), "lengths": list(lengths)}
+    return [text for (text,) in session.execute(_PASSAGES, given)]
 
 
-def _array(numbers: Sequence[int], kind: Any) -> Any:
-    return literal(list(numbers), ARRAY(kind))
+def _array(name: str, kind: Any) -> Any:
+    return bindparam(name, type_=ARRAY(kind))
+
+
+_WANTED: Final = (
+    func.unnest(
+        _array("documents", BigInteger), _array("starts", Integer), _array("lengths", Integer)
+    )
+    .table_valued("document_id", "start", "length", with_ordinality="place", name="wanted")
+    .render_derived()
+)
+_PASSAGES: Final = (
+    select(func.substr(Document.text, _WANTED.c.start + 1, _WANTED.c.length))
+    .select_from(_WANTED)
+    .join(Document, Document.id == _WANTED.c.document_id)
+    .order_by(_WANTED.c.place)
+)

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, get_args
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from scopebook.db.arrays import among
 from scopebook.db.entry_tables import FeatureEntry
 from scopebook.errors import InvalidInputError, UnavailableError
 from scopebook.facets import FACETS, Count, Facet, facet_counts, without
@@ -29,7 +30,7 @@ ORDERS: Final[tuple[Order, ...]] = get_args(Order)
 MAX_QUERY = 500
 #: Features that one search can be paged through.
 MOST_SEEN: Final = 600
-#: Facets count among the features that answer best, about so many.
+#: Facets count among the features that answer best, about so many, and these are sorted by numbers.
 COUNTED: Final = 100
 #: Returns the query's vector, or None when this instance cannot embed.
 EmbedQuery = Callable[[str], QueryVector | None]
@@ -85,9 +86,10 @@ def search_features(
     vector = _embedded(embed, text)
     seen = [] if cursor is None else unpack_ids(decode_cursor(cursor, [str])[0])
     words = words_of(session, text)
-    candidates = find_candidates(
-        session, text, words, vector, filters or Filters(), limit + len(seen)
-    )
+    room = limit + len(seen)
+    if order != "relevance":
+        room = max(room, COUNTED)  # what comes first by a number may be no near answer
+    candidates = find_candidates(session, text, words, vector, filters or Filters(), room)
     for feature_id in seen:
         candidates.pop(feature_id, None)
     ranked = _ranked(session, candidates, order)
@@ -110,7 +112,7 @@ def _ranked(
         return ranked
     value: Any = getattr(FeatureEntry, order)
     rows = session.execute(
-        select(FeatureEntry.feature_id, value).where(FeatureEntry.feature_id.in_(candidates))
+        select(FeatureEntry.feature_id, value).where(among(FeatureEntry.feature_id, candidates))
     )
     numbers = {feature_id: number for feature_id, number in rows if number is not None}
     return sorted(ranked, key=lambda item: -numbers.get(item[0], -1.0))
@@ -134,7 +136,7 @@ def search_facets(
         left = without(filters, facet)
         if left not in found:
             found[left] = list(find_candidates(session, text, words, vector, left, COUNTED))
-        counts[facet] = facet_counts(session, facet, [FeatureEntry.feature_id.in_(found[left])])
+        counts[facet] = facet_counts(session, facet, [among(FeatureEntry.feature_id, found[left])])
     if filters not in found:
         found[filters] = list(find_candidates(session, text, words, vector, filters, COUNTED))
     of = len(found[filters])

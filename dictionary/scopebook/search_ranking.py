@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final, Literal
 
 from pgvector.sqlalchemy import HALFVEC
-from sqlalchemy import Boolean, Float, cast, func, select
+from sqlalchemy import Boolean, Float, bindparam, cast, func, select
 from sqlalchemy.orm import Session
 
+from scopebook.db.arrays import among_given
 from scopebook.db.entry_tables import FeatureEntry
 from scopebook.db.label_tables import Label, LabelEmbedding
 from scopebook.search_filters import Filters, entry_conditions, place_of
@@ -24,7 +26,10 @@ MIN_SIMILARITY = 0.3
 #: Labels that meaning and words put forward for each feature there is room for: some are of one
 #: feature, and what both put forward ranks best.
 NEAREST: Final = 3
-SAID: Final = 6
+SAID: Final = 3
+#: What a label that holds only some of the query's words counts beside one that holds all: a long
+#: query has words that many labels hold by chance.
+SOME_WORDS: Final = 0.5
 #: How much of its strength a match loses that speaks of next to none of a feature's examples.
 _PARTIAL: Final = 0.5
 
@@ -51,15 +56,16 @@ def find_candidates(
 ) -> dict[int, Candidate]:
     """Return the features that the ways put forward, enough for so many, each with its score."""
     scope = _scope(session, filters)
-    labels: dict[int, None] = {}
+    near: list[int] = []
     if vector is not None and "meaning" in ways:
-        labels |= dict.fromkeys(by_meaning(session, vector, scope, NEAREST * room))
+        near = by_meaning(session, vector, scope, NEAREST * room)
+    said: list[int] = []
     if "words" in ways:
-        labels |= dict.fromkeys(by_words(session, words, scope, SAID * room))
+        said = by_words(session, words, scope, enough=room, most=SAID * room)
     candidates: dict[int, Candidate] = {}
     if "id" in ways:
-        _fuse(candidates, "id", [(i, 1.0, None) for i in by_id(session, text, scope)])
-    weighed = _weigh(session, list(labels), words, vector)
+        _fuse(candidates, "id", [_Found(i, 1.0) for i in by_id(session, text, scope)])
+    weighed = _weigh(session, near, said, words, vector)
     for match in ("words", "meaning"):
         if match in ways:
             _fuse(candidates, match, _best(weighed, match))
@@ -84,95 +90,125 @@ class _Weighed:
     words: float | None
     meaning: float | None
     similarity: float | None
+    #: Whether it holds all words of the query, or only some.
+    every: bool
 
 
 def _weigh(
     session: Session,
-    label_ids: Sequence[int],
+    near: Sequence[int],
+    said: Sequence[int],
     words: QueryWords,
     vector: QueryVector | None,
 ) -> list[_Weighed]:
-    """Return how strongly each label answers, whichever way it was found.
+    """Return how strongly labels answer, whichever way they were found.
 
+    `near` are labels by their ids; of the features `said`, it is those that hold the query's words.
     The label of a whole feature whose senses have labels of their own puts theirs together, and is
     left out. A sense's label counts by the share of the examples that it speaks of: features that
     are of the concept as a whole come first, and those with many senses do not win by having many
     labels.
     """
-    if not label_ids:
+    if not near and not said:
         return []
-    near: Any = cast(None, Float)
-    statement = select(Label.id, Label.feature_id, Label.sense_id, Label.share)
-    if vector is not None:
-        near = 1 - LabelEmbedding.embedding.op("<=>", return_type=Float())(
-            cast(vector.vector, HALFVEC(len(vector.vector)))
-        )
-        statement = statement.outerjoin(
-            LabelEmbedding,
-            (LabelEmbedding.label_id == Label.id)
-            & (LabelEmbedding.embedder_id == vector.embedder_id),
-        )
-    some = func.to_tsquery("english", words.some)
-    every = func.to_tsquery("english", words.every)
-    said = Label.words.op("@@", return_type=Boolean())
-    rows = session.execute(
-        statement.add_columns(
-            func.ts_rank(Label.words, some).label("rank"),
-            said(some).label("some"),
-            said(every).label("every"),
-            near.label("near"),
-        )
-        .outerjoin(FeatureEntry, FeatureEntry.feature_id == Label.feature_id)
-        .where(
-            Label.id.in_(label_ids),
-            Label.sense_id.is_not(None) | (func.coalesce(FeatureEntry.senses, 0) == 0),
-        )
-        .order_by(Label.id)
-    )
+    given: dict[str, Any] = {"near": list(near), "said": list(said)}
+    given |= {"some": words.some, "every": words.every}
+    if vector is None:
+        rows = session.execute(_WEIGHED, given)
+    else:
+        given |= {"vector": vector.vector, "embedder_id": vector.embedder_id}
+        rows = session.execute(_weighed_by(len(vector.vector)), given)
     return [_weighed(row) for row in rows]
+
+
+_some, _every = (func.to_tsquery("english", bindparam(name)) for name in ("some", "every"))
+_holds: Final[Any] = Label.words.op("@@", return_type=Boolean())
+_worded_senses = (
+    select(FeatureEntry.senses).where(FeatureEntry.feature_id == Label.feature_id).scalar_subquery()
+)
+_WEIGHED: Final[Any] = (
+    select(
+        Label.id,
+        Label.feature_id,
+        Label.sense_id,
+        Label.share,
+        func.ts_rank(Label.words, _some).label("rank"),
+        _holds(_some).label("some"),
+        _holds(_every).label("every"),
+    )
+    .where(
+        among_given(Label.id, "near")
+        | (among_given(Label.feature_id, "said") & Label.current & _holds(_some)),
+        Label.sense_id.is_not(None) | (func.coalesce(_worded_senses, 0) == 0),
+    )
+    .order_by(Label.id)
+)
+
+
+@cache
+def _weighed_by(dimension: int) -> Any:
+    """Return `_WEIGHED` with how near each label is to a vector of so many numbers."""
+    vector = cast(bindparam("vector", type_=HALFVEC(dimension)), HALFVEC(dimension))
+    near = 1 - LabelEmbedding.embedding.op("<=>", return_type=Float())(vector)
+    return _WEIGHED.add_columns(near.label("near")).outerjoin(
+        LabelEmbedding,
+        (LabelEmbedding.label_id == Label.id)
+        & (LabelEmbedding.embedder_id == bindparam("embedder_id")),
+    )
 
 
 def _weighed(row: Any) -> _Weighed:
     weight = 1.0
     if row.sense_id is not None and row.share is not None:
         weight = 1.0 - _PARTIAL * (1.0 - row.share)
-    is_near = row.near is not None and row.near >= MIN_SIMILARITY
+    near: float | None = getattr(row, "near", None)
+    if near is not None and near < MIN_SIMILARITY:
+        near = None
     return _Weighed(
         label_id=row.id,
         feature_id=row.feature_id,
         words=(row.rank + row.every) * weight if row.some else None,
-        meaning=row.near * weight if is_near else None,
-        similarity=row.near if is_near else None,
+        meaning=None if near is None else near * weight,
+        similarity=near,
+        every=bool(row.every),
     )
 
 
-def _best(weighed: Sequence[_Weighed], match: Match) -> list[tuple[int, float, int | None]]:
+@dataclass(frozen=True)
+class _Found:
+    """A feature that one way has found, how strongly, and by which label."""
+
+    feature_id: int
+    strength: float
+    label_id: int | None = None
+    #: How much of a rank's share it gets.
+    counts: float = 1.0
+
+
+def _best(weighed: Sequence[_Weighed], match: Match) -> list[_Found]:
     """Return each feature with the strength of its best label by one way, strongest first."""
-    best: dict[int, tuple[float, int]] = {}
+    best: dict[int, _Found] = {}
     for row in weighed:
         strength = row.words if match == "words" else row.meaning
-        if strength is not None and strength > best.get(row.feature_id, (0.0, 0))[0]:
-            best[row.feature_id] = (strength, row.label_id)
-    found = [(feature_id, strength, label_id) for feature_id, (strength, label_id) in best.items()]
-    return sorted(found, key=lambda item: (-item[1], item[0]))
+        known = best.get(row.feature_id)
+        if strength is not None and strength > (known.strength if known else 0.0):
+            counts = SOME_WORDS if match == "words" and not row.every else 1.0
+            best[row.feature_id] = _Found(row.feature_id, strength, row.label_id, counts)
+    return sorted(best.values(), key=lambda found: (-found.strength, found.feature_id))
 
 
-def _fuse(
-    candidates: dict[int, Candidate],
-    match: Match,
-    found: Sequence[tuple[int, float, int | None]],
-) -> None:
+def _fuse(candidates: dict[int, Candidate], match: Match, ranked: Sequence[_Found]) -> None:
     """Add one way's ranking by reciprocal rank; an id that matches outranks everything.
 
-    `found` are features with their strength, strongest first. Equally strong ones share a rank:
-    many labels hold the same words equally often, and their order must not decide.
+    Of those `ranked`, strongest first, equally strong ones share a rank: many labels hold the same
+    words equally often, and their order must not decide.
     """
     rank, before = 0, None
-    for place, (feature_id, strength, label_id) in enumerate(found, start=1):
-        rank = rank if strength == before else place
-        before = strength
-        candidate = candidates.setdefault(feature_id, Candidate())
-        candidate.score += 1.0 if match == "id" else 1 / (RRF_K + rank)
+    for place, found in enumerate(ranked, start=1):
+        rank = rank if found.strength == before else place
+        before = found.strength
+        candidate = candidates.setdefault(found.feature_id, Candidate())
+        candidate.score += 1.0 if match == "id" else found.counts / (RRF_K + rank)
         candidate.matched.append(match)
         # What was said is easier to see than what was meant.
-        candidate.label_id = candidate.label_id or label_id
+        candidate.label_id = candidate.label_id or found.label_id

@@ -26,16 +26,17 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import BIT
 from sqlalchemy.orm import Session
 
+from scopebook.db.arrays import among
 from scopebook.db.entry_tables import FeatureEntry
 from scopebook.db.label_tables import Label, LabelEmbedding, LabelSketch
 from scopebook.db.tables import FEATURE_BITS, Model, Release, Sae
 from scopebook.errors import InvalidInputError
 from scopebook.release_names import parse_feature_id
 from scopebook.spelling import QueryWords
-from scopebook.vector_index import is_indexed
+from scopebook.vector_index import index_name
 
 #: Nodes of the index that a search keeps in view; more find more and take longer.
-_EF_SEARCH: Final = 200
+_EF_SEARCH: Final = 400
 #: Up to so many features are compared one by one, where there are too many vectors for that.
 EXACT_UP_TO: Final = 1_500
 #: Up to so many by their sketches first; of more the index is asked. Whole SAEs lie together in the
@@ -71,11 +72,11 @@ class Scope:
 def by_meaning(session: Session, query: QueryVector, scope: Scope, most: int) -> list[int]:
     """Return the labels in force with the vectors nearest to the query, at most so many."""
     few = scope.about is not None and scope.about <= EXACT_UP_TO
-    if few or not is_indexed(session, query.embedder_id):
+    if few or not _prepared(session, query.embedder_id):
         return list(session.scalars(compared(query, scope).limit(most)))
     sketched = SKETCHED_UP_TO if scope.conditions else SKETCHED_OF_SAES
     if scope.about is None or scope.about > sketched:
-        found = _by_index(session, query, scope, most)
+        found = list(session.scalars(_through_index(query, scope).limit(most)))
         # Where what the filters leave is far from the query, the index gives up before the end.
         if len(found) == most:
             return found
@@ -90,7 +91,9 @@ def _by_sketches(session: Session, query: QueryVector, scope: Scope, most: int) 
     # Read before they are sorted: no index of vectors must answer in their place.
     near = (
         select(LabelEmbedding.label_id, distance.label("distance"))
-        .where(LabelEmbedding.embedder_id == query.embedder_id, LabelEmbedding.label_id.in_(rough))
+        .where(
+            LabelEmbedding.embedder_id == query.embedder_id, among(LabelEmbedding.label_id, rough)
+        )
         .join(Label, (Label.id == LabelEmbedding.label_id) & Label.current)
         .offset(0)
         .subquery()
@@ -132,15 +135,17 @@ def _sketched(query: QueryVector, scope: Scope) -> Select[Any]:
     return statement.order_by(apart, LabelSketch.label_id)
 
 
-def _by_index(session: Session, query: QueryVector, scope: Scope, most: int) -> list[int]:
-    session.execute(
+def _prepared(session: Session, embedder_id: int) -> bool:
+    """Tell whether an embedder's vectors have an index, and set how this transaction asks it."""
+    row = session.execute(
         text(
-            "SELECT set_config('hnsw.ef_search', :ef, true),"
+            "SELECT to_regclass(:name) IS NOT NULL AS indexed,"
+            " set_config('hnsw.ef_search', :ef, true),"
             " set_config('hnsw.iterative_scan', 'relaxed_order', true)"
         ),
-        {"ef": str(_EF_SEARCH)},
-    )
-    return list(session.scalars(_through_index(query, scope).limit(most)))
+        {"name": index_name(embedder_id), "ef": str(_EF_SEARCH)},
+    ).one()
+    return bool(row.indexed)
 
 
 def _through_index(query: QueryVector, scope: Scope) -> Select[Any]:
@@ -185,21 +190,22 @@ def compared(query: QueryVector, scope: Scope) -> Select[Any]:
     return select(labels.c.label_id).order_by(distance, labels.c.label_id)
 
 
-def by_words(session: Session, words: QueryWords, scope: Scope, most: int) -> list[int]:
-    """Return labels in force that hold the query's words, of at most so many features.
+def by_words(
+    session: Session, words: QueryWords, scope: Scope, *, enough: int, most: int
+) -> list[int]:
+    """Return features with labels in force that hold the query's words, at most so many.
 
-    Features whose labels hold all of them come first. Of more than there is room for, those that
-    came first; what is nearest in meaning is put forward anyway.
+    Those whose labels hold all of them come first; where these are not enough, those that hold
+    some. Of more than there is room for, those that came first; what is nearest in meaning is put
+    forward anyway.
     """
     if not words.words:
         return []
-    features: dict[int, None] = {}
+    found: dict[int, None] = {}
     for asked in dict.fromkeys((words.every, words.some)):
-        if len(features) < most:
-            features |= dict.fromkeys(session.scalars(_holding(asked, scope).limit(most)))
-    some = Label.words.op("@@")(func.to_tsquery("english", words.some))
-    among = Label.feature_id.in_(list(features)[:most])
-    return list(session.scalars(select(Label.id).where(among, Label.current, some)))
+        if len(found) < enough:
+            found |= dict.fromkeys(session.scalars(_holding(asked, scope).limit(most)))
+    return list(found)[:most]
 
 
 def _holding(asked: str, scope: Scope) -> Select[Any]:
@@ -247,7 +253,7 @@ def _left(session: Session, feature_ids: Sequence[int], scope: Scope) -> list[in
     return list(
         session.scalars(
             select(FeatureEntry.feature_id)
-            .where(FeatureEntry.feature_id.in_(feature_ids), *scope.conditions)
+            .where(among(FeatureEntry.feature_id, feature_ids), *scope.conditions)
             .order_by(FeatureEntry.feature_id)
         )
     )

@@ -23,6 +23,13 @@ _NEAREST: Final = 2
 _CANDIDATES: Final = 8
 #: Share of three-letter pieces in common; "grammer" and "grammar" have 0.5.
 _ALIKE: Final = 0.42
+_HELD: Final = text(
+    "SELECT w.word, EXISTS (SELECT FROM label_word k WHERE k.word = w.word)"
+    "  OR EXISTS (SELECT FROM label_word k WHERE k.lexeme = stem.lexeme) AS held"
+    " FROM unnest(CAST(:words AS text[])) AS w (word)"
+    " CROSS JOIN LATERAL (SELECT (tsvector_to_array(to_tsvector('english', w.word)))[1]"
+    "   AS lexeme) stem WHERE stem.lexeme IS NOT NULL"
+)
 #: A word that is still being typed matches those that begin with it.
 _LEAST_PREFIX: Final = 3
 
@@ -34,6 +41,8 @@ class QueryWords:
     words: tuple[str, ...]
     #: Of each mistyped word those that were probably meant.
     meant: dict[str, list[str]]
+    #: Whether the last one may be but a beginning: it is short, or no label holds it as it stands.
+    unfinished: bool = True
 
     @property
     def some(self) -> str:
@@ -59,7 +68,8 @@ class QueryWords:
         if _IS_UNSPACED.search(word):
             return " & ".join(f"'{pair}'" for pair in _pairs(word))
         is_last = place == len(self.words) - 1
-        prefix = ":*" if is_last and len(word) >= _LEAST_PREFIX and not self.meant.get(word) else ""
+        begins = is_last and self.unfinished and len(word) >= _LEAST_PREFIX
+        prefix = ":*" if begins and not self.meant.get(word) else ""
         return " | ".join(
             [f"'{word}'{prefix}", *(f"'{other}'" for other in self.meant.get(word, []))]
         )
@@ -72,27 +82,25 @@ def _pairs(run: str) -> list[str]:
 def words_of(session: Session, query: str) -> QueryWords:
     """Return the query's words, and for those that no label holds the nearest that one does."""
     words = tuple(dict.fromkeys(_PIECES.findall(query.lower())))
-    doubtful = [word for word in words if len(word) >= _LEAST_LETTERS and word.isalpha()]
-    doubtful = [word for word in doubtful if not _IS_UNSPACED.search(word)]
-    unknown = _unknown(session, doubtful)
-    return QueryWords(words, {word: near for word in unknown if (near := _near(session, word))})
+    held = _held(session, [word for word in words if not _IS_UNSPACED.search(word)])
+    unknown = [word for word in words if held.get(word) is False and _may_be_mistyped(word)]
+    meant = {word: near for word in unknown if (near := _near(session, word))}
+    return QueryWords(words, meant, unfinished=not held.get(words[-1], False) if words else False)
 
 
-def _unknown(session: Session, words: Sequence[str]) -> list[str]:
-    """Return the words that no label holds, in any of their forms, nor begins with."""
+def _may_be_mistyped(word: str) -> bool:
+    return len(word) >= _LEAST_LETTERS and word.isalpha()
+
+
+def _held(session: Session, words: Sequence[str]) -> dict[str, bool]:
+    """Return of each word whether a label holds it in any of its forms.
+
+    Words that full-text search passes over are left out.
+    """
     if not words:
-        return []
-    rows = session.execute(
-        text(
-            "SELECT w.word FROM unnest(CAST(:words AS text[])) AS w (word)"
-            " LEFT JOIN LATERAL (SELECT (tsvector_to_array(to_tsvector('english', w.word)))[1]"
-            "   AS lexeme) stem ON true"
-            " WHERE stem.lexeme IS NOT NULL AND NOT EXISTS ("
-            "   SELECT FROM label_word k WHERE k.word = w.word OR k.lexeme = stem.lexeme)"
-        ),
-        {"words": list(words)},
-    )
-    return list(rows.scalars())
+        return {}
+    rows = session.execute(_HELD, {"words": list(words)})
+    return {row.word: row.held for row in rows}
 
 
 def _near(session: Session, word: str) -> list[str]:

@@ -12,7 +12,7 @@ from scopebook.db.tables import Context, Run, Sae
 from scopebook.discussion import add_comment, comments_for, comments_of, edit_comment
 from scopebook.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
 from scopebook.example_marks import mark_example
-from scopebook.features import read_feature
+from scopebook.feature_page import read_feature
 from scopebook.groupings import merge_senses, restore_grouping, split_sense
 from scopebook.labels import SenseView, senses_of
 from scopebook.release_names import parse_feature_id

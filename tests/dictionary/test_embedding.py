@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from tests.embeddings_server import Embeddings, serve_embeddings
 from tests.makers import make_label, make_release
 
+from scopebook import embedding
 from scopebook.db.label_tables import LabelEmbedding
 from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.embedders import (
@@ -129,6 +130,34 @@ def test_queries_are_embedded_by_the_settings_server(
     assert vector is not None
     assert vector.embedder_id == embedder.id
     assert len(vector.vector) == 8
+
+
+def test_an_embedder_that_is_ready_later_is_found(
+    server: Embeddings, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = Settings(embeddings_url=server.url, embeddings_model="m")
+    use_settings(chosen)
+    embed = query_embedder(sessions)
+    now = 1_000.0
+    monkeypatch.setattr(embedding.time, "monotonic", lambda: now)
+
+    before = embed("legal text")
+    first = _register(sessions, chosen, sha256="1" * 64)
+    at_once = embed("legal text")
+    second = _register(sessions, chosen, sha256="2" * 64)
+    still = embed("legal text")
+    now += 1.5
+    later = embed("legal text")
+
+    assert before is None
+    assert [one and one.embedder_id for one in (at_once, still, later)] == [first, first, second]
+
+
+def _register(sessions: Sessions, chosen: Settings, *, sha256: str) -> int:
+    with unit_of_work(sessions) as session:
+        return register_embedder(
+            session, name=embedder_name(chosen), sha256=sha256, dimension=8, artifact=None
+        ).id
 
 
 def test_without_an_embedder_nothing_is_embedded(sessions: Sessions) -> None:

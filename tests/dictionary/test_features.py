@@ -16,7 +16,8 @@ from makers import (
 )
 from scopebook.db.tables import Context
 from scopebook.errors import InvalidInputError, NotFoundError
-from scopebook.features import Sort, list_features, read_feature, token_text
+from scopebook.feature_page import read_feature, token_text
+from scopebook.features import Sort, list_features
 from scopebook.labelings import NewSense, NewWording, publish_keywords
 from scopebook.release_names import parse_feature_id
 from scopebook.search_filters import Filters

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from scopebook.db.tables import Feature, Release, Sae, TokenPiece
 from scopebook.errors import ConflictError
-from scopebook.features import read_feature
+from scopebook.feature_page import read_feature
 from scopebook.registration import (
     FeatureFacts,
     ModelFacts,

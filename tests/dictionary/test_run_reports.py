@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from makers import make_corpus, make_evidence, make_examples, make_release, make_run
 from scopebook.db.tables import Evidence, Model, Release, Run, Sae
 from scopebook.errors import ConflictError, NotFoundError
-from scopebook.features import read_feature
+from scopebook.feature_page import read_feature
 from scopebook.release_names import parse_feature_id
 from scopebook.run_reports import list_runs, read_run, use_run
 

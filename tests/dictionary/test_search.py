@@ -58,6 +58,21 @@ def test_more_of_the_words_come_first(session: Session) -> None:
     assert [hit.index for hit in hits] == [2, 1]
 
 
+def test_a_label_that_holds_some_of_the_words_gives_way_to_one_that_is_nearer(
+    session: Session,
+) -> None:
+    sae, _ = make_release(session)
+    meant = make_label(session, sae, 5, "statutes and courts")
+    said = make_label(session, sae, 4, "text set in tables")
+    make_embedding(session, said, [0.0, 1.0])
+    embedder_id = make_embedding(session, meant, [1.0, 0.0])
+
+    hits = find(session, "legal text", toward(embedder_id, [1.0, 0.0]))
+
+    # Both are first by one way, and feature order would put the other one first.
+    assert [(hit.index, hit.matched) for hit in hits] == [(5, ["meaning"]), (4, ["words"])]
+
+
 def test_a_label_not_in_force_is_not_found(session: Session) -> None:
     sae, _ = make_release(session)
     make_label(session, sae, 7, "names of rivers", current=False)

@@ -235,6 +235,18 @@ def test_a_word_that_is_being_typed_finds_what_begins_with_it(session: Session, 
     assert answer_to(session, query).items
 
 
+@pytest.mark.parametrize(("query", "found"), [("form", [1]), ("formu", [2])])
+def test_a_word_that_labels_hold_is_taken_whole(
+    session: Session, query: str, found: list[int]
+) -> None:
+    sae, _ = make_release(session)
+    make_label(session, sae, 1, "form and shape")
+    make_label(session, sae, 2, "formulas")
+    refresh_saes(session, [sae.id])
+
+    assert [hit.index for hit in answer_to(session, query).items] == found
+
+
 @pytest.mark.parametrize(
     ("query", "found"),
     [("法律", [1, 2]), ("法", [1, 2]), ("律文", [2]), ("法律文本", [2]), ("文法", []), ("の", [3])],

@@ -6,8 +6,9 @@ from fastapi import APIRouter, Path, Query
 
 from scopebook.alike import labelled_alike
 from scopebook.feature_names import look_up
+from scopebook.feature_page import read_feature
 from scopebook.feature_views import FeatureInFull
-from scopebook.features import Sort, features_by_id, find_feature, list_features, read_feature
+from scopebook.features import Sort, features_by_id, find_feature, list_features
 from scopebook.label_details import origins_of
 from scopebook.release_names import parse_feature_id
 from scopebook_api.deps import Cursor, DbSession, Limit

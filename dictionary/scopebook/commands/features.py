@@ -14,8 +14,8 @@ from scopebook.console import dictionary, err, out, print_json
 from scopebook.db.sessions import unit_of_work
 from scopebook.embedding import query_embedder
 from scopebook.examples import Example
+from scopebook.feature_page import read_feature
 from scopebook.feature_views import FeatureInFull, Statistics
-from scopebook.features import read_feature
 from scopebook.inventory import take_inventory, what_is_missing
 from scopebook.release_names import chosen_layers, parse_feature_id
 from scopebook.search import ORDERS, Hit, Order, search_features

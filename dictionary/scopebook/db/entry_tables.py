@@ -40,7 +40,7 @@ class FeatureEntry(Base):
     scorer: Mapped[str | None]
     #: Whether a person has said something of one of its labels.
     #: Of all labels in force, those of senses included; see `Label.words`.
-    words: Mapped[str] = mapped_column(TSVECTOR, server_default=sql("''::tsvector"))
+    words: Mapped[str] = mapped_column(TSVECTOR, server_default=sql("''::tsvector"), deferred=True)
     reviewed: Mapped[bool] = mapped_column(Boolean, server_default=sql("false"))
 
     __table_args__ = (

@@ -188,7 +188,7 @@ class Label(Base):
     current: Mapped[bool]
     created_at: Mapped[Created]
     words: Mapped[Any] = mapped_column(
-        TSVECTOR, Computed("label_words(text, description)", persisted=True)
+        TSVECTOR, Computed("label_words(text, description)", persisted=True), deferred=True
     )
 
     __table_args__ = (

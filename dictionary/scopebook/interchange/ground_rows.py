@@ -18,7 +18,7 @@ from scopebook.db.tables import (
     Tokenizer,
     TokenPiece,
 )
-from scopebook.features import token_text
+from scopebook.feature_page import token_text
 from scopebook.interchange.arrays import as_json
 from scopebook.interchange.numbering import Numbers, stream
 

@@ -21,7 +21,7 @@ from scopebook.db.tables import (
     Tokenisation,
     TokenPiece,
 )
-from scopebook.features import token_text
+from scopebook.feature_page import token_text
 from scopebook.interchange.ground_in import IMPORT_JOB
 from scopebook.interchange.import_progress import DumpRow
 from scopebook.interchange.neuronpedia_examples import (

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from scopebook.db.tables import TokenPiece
-from scopebook.features import token_text
+from scopebook.feature_page import token_text
 from scopebook.interchange.numbering import stream
 
 

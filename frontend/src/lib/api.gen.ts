@@ -2761,7 +2761,7 @@ export interface components {
              */
             peak: number;
             /** Tokens */
-            tokens: components["schemas"]["TokenRead"][];
+            tokens: components["schemas"]["Piece"][];
             /**
              * Cut Left
              * @description More of the document stands before the window.
@@ -5196,6 +5196,18 @@ export interface components {
             new: string;
         };
         /**
+         * Piece
+         * @description A piece of text as the model reads it, widened to whole characters.
+         *
+         *     Tokens that split one character are shown as one, with the largest of their activations.
+         */
+        Piece: {
+            /** Text */
+            text: string;
+            /** Activation */
+            activation: number;
+        };
+        /**
          * PieceRead
          * @description A part of a text.
          */
@@ -6072,18 +6084,6 @@ export interface components {
              * @description Share here divided by the tag's share of all contexts.
              */
             lift: number;
-        };
-        /**
-         * TokenRead
-         * @description A piece of text as the model reads it, widened to whole characters.
-         *
-         *     Tokens that split one character are shown as one, with the largest of their activations.
-         */
-        TokenRead: {
-            /** Text */
-            text: string;
-            /** Activation */
-            activation: number;
         };
         /**
          * TokenWeight

@@ -16,7 +16,7 @@ from scopebook.db.label_tables import Label
 from scopebook.db.sessions import Sessions
 from scopebook.db.tables import Context, Document, Evidence, Sae
 from scopebook.errors import ConflictError, InvalidInputError, NotFoundError
-from scopebook.features import read_feature
+from scopebook.feature_page import read_feature
 from scopebook.interchange import json_lines, neuronpedia_in
 from scopebook.interchange.neuronpedia_in import import_neuronpedia
 from scopebook.interchange.neuronpedia_out import export_neuronpedia

@@ -12,7 +12,7 @@ from scopebook.db.label_tables import Label
 from scopebook.db.review_tables import Review
 from scopebook.db.sessions import Sessions
 from scopebook.db.tables import Document, Sae
-from scopebook.features import read_feature
+from scopebook.feature_page import read_feature
 from scopebook.fingerprint import fingerprint
 from scopebook.interchange.content_hash import content_hash
 from scopebook.interchange.layout import TABLES

@@ -9,7 +9,8 @@ from scopebook.artifacts import open_artifact
 from scopebook.db.label_tables import CoFiring, Panel
 from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.db.tables import Context, Evidence, Run, Sae
-from scopebook.features import list_features, read_feature
+from scopebook.feature_page import read_feature
+from scopebook.features import list_features
 from scopebook.jobs import COMPUTE_PANEL
 from scopebook.packing import unpack_examples
 from scopebook.release_names import parse_feature_id

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from qwen_scope_files import write_layer, write_release
 from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.db.tables import Feature, Model, Release, Sae
-from scopebook.features import read_feature
+from scopebook.feature_page import read_feature
 from scopebook.job_reports import JobReport, read_job
 from scopebook.jobs import ADD_RELEASE
 from scopebook.packing import unpack_pairs

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from saelens_files import saelens_config, saelens_tensors, write_layers, write_saelens
 from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.db.tables import Feature, Model, Release, Sae
-from scopebook.features import read_feature
+from scopebook.feature_page import read_feature
 from scopebook.job_reports import JobReport, read_job
 from scopebook.jobs import ADD_RELEASE
 from scopebook.registration import request_release

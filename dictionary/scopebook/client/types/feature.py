@@ -75,7 +75,7 @@ class ExampleRead(TypedDict):
     quantile: float | None
     sense: int | None
     peak: int
-    tokens: list[TokenRead]
+    tokens: list[Piece]
     cut_left: bool
     cut_right: bool
     document: DocumentRead
@@ -315,13 +315,6 @@ class TagShare(TypedDict):
     tag: str
     share: float
     lift: float
-
-
-class TokenRead(TypedDict):
-    """A piece of text as the model reads it, widened to whole characters."""
-
-    text: str
-    activation: float
 
 
 class TokenWeight(TypedDict):
