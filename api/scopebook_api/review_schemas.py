@@ -42,6 +42,23 @@ class ReasonRead(Schema):
     sentence: str
 
 
+class SenseLabelsRead(Schema):
+    """Which labels speak of one sense, by their ids."""
+
+    id: int = Field(
+        description="The sense itself: its ordinal is another's once senses are parted anew."
+    )
+    ordinal: int
+    label_id: int | None = Field(
+        description="In force; null: none, or an only sense has the feature's."
+    )
+    pinned: int | None = Field(description="The label that an editor has pinned for the sense.")
+    others: list[int] = Field(
+        description="Not in force, but somebody's verdict stands: proposed or rejected; newest "
+        "first."
+    )
+
+
 class GivenTagRead(Schema):
     """A tag that a feature has."""
 
@@ -73,11 +90,13 @@ class AnnotationRead(Schema):
 
     version: int = Field(description="How many writes the feature has seen; send it as If-Match.")
     labels: list[LabelRead] = Field(
-        description="The labels in force, and proposals that somebody stands by, newest first."
+        description="The labels in force, and those on which somebody's verdict stands: proposed "
+        "or rejected; newest first."
     )
     reviews: list[ReviewRead] = Field(description="Verdicts that stand, newest first.")
     reasons: list[ReasonRead] = Field(description="Why each label in force is.")
     pinned: int | None = Field(description="The label that an editor has pinned for the feature.")
+    senses: list[SenseLabelsRead] = Field(description="As the feature's, the largest first.")
     second_opinions: list[OpinionRead]
     tags: list[GivenTagRead]
     marks: list[MarkRead] = Field(description="Shown examples that are off-meaning.")
@@ -115,6 +134,10 @@ class ChangeRead(Schema):
     ]
     before: Any = Field(description="What was there before; null: nothing.")
     after: Any
+    label: str | None = Field(description="The wording that it is about; null: about none.")
+    sense: int | None = Field(
+        description="Of which sense that words, as they were numbered then; null: of the feature."
+    )
     reason: str | None
     undoes_id: int | None
     undone: bool

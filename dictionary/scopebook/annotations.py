@@ -18,6 +18,7 @@ from scopebook.label_rule import CLAUSES, clauses_of
 from scopebook.labels import LabelView, chosen_grouping, labels_of
 from scopebook.paging import decode_cursor, encode_cursor
 from scopebook.reviews import pinned_label, shown_run
+from scopebook.sense_labels import SenseLabels, sense_labels
 from scopebook.tags import GivenTag, tags_of
 
 
@@ -57,12 +58,14 @@ class AnnotationView:
 
     feature_id: int
     version: int
-    #: The labels in force, and those by people that somebody stands by.
+    #: The labels in force, and those on which somebody's verdict stands.
     labels: list[LabelView]
     reviews: list[ReviewView]
     reasons: list[Reason]
     #: What an editor has pinned for the feature as a whole.
     pinned: int | None
+    #: Which of the labels speak of each sense.
+    senses: list[SenseLabels]
     second_opinions: list[OpinionView]
     tags: list[GivenTag]
     marks: list[MarkView]
@@ -77,21 +80,19 @@ def annotation_of(session: Session, feature_id: int) -> AnnotationView:
     reviews = reviews_of(session, feature_id)
     run_id = shown_run(session, feature_id)
     clauses = clauses_of(session, feature_id)
-    stood_by = {review.label_id for review in reviews}
+    judged = {review.label_id for review in reviews}
+    labels = [it for it in labels_of(session, feature_id) if it.current or it.id in judged]
     return AnnotationView(
         feature_id=feature_id,
         version=version_of(session, feature_id),
-        labels=[
-            label
-            for label in labels_of(session, feature_id)
-            if label.current or (label.source == "person" and label.id in stood_by)
-        ],
+        labels=labels,
         reviews=reviews,
         reasons=[
             Reason(label_id=label_id, clause=clause, sentence=CLAUSES[clause])
             for label_id, clause in sorted(clauses.items())
         ],
         pinned=pinned_label(session, feature_id, None),
+        senses=[] if run_id is None else sense_labels(session, feature_id, run_id, labels),
         second_opinions=_open_opinions(session, feature_id),
         tags=tags_of(session, feature_id),
         marks=marks_of(session, feature_id),

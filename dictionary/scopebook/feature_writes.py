@@ -57,6 +57,8 @@ class Said:
     undoes_id: int | None = None
     #: Whether it may put another label in force.
     settles: bool = False
+    #: Whether it is a verdict on the feature as a whole: its turn in the queue is over then.
+    ends_turn: bool = False
 
 
 def version_of(session: Session, feature_id: int) -> int:
@@ -121,7 +123,7 @@ def record(session: Session, write: FeatureWrite, said: Said) -> Change:
     )
     session.add(change)
     session.flush()
-    if said.kind in ("review", "propose"):
+    if said.ends_turn:
         _give_out_of_hand(session, write)
     if said.settles:
         settle_labels(session, [write.sae_id], [write.feature_id], by_person=True)

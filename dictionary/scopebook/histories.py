@@ -20,6 +20,7 @@ from scopebook.errors import ConflictError, ForbiddenError, NotFoundError
 from scopebook.example_marks import put_mark
 from scopebook.feature_writes import FeatureWrite, Said, record
 from scopebook.groupings import choose_grouping
+from scopebook.labels import labels_by_id
 from scopebook.paging import decode_cursor, encode_cursor
 from scopebook.reviews import add_pin, add_review, find_label
 from scopebook.tags import put_tag
@@ -37,6 +38,9 @@ class ChangeView:
     kind: str
     before: Any
     after: Any
+    #: The wording that it is about, and of which sense that is; None: about none, of the feature.
+    label: str | None
+    sense: int | None
     reason: str | None
     undoes_id: int | None
     #: Whether an undo of it is in force.
@@ -66,6 +70,9 @@ def changes_as_views(
         Account.id.in_({change.account_id for change in changes})
     )
     names = {row.id: row.name for row in session.execute(accounts)}
+    about = {change.id: _label_about(change) for change in changes}
+    labels = labels_by_id(session, [it for it in about.values() if it is not None])
+    labelled = {change_id: labels.get(it) if it else None for change_id, it in about.items()}
     return [
         ChangeView(
             id=change.id,
@@ -75,6 +82,8 @@ def changes_as_views(
             kind=change.kind,
             before=change.before,
             after=change.after,
+            label=label.text if (label := labelled[change.id]) else None,
+            sense=label.senses[0] if label and label.senses else None,
             reason=change.reason,
             undoes_id=change.undoes_id,
             undone=change.id in out,
@@ -83,6 +92,17 @@ def changes_as_views(
         )
         for change in changes
     ]
+
+
+def _label_about(change: Change) -> int | None:
+    """Return the label that a verdict, a proposal or a pin is about, also where it is undone."""
+    what, *rest = change.slot.split(":")
+    if what in ("review", "label"):
+        return int(rest[0])
+    if what == "pin":
+        pinned = change.after or change.before
+        return None if pinned is None else int(pinned["label_id"])
+    return None
 
 
 def count_changes(session: Session, feature_id: int) -> int:

@@ -9,7 +9,8 @@ For the feature, and for each of its senses, the first that there is of:
 3. what a person here has put in force before there were accounts, unless it is rejected;
 4. the first of these that nobody rejects: an imported label that a person had put in force where it
    comes from; what the newest language model has said here, of the run that is shown; an imported
-   label by a model; the same by keywords here; an imported one by keywords.
+   label by a model; the same by keywords here; an imported one by keywords. Of a sense whose label
+   is rejected: what an earlier model, else keywords, have said of the very same sense.
 
 "Reject" means here: somebody rejects it, and no more people accept it. Senses are those that a
 person has parted the shown run's examples into, else those of the labeling whose label or sense
@@ -107,16 +108,9 @@ imported AS (
            OR EXISTS (SELECT FROM label_choice c WHERE c.label_id = l.id))
 )"""
 
-_WANTED: Final = f"""
-WITH {_STANDING}, {_DECIDED}, {_MACHINES}, {_IMPORTS}, best AS (
-    SELECT DISTINCT ON (m.feature_id) m.id, m.feature_id, m.source AS clause,
-           CASE m.source WHEN 'llm' THEN 2 ELSE 4 END AS rank
-    FROM machine m WHERE NOT m.rejected ORDER BY m.feature_id, m.place
-), said AS (
-    SELECT DISTINCT ON (s.feature_id) s.id, s.feature_id, NULL::bigint AS sense_id, s.clause
-    FROM (SELECT * FROM best UNION ALL SELECT * FROM imported) s
-    ORDER BY s.feature_id, s.rank, s.id DESC
-), of_senses AS (
+#: Clause 4, of senses: what the labeling whose senses hold has said of them, or a person's.
+_OF_SENSES: Final = """
+of_senses AS (
     SELECT l.id, l.feature_id, l.sense_id, l.source AS clause
     FROM machine m
     LEFT JOIN grouped p ON p.feature_id = m.feature_id
@@ -125,6 +119,39 @@ WITH {_STANDING}, {_DECIDED}, {_MACHINES}, {_IMPORTS}, best AS (
     LEFT JOIN standing t ON t.label_id = l.id
     WHERE m.place = 1 AND l.sense_id IS NOT NULL AND l.status = 'ok'
       AND NOT coalesce(t.rejects > 0 AND t.rejects >= t.accepts, false)
+), refused AS (
+    SELECT l.id, l.feature_id, l.labeling_id, l.sense_id, l.also || n.ordinal AS ordinals
+    FROM standing t
+    JOIN label l ON l.id = t.label_id AND l.source = 'llm'
+    JOIN machine m ON m.feature_id = l.feature_id AND m.place = 1 AND m.labeling_id = l.labeling_id
+    JOIN sense n ON n.id = l.sense_id
+    WHERE t.rejects > 0 AND t.rejects >= t.accepts
+      AND NOT EXISTS (SELECT FROM grouped p WHERE p.feature_id = l.feature_id)
+), instead AS (
+    -- Of one labeling alone, and of nothing that another label words: no two speak of one sense.
+    SELECT l.id, l.feature_id, l.sense_id, l.source AS clause,
+           dense_rank() OVER (PARTITION BY r.id ORDER BY (l.source = 'llm') DESC,
+                              l.labeling_id DESC) AS place
+    FROM refused r
+    JOIN sense own ON own.id = r.sense_id
+    JOIN sense n ON n.feature_id = r.feature_id AND n.labeling_id = own.labeling_id
+                AND n.ordinal = ANY(r.ordinals)
+    JOIN label l ON l.sense_id = n.id AND l.labeling_id <> r.labeling_id AND l.status = 'ok'
+                AND l.also <@ r.ordinals
+    JOIN labeling g ON g.id = l.labeling_id AND g.finished_at IS NOT NULL
+    LEFT JOIN standing t ON t.label_id = l.id
+    WHERE NOT coalesce(t.rejects > 0 AND t.rejects >= t.accepts, false)
+)"""
+
+_WANTED: Final = f"""
+WITH {_STANDING}, {_DECIDED}, {_MACHINES}, {_IMPORTS}, {_OF_SENSES}, best AS (
+    SELECT DISTINCT ON (m.feature_id) m.id, m.feature_id, m.source AS clause,
+           CASE m.source WHEN 'llm' THEN 2 ELSE 4 END AS rank
+    FROM machine m WHERE NOT m.rejected ORDER BY m.feature_id, m.place
+), said AS (
+    SELECT DISTINCT ON (s.feature_id) s.id, s.feature_id, NULL::bigint AS sense_id, s.clause
+    FROM (SELECT * FROM best UNION ALL SELECT * FROM imported) s
+    ORDER BY s.feature_id, s.rank, s.id DESC
 )
 SELECT d.id, d.feature_id, d.clause FROM decided d
 LEFT JOIN sense n ON n.id = d.sense_id
@@ -133,7 +160,8 @@ LEFT JOIN grouped p ON p.feature_id = d.feature_id
 WHERE n.id IS NULL OR p.labeling_id IS NULL OR p.labeling_id = n.labeling_id
 UNION ALL
 SELECT o.id, o.feature_id, o.clause
-FROM (SELECT * FROM said UNION ALL SELECT * FROM of_senses) o
+FROM (SELECT * FROM said UNION ALL SELECT * FROM of_senses
+      UNION ALL SELECT id, feature_id, sense_id, clause FROM instead WHERE place = 1) o
 WHERE NOT EXISTS (
     SELECT FROM decided d
     WHERE d.feature_id = o.feature_id AND d.sense_id IS NOT DISTINCT FROM o.sense_id)

@@ -40,6 +40,8 @@ class LabelView:
 class SenseView:
     """A sense with its label; `members` are positions in the evidence's examples."""
 
+    #: The rows that it is: several where one label words them all.
+    parts: list[int]
     ordinal: int
     share: float
     keywords: list[str]
@@ -239,6 +241,7 @@ def _covered(sense: Sense, label: LabelView | None) -> list[int]:
 def _one_sense(parts: Sequence[Sense], label: LabelView | None) -> SenseView:
     keywords = (word for part in parts for word in part.keywords)
     return SenseView(
+        parts=[part.id for part in parts],
         ordinal=parts[0].ordinal,
         share=sum(part.share for part in parts),
         keywords=list(dict.fromkeys(keywords)),

@@ -69,6 +69,7 @@ def review_label(
             after=after and after | ({"closed": closed} if closed else {}),
             reason=reason,
             settles=True,
+            ends_turn=label.sense_id is None,
         ),
     )
 
@@ -155,21 +156,8 @@ def propose_label(
         earlier = find_label(session, write.feature_id, supersedes_id)
     sense_id, also = _place(session, write.feature_id, sense, earlier)
     _refuse_twin(session, write.feature_id, sense_id, text)
-    label = Label(
-        feature_id=write.feature_id,
-        sae_id=write.sae_id,
-        sense_id=sense_id,
-        also=also,
-        text=text,
-        description=sentence(description, "description", longest=LONGEST_TEXT),
-        source="person",
-        method="proposal",
-        author=write.actor.name,
-        account_id=write.actor.account_id,
-        provenance={},
-        supersedes_id=supersedes_id,
-        current=False,
-    )
+    label = _own_label(write, text, sense_id, also, supersedes_id)
+    label.description = sentence(description, "description", longest=LONGEST_TEXT)
     session.add(label)
     session.flush()
     add_review(session, write, label, "accept", None)
@@ -184,9 +172,29 @@ def propose_label(
             after={"label_id": label.id, "text": text, "sense": sense},
             reason=reason,
             settles=True,
+            ends_turn=sense_id is None,
         ),
     )
     return label, change
+
+
+def _own_label(
+    write: FeatureWrite, text: str, sense_id: int | None, also: list[int], supersedes_id: int | None
+) -> Label:
+    return Label(
+        feature_id=write.feature_id,
+        sae_id=write.sae_id,
+        sense_id=sense_id,
+        also=also,
+        text=text,
+        source="person",
+        method="proposal",
+        author=write.actor.name,
+        account_id=write.actor.account_id,
+        provenance={},
+        supersedes_id=supersedes_id,
+        current=False,
+    )
 
 
 def _place(

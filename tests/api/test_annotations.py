@@ -130,6 +130,42 @@ def test_two_people_propose_disagree_discuss_and_resolve(
     ]  # fmt: skip
 
 
+def test_the_label_of_one_sense_is_judged_like_that_of_the_feature(
+    client: TestClient, filled: Filled
+) -> None:
+    rhine, nile = client.get(f"{FEATURE}/annotation").json()["senses"]
+    reject = {"label_id": nile["label_id"], "verdict": "reject", "reason": "the Congo, too"}
+
+    rejected = write(client, "ada", "/reviews", reject, version=0).json()
+    late = {"label_id": rhine["label_id"], "verdict": "accept"}
+    stale = write(client, "ben", "/reviews", late, version=0)
+    wording = {"text": "African rivers", "sense": 1}
+    proposed = write(client, "ada", "/proposals", wording, version=1).json()
+    proposal = proposed["labels"][0]["id"]
+    accept = {"label_id": proposal, "verdict": "accept"}
+    accepted = write(client, "ben", "/reviews", accept, version=2).json()
+
+    assert rejected["senses"][1] == nile | {"label_id": None, "others": [nile["label_id"]]}
+    assert stale.status_code == 412
+    assert stale.json()["current"]["senses"] == rejected["senses"]
+    assert proposed["senses"][1]["others"] == [proposal, nile["label_id"]]
+    assert accepted["senses"] == [
+        rhine,
+        nile | {"label_id": proposal, "others": [nile["label_id"]]},
+    ]
+    senses = client.get(FEATURE).json()["senses"]
+    assert [sense["label"]["text"] for sense in senses] == ["the Rhine", "African rivers"]
+    assert client.get(FEATURE).json()["label"]["text"] == "label 0"
+    history = client.get(f"{FEATURE}/history").json()["items"]
+    assert [(it["kind"], it["label"], it["sense"]) for it in history] == [
+        ("review", "African rivers", 1),
+        ("propose", "African rivers", 1),
+        ("review", "the Nile", 1),
+    ]
+    undone = write(client, "ben", f"/history/{history[0]['id']}/undo", {}, version=3).json()
+    assert undone["senses"] == proposed["senses"]
+
+
 def test_every_write_answers_with_the_next_version(client: TestClient, filled: Filled) -> None:
     example = client.get(FEATURE).json()["examples"][0]["context_id"]
     writes: list[tuple[str, str, str, Any]] = [

@@ -1,5 +1,6 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from tests.annotating import hold, make_actor
 from tests.makers import (
     feature_id,
     make_corpus,
@@ -23,6 +24,7 @@ from scopebook.labelings import (
     sha256_of,
 )
 from scopebook.labels import current_labels, labels_of, senses_of
+from scopebook.reviews import review_label
 from scopebook.run_reports import use_run
 
 
@@ -263,6 +265,34 @@ def test_a_labeling_whose_sense_a_person_has_worded_stays(session: Session) -> N
     senses = senses_of(session, feature_id(sae, 0), run.id)
     assert [sense.label.text for sense in senses if sense.label] == ["rivers 0", "the Rhine"]
     assert in_force(session, sae) == {"rivers", "rivers 0", "the Rhine"}
+
+
+def test_a_rejected_wording_of_a_sense_gives_way_to_an_earlier_one_of_the_same_sense(
+    session: Session,
+) -> None:
+    sae, run = make_sae(session)
+    base = publish(session, sae, run, wording(sae, 0, "rivers", senses=3))
+    first, second, third = session.scalars(select(Sense).order_by(Sense.ordinal))
+    labeling = begin(session, sae, run, source="llm", base=base)
+    say(session, labeling, sae, "water / banks")
+    say(session, labeling, sae, "water", sense=first, also=[third.ordinal])
+    say(session, labeling, sae, "banks", sense=second)
+    finish_labeling(session, labeling)
+    settle_labels(session, [sae.id])
+    ada = make_actor(session, "ada")
+
+    for rejected, left in (
+        # Two senses that one label has worded are two again: keywords word each.
+        ("water", {"rivers 0", "rivers 2", "banks"}),
+        ("banks", {"rivers 0", "rivers 2", "rivers 1"}),
+        ("rivers 1", {"rivers 0", "rivers 2"}),
+    ):
+        label = session.scalars(select(Label).where(Label.text == rejected)).one()
+        review_label(session, hold(session, ada, sae), label.id, "reject", None)
+        assert in_force(session, sae) == {"water / banks"} | left
+
+    senses = senses_of(session, feature_id(sae, 0), run.id)
+    assert [sense.label and sense.label.text for sense in senses] == ["rivers 0", None, "rivers 2"]
 
 
 def test_the_labels_in_force_are_those_of_the_run_that_is_shown(session: Session) -> None:

@@ -2228,7 +2228,7 @@ export interface components {
             version: number;
             /**
              * Labels
-             * @description The labels in force, and proposals that somebody stands by, newest first.
+             * @description The labels in force, and those on which somebody's verdict stands: proposed or rejected; newest first.
              */
             labels: components["schemas"]["LabelRead"][];
             /**
@@ -2246,6 +2246,11 @@ export interface components {
              * @description The label that an editor has pinned for the feature.
              */
             pinned: number | null;
+            /**
+             * Senses
+             * @description As the feature's, the largest first.
+             */
+            senses: components["schemas"]["SenseLabelsRead"][];
             /** Second Opinions */
             second_opinions: components["schemas"]["OpinionRead"][];
             /** Tags */
@@ -2425,6 +2430,16 @@ export interface components {
             before: unknown;
             /** After */
             after: unknown;
+            /**
+             * Label
+             * @description The wording that it is about; null: about none.
+             */
+            label: string | null;
+            /**
+             * Sense
+             * @description Of which sense that words, as they were numbered then; null: of the feature.
+             */
+            sense: number | null;
             /** Reason */
             reason: string | null;
             /** Undoes Id */
@@ -5793,6 +5808,34 @@ export interface components {
             meant?: {
                 [key: string]: string[];
             };
+        };
+        /**
+         * SenseLabelsRead
+         * @description Which labels speak of one sense, by their ids.
+         */
+        SenseLabelsRead: {
+            /**
+             * Id
+             * @description The sense itself: its ordinal is another's once senses are parted anew.
+             */
+            id: number;
+            /** Ordinal */
+            ordinal: number;
+            /**
+             * Label Id
+             * @description In force; null: none, or an only sense has the feature's.
+             */
+            label_id: number | null;
+            /**
+             * Pinned
+             * @description The label that an editor has pinned for the sense.
+             */
+            pinned: number | null;
+            /**
+             * Others
+             * @description Not in force, but somebody's verdict stands: proposed or rejected; newest first.
+             */
+            others: number[];
         };
         /**
          * SenseRead

@@ -34,6 +34,7 @@ class AnnotationRead(TypedDict):
     reviews: list[ReviewRead]
     reasons: list[ReasonRead]
     pinned: int | None
+    senses: list[SenseLabelsRead]
     second_opinions: list[OpinionRead]
     tags: list[GivenTagRead]
     marks: list[MarkRead]
@@ -87,6 +88,8 @@ class ChangeRead(TypedDict):
     ]
     before: Any
     after: Any
+    label: str | None
+    sense: int | None
     reason: str | None
     undoes_id: int | None
     undone: bool
@@ -267,6 +270,16 @@ class ReviewRequest(TypedDict):
     label_id: int
     verdict: Literal["accept", "reject", "unsure", "withdrawn"]
     reason: NotRequired[str | None]
+
+
+class SenseLabelsRead(TypedDict):
+    """Which labels speak of one sense, by their ids."""
+
+    id: int
+    ordinal: int
+    label_id: int | None
+    pinned: int | None
+    others: list[int]
 
 
 class SplitRequest(TypedDict):
