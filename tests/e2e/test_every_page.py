@@ -28,8 +28,8 @@ def _open_filters(page: Page) -> None:
 
 def _unfold(page: Page) -> None:
     """Open whatever is folded, and the forms of a verdict and of a sense's wording."""
-    expect(page.get_by_role("button", name="Accept")).to_be_enabled()
-    for name in ("Add to a list", "Edit e", "Propose a wording of sense 0"):
+    expect(page.get_by_role("button", name="Accept a")).to_be_enabled()
+    for name in ("Add to a list", "Edit e", "Edit the label of sense 0"):
         if page.get_by_role("button", name=name).count():
             page.get_by_role("button", name=name).click()
     page.eval_on_selector_all("main details", "all => all.forEach(one => one.open = true)")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from annotating import make_reviewable, say
 from annotation_server import serving
@@ -57,6 +57,11 @@ def enter(browser: Browser, address: str, sessions: Sessions) -> Iterator[Enter]
         context.close()
 
 
+def verdict(page: Page, name: str) -> Locator:
+    """Return a button for the feature as a whole; its senses have buttons of the same words."""
+    return page.get_by_role("group", name="Your verdict").get_by_role("button", name=name)
+
+
 def test_two_people_propose_disagree_discuss_and_resolve_and_see_it_live(enter: Enter) -> None:
     ada, ben = enter("ada"), enter("ben")
     ada.goto(FEATURE)
@@ -98,10 +103,10 @@ def test_who_comes_second_sees_both_texts_and_merges_them(enter: Enter, address:
     # His line is cut, so he does not see what she does before he sends.
     ben.route("**/live?*", lambda route: route.abort())
     ben.goto(FEATURE)
-    expect(ben.get_by_role("button", name="Accept")).to_be_enabled()
+    expect(verdict(ben, "Accept")).to_be_enabled()
     ben.route("**/annotation", lambda route: route.abort())
     ada.goto(FEATURE)
-    expect(ada.get_by_role("button", name="Accept")).to_be_enabled()
+    expect(verdict(ada, "Accept")).to_be_enabled()
     ada.keyboard.press("e")
     expect(ada.get_by_role("textbox", name="Wording")).to_be_focused()
 
@@ -124,22 +129,22 @@ def test_who_comes_second_sees_both_texts_and_merges_them(enter: Enter, address:
     expect(proposals.last).to_contain_text("streams")
 
 
-def test_a_sense_is_worded_by_keys_and_who_comes_second_merges_both_wordings(enter: Enter) -> None:
+def test_a_sense_is_judged_by_keys_and_who_comes_second_merges_both_wordings(enter: Enter) -> None:
     ada, ben = enter("ada"), enter("ben")
     # His line is cut, so he does not see what she does before he sends.
     ben.route("**/live?*", lambda route: route.abort())
     for page in (ada, ben):
         page.goto(FEATURE)
-        expect(page.get_by_role("button", name="Propose a wording of sense 1")).to_be_visible()
+        expect(page.get_by_role("button", name="Edit the label of sense 1")).to_be_visible()
         page.keyboard.press("1")
-        expect(page.get_by_role("button", name="the Nile")).to_be_focused()
-        page.keyboard.press("w")
+        expect(page.get_by_role("button", name="the Nile").first).to_be_focused()
+        page.keyboard.press("Shift+E")
         expect(page.get_by_role("textbox", name="Wording of sense 1")).to_have_value("the Nile")
     ben.route("**/annotation", lambda route: route.abort())
 
     ada.keyboard.type("rivers of Africa")
     ada.keyboard.press("Enter")
-    expect(ada.locator("[data-proposal]")).to_contain_text("by ada, for sense 1")
+    expect(ada.locator("#sense-1 [data-proposal]")).to_contain_text("proposed by ada")
     ben.keyboard.type("streams of Africa")
     ben.keyboard.press("Enter")
 
@@ -149,17 +154,37 @@ def test_a_sense_is_worded_by_keys_and_who_comes_second_merges_both_wordings(ent
     expect(dialog.locator("[data-theirs]")).to_have_text("the Nile")
     dialog.get_by_label("Your wording").fill("rivers and streams of Africa")
     dialog.get_by_role("button", name="Send mine all the same").click()
-    expect(ada.locator("[data-proposal]")).to_have_count(2)
-    ada.get_by_role("button", name="Accept “rivers and streams of Africa”").click()
-    expect(ada.get_by_role("list", name="Senses")).to_contain_text("rivers and streams of Africa")
+    expect(ada.locator("#sense-1 [data-proposal]")).to_have_count(2)
+    # What she says of the other sense contradicts nothing that he says of this one.
+    ada.keyboard.press("0")
+    ada.keyboard.press("Shift+A")
+    expect(ada.locator("#sense-0")).to_contain_text("more accept it than reject it")
+    ben.get_by_role("button", name="Reject “the Nile” for sense 1").click()
+    ben.get_by_role("textbox", name="Why").fill("the Congo, too")
+    ben.keyboard.press("Enter")
+    rejected = ada.locator("#sense-1 [data-proposal]").last
+    expect(rejected).to_contain_text("ben rejects it")
+    expect(rejected).to_contain_text("the Congo, too")
+    expect(ada.locator("#sense-1")).to_contain_text("its label is rejected; these are its words")
+    ada.get_by_role("button", name="Accept “rivers and streams of Africa” for sense 1").click()
+    words = ben.locator("#sense-1 .words")
+    ben.unroute("**/annotation")
+    ben.reload()
+    expect(words).to_have_text("rivers and streams of Africa")
     expect(ada.get_by_role("heading", level=1)).to_have_text("label 0")
+
+    ada.get_by_text("History: 5 changes by people").click()
+    name = "Undo: ada reviewed “rivers and streams of Africa” of sense 1: accept"
+    ada.get_by_role("button", name=name).click()
+    expect(ada.get_by_text("undid what was said of")).to_be_visible()
+    expect(ada.locator("#sense-1")).to_contain_text("its label is rejected; these are its words")
 
 
 def test_what_is_written_of_a_sense_outlives_its_end(enter: Enter) -> None:
     ada, ben = enter("ada"), enter("ben")
     for page in (ada, ben):
         page.goto(FEATURE)
-    ben.get_by_role("button", name="Propose a wording of sense 1").click()
+    ben.get_by_role("button", name="Edit the label of sense 1").click()
     ben.get_by_role("textbox", name="Wording of sense 1").fill("streams")
     ada.get_by_text("Join or split senses").click()
     for sense in ("0: the Rhine", "1: the Nile"):
@@ -244,7 +269,7 @@ def test_no_page_scrolls_sideways_on_a_phone_and_keys_are_told(enter: Enter, pat
     ada.on("pageerror", lambda error: complaints.append(str(error)))
     ada.on("console", lambda it: complaints.append(it.text) if it.type == "error" else None)
     ada.goto(path)
-    expect(ada.get_by_role("button", name="Accept")).to_be_enabled()
+    expect(verdict(ada, "Accept")).to_be_enabled()
     ada.keyboard.press("e")
     expect(ada.get_by_role("textbox", name="Wording")).to_be_focused()
 
@@ -254,7 +279,7 @@ def test_no_page_scrolls_sideways_on_a_phone_and_keys_are_told(enter: Enter, pat
 
     assert width <= 390
     keys = ada.get_by_role("dialog", name="Keys")
-    for told in ("accept the label", "skip", "propose a wording of the sense"):
+    for told in ("accept the label", "skip", "reject the label of the sense"):
         expect(keys).to_contain_text(told)
     # While they are read, none of them does anything.
     ada.keyboard.press("j")
@@ -269,7 +294,7 @@ def test_no_page_scrolls_sideways_on_a_phone_and_keys_are_told(enter: Enter, pat
 def test_nothing_serious_hinders_people(enter: Enter, path: str, scheme: str) -> None:
     ada, ben = enter("ada", scheme=scheme), enter("ben")
     ben.goto(FEATURE)
-    expect(ben.get_by_role("button", name="Accept")).to_be_enabled()
+    expect(verdict(ben, "Accept")).to_be_enabled()
     ben.keyboard.press("e")
     ben.keyboard.type("streams")
     ben.keyboard.press("Enter")

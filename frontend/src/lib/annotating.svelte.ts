@@ -4,7 +4,14 @@ import { asApiError } from "./answer.svelte";
 import { ApiError, type Label } from "./client";
 import type { FeedState } from "./follow";
 import { loadWho, who as everybody } from "./me.svelte";
-import { getAnnotation, watchFeature, writeTo, type Annotation, type Write } from "./reviews";
+import {
+  getAnnotation,
+  watchFeature,
+  writeTo,
+  type Annotation,
+  type Verdict,
+  type Write,
+} from "./reviews";
 
 /** A change that met another one, with what it was meant for and what is there now. */
 export interface Conflict {
@@ -18,6 +25,8 @@ export interface Sending extends Write {
   done: string;
   /** What it takes for granted: where that has changed meanwhile, its sender decides anew. */
   rests?: (on: Annotation) => unknown;
+  /** The sense that it speaks of; none: the feature. */
+  sense?: number | null;
 }
 
 /** So often a change that nobody contradicts is sent again upon the newest version. */
@@ -143,18 +152,31 @@ export function inForce(annotation: Annotation | null, sense: number | null = nu
   return annotation?.labels.find((label) => label.current && isOf(label)) ?? null;
 }
 
-/** Wordings and what stands of them: what a proposal or a verdict takes for granted. */
-export function wordings(on: Annotation): unknown {
+/**
+ * Wordings and what stands of them: what a proposal or a verdict takes for granted. Of a sense also
+ * which one it is, since its number may be another's by now; what is said of others does not matter.
+ */
+export function wordings(on: Annotation, sense: number | null = null): unknown {
+  const one = sense === null ? null : on.senses.find(({ ordinal }) => ordinal === sense);
+  const about = one && [one.label_id, ...one.others];
+  const labels = on.labels.filter(({ id, senses }) =>
+    sense === null ? senses.length === 0 : (about?.includes(id) ?? false),
+  );
   return [
-    on.labels.map(({ id, text, current }) => [id, text, current]),
-    on.reviews.map(({ label_id, author, verdict }) => [label_id, author, verdict]),
-    on.pinned,
+    one?.id,
+    labels.map(({ id, text, current }) => [id, text, current]),
+    on.reviews
+      .filter(({ label_id }) => labels.some(({ id }) => id === label_id))
+      .map(({ label_id, author, verdict }) => [label_id, author, verdict]),
+    one ? one.pinned : on.pinned,
   ];
 }
 
-/** The same, and which senses they word: a sense by its number may be another one by now. */
-export function senseWordings(on: Annotation): unknown {
-  return [wordings(on), on.grouped, on.labels.map(({ senses }) => senses)];
+/** One's own verdict on a label. */
+export function myVerdict(annotation: Annotation | null, labelId: number): Verdict | undefined {
+  return annotation?.reviews.find(
+    (review) => review.label_id === labelId && review.author === who.value?.name,
+  )?.verdict;
 }
 
 /** What becomes of a wording that one has proposed. */

@@ -14,8 +14,15 @@ function text(said: Said, name: string): string {
   return typeof value === "string" ? value : "";
 }
 
+/** The label that an entry is about. */
+function named({ label, sense }: Pick<Change, "label" | "sense">): string {
+  return `${label ? `“${label}”` : "the label"}${sense === null ? "" : ` of sense ${sense}`}`;
+}
+
 /** What somebody did, what was there before, and what is there since. */
-export function describe(change: Pick<Change, "kind" | "before" | "after">): Told {
+export function describe(
+  change: Pick<Change, "kind" | "before" | "after" | "label" | "sense">,
+): Told {
   const before = change.before as Said;
   const after = change.after as Said;
   const told = (what: string, name = ""): Told => ({
@@ -25,14 +32,17 @@ export function describe(change: Pick<Change, "kind" | "before" | "after">): Tol
   });
   switch (change.kind) {
     case "review":
-      return told(after ? "reviewed a label:" : "took their verdict back", "verdict");
+      return told(
+        after ? `reviewed ${named(change)}:` : `took their verdict on ${named(change)} back`,
+        "verdict",
+      );
     case "propose":
       return told(
         typeof after?.["sense"] === "number" ? `proposed for sense ${after["sense"]}` : "proposed",
         "text",
       );
     case "pin":
-      return told(after ? "pinned the label" : "unpinned the label");
+      return told(`${after ? "pinned" : "unpinned"} ${named(change)}`);
     case "second_opinion":
       return told("asked for a second opinion");
     case "comment":
@@ -47,6 +57,6 @@ export function describe(change: Pick<Change, "kind" | "before" | "after">): Tol
     case "grouping":
       return told(after ? "parted the senses anew" : "went back to the senses of the machine");
     case "undo":
-      return told("undid an entry");
+      return told(change.label ? `undid what was said of ${named(change)}` : "undid an entry");
   }
 }

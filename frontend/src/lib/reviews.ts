@@ -7,6 +7,7 @@ export type Annotation = Schemas["AnnotationRead"];
 export type Change = Schemas["ChangeRead"];
 export type Comment = Schemas["CommentRead"];
 export type Review = Schemas["ReviewRead"];
+export type SenseLabels = Schemas["SenseLabelsRead"];
 export type Verdict = Review["verdict"];
 export type Tag = Schemas["TagRead"];
 export type Lease = Schemas["LeaseRead"];
