@@ -21,8 +21,8 @@ export interface Conflict {
 }
 
 export interface Sending extends Write {
-  /** Said when it is done. */
-  done: string;
+  /** Said when it is done; perhaps by what came of it. */
+  done: string | ((on: Annotation) => string);
   /** What it takes for granted: where that has changed meanwhile, its sender decides anew. */
   rests?: (on: Annotation) => unknown;
   /** The sense that it speaks of; none: the feature. */
@@ -115,7 +115,8 @@ export class Annotating {
           before = current;
         }
       }
-      if (this.id === id) this.said = sent.done;
+      if (this.id === id && this.value)
+        this.said = typeof sent.done === "string" ? sent.done : sent.done(this.value);
       this.#changed();
       return true;
     } catch (error) {
@@ -147,9 +148,11 @@ export function contradicts(sent: Sending, before: Annotation, current: Annotati
 
 /** The wording in force of the feature as a whole, or of one of its senses. */
 export function inForce(annotation: Annotation | null, sense: number | null = null): Label | null {
-  const isOf = ({ senses }: Label): boolean =>
-    sense === null ? senses.length === 0 : senses.includes(sense);
-  return annotation?.labels.find((label) => label.current && isOf(label)) ?? null;
+  return annotation?.labels.find((label) => label.current && isOf(label, sense)) ?? null;
+}
+
+function isOf({ senses }: Label, sense: number | null): boolean {
+  return sense === null ? senses.length === 0 : senses.includes(sense);
 }
 
 /**
@@ -179,11 +182,18 @@ export function myVerdict(annotation: Annotation | null, labelId: number): Verdi
   )?.verdict;
 }
 
-/** What becomes of a wording that one has proposed. */
-export function fateOf(sense: number | null): string {
+/** What has become of a wording that one has proposed. */
+export function fateOf(sense: number | null, on: Annotation | null): string {
   const yours = sense === null ? "Your wording" : `Your wording of sense ${sense}`;
-  return who.may("editor")
-    ? `${yours} is in force.`
+  // The newest stand first.
+  const mine = on?.labels.find(
+    (it) => it.source === "person" && it.author === who.value?.name && isOf(it, sense),
+  );
+  if (mine?.current) return `${yours} is in force.`;
+  const now = inForce(on, sense);
+  const pinned = on?.reasons.some((it) => it.label_id === now?.id && it.clause === "pinned");
+  return pinned
+    ? `${yours} is proposed; an editor has pinned another one.`
     : `${yours} is proposed; it is in force once somebody else accepts it.`;
 }
 

@@ -72,7 +72,7 @@ export class SenseReviewing {
 
   /** A wording was proposed. */
   proposed = (ordinal: number): void => {
-    this.said = fateOf(ordinal);
+    this.said = fateOf(ordinal, this.annotating.value);
   };
 
   async accept(ordinal: number, label: Label): Promise<void> {
