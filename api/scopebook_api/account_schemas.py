@@ -74,6 +74,19 @@ class AccountRead(Schema):
     last_seen_at: datetime | None
 
 
+class LoginRead(Schema):
+    """A browser that one is logged in with."""
+
+    id: int
+    created_at: datetime
+    last_seen_at: datetime | None = Field(
+        description="To about a minute; null: not since it logged in."
+    )
+    address: str | None = Field(description="From where it was used last.")
+    agent: str | None = Field(description="What the browser calls itself (`User-Agent`).")
+    this: bool = Field(description="Whether it is the one that asks.")
+
+
 class NewAccount(Schema):
     """An account to make."""
 

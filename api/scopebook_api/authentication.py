@@ -8,9 +8,10 @@ from fastapi import Request, Response
 from sqlalchemy.orm import Session
 
 from scopebook.accounts import Actor, actor_without_accounts, has_accounts
+from scopebook.db.account_tables import Account
 from scopebook.embedded.programs import is_loopback
 from scopebook.errors import ForbiddenError, UnauthenticatedError
-from scopebook.logins import actor_of_session, note_seen, prolong
+from scopebook.logins import actor_of_session, note_seen, prolong, start_session
 from scopebook.settings import settings
 from scopebook.tokens import actor_of_token, note_use
 
@@ -85,7 +86,8 @@ def _by_login(request: Request, session: Session, secret: str) -> Actor | None:
                 "no other site can send; scripts use a token instead."
             )
     if known.unseen:
-        prolong(session, secret, days=settings().session_days)
+        address = address_of(request)
+        prolong(session, secret, days=settings().session_days, address=address)
         note_seen(session, known.actor.account_id)
     return known.actor
 
@@ -121,6 +123,17 @@ def sits_at_the_machine(request: Request) -> bool:
 def cookie_name(request: Request) -> str:
     """Return the cookie of this instance: browsers share those of a host among its ports."""
     return f"scopebook_{request.url.port}" if request.url.port else "scopebook"
+
+
+def let_in(request: Request, session: Session, account: Account) -> str:
+    """Log a browser in; return the secret that its cookie keeps."""
+    return start_session(
+        session,
+        account,
+        days=settings().session_days,
+        address=address_of(request),
+        agent=request.headers.get("user-agent"),
+    )
 
 
 def give_cookie(request: Request, response: Response, secret: str) -> None:

@@ -317,6 +317,47 @@ def test_one_logs_out_everywhere(sessions: Sessions) -> None:
 
 
 @pytest.mark.usefixtures("ada")
+def test_one_sees_ones_browsers_and_logs_one_of_them_out(sessions: Sessions) -> None:
+    app = create_app(sessions, lambda _: None)
+    agents = [{"User-Agent": name} for name in ("Firefox of here", "x" * 4000)]
+    with (
+        client_of(sessions, app=app, headers=OWN | agents[0]) as here,
+        client_of(sessions, app=app, headers=OWN | agents[1], address="192.0.2.9") as there,
+    ):
+        for client in (there, here):
+            log_in(client)
+            client.get("/api/releases")
+
+        mine, other = here.get("/api/me/sessions").json()["items"]
+        missing = here.delete("/api/me/sessions/999999")
+        ended = here.delete(f"/api/me/sessions/{other['id']}")
+
+        assert (mine["this"], mine["agent"]) == (True, "Firefox of here")
+        assert (other["this"], other["address"], len(other["agent"])) == (False, "192.0.2.9", 300)
+        assert None not in (mine["last_seen_at"], other["last_seen_at"])
+        assert (missing.status_code, ended.status_code) == (404, 204)
+        assert [c.get("/api/releases").status_code for c in (here, there)] == [200, 401]
+        assert [it["id"] for it in here.get("/api/me/sessions").json()["items"]] == [mine["id"]]
+        gone = here.delete(f"/api/me/sessions/{mine['id']}")
+        assert (gone.status_code, "Max-Age=0" in gone.headers["set-cookie"]) == (204, True)
+        assert here.get("/api/releases").status_code == 401
+
+
+def test_anothers_login_is_not_there(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        for name in ("ada", "ben"):
+            make_account(session, name, "admin")
+        headers = [cookie_of(session, name) for name in ("ada", "ben")]
+    with client_of(sessions) as client:
+        [hers] = client.get("/api/me/sessions", headers=headers[0]).json()["items"]
+
+        answer = client.delete(f"/api/me/sessions/{hers['id']}", headers=headers[1])
+
+        assert answer.status_code == 404
+        assert client.get("/api/me/sessions", headers=headers[0]).status_code == 200
+
+
+@pytest.mark.usefixtures("ada")
 def test_a_password_is_tried_ten_times_a_minute(client: TestClient) -> None:
     tries = [log_in(client, password="not this one") for _ in range(10)]
     answer = client.post("/api/session", json={"name": "ADA", "password": PASSWORD})

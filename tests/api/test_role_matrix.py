@@ -125,7 +125,9 @@ ROUTES = {
     "PATCH /api/accounts/{name}": "admin",
     "POST /api/accounts/{name}/link": "admin",
     "PUT /api/me/password": "person",
+    "GET /api/me/sessions": "person",
     "DELETE /api/me/sessions": "person",
+    "DELETE /api/me/sessions/{login_id}": "person",
     "GET /api/tokens": "viewer",
     "POST /api/tokens": "person",
     "DELETE /api/tokens/{token_id}": "person",
@@ -157,6 +159,7 @@ _VALUES = {
     **{"model_id:path": "m", "layer": "1-x", "name:path": "a", "tag:path": "a", "token": "a"},
     **dict.fromkeys(("job_id", "run_id", "map_id", "token_id", "comment_id", "list_id"), "999"),
     **dict.fromkeys(("change_id", "context_id", "bulk_id", "webhook_id", "delivery_id"), "999"),
+    "login_id": "999",
 }
 
 

@@ -13,7 +13,15 @@ from scopebook.audit import list_audit
 from scopebook.db.account_tables import Account, ApiToken, LoginSession
 from scopebook.db.sessions import Sessions
 from scopebook.errors import ForbiddenError, InvalidInputError, NotFoundError
-from scopebook.logins import actor_of_session, log_in, log_out, note_seen, prolong, start_session
+from scopebook.logins import (
+    actor_of_session,
+    list_logins,
+    log_in,
+    log_out,
+    note_seen,
+    prolong,
+    start_session,
+)
 from scopebook.tokens import SCOPES, actor_of_token, create_token, list_tokens, revoke_token
 
 
@@ -106,10 +114,17 @@ def test_when_somebody_was_here_is_noted_once_a_minute(session: Session, ada: Ac
     assert known.unseen
 
     note_seen(session, ada.id)
+    # Of each browser it is noted by itself, though its person was here by another one.
+    known = actor_of_session(session, secret, address=None)
+    assert known is not None
+    assert known.unseen
+    prolong(session, secret, days=1, address="192.0.2.9")
 
     known = actor_of_session(session, secret, address=None)
     assert known is not None
     assert not known.unseen
+    [login] = list_logins(session, ada.id, secret)
+    assert (login.this, login.address) == (True, "192.0.2.9")
 
 
 def test_requests_of_one_page_do_not_wait_for_each_other_to_note_the_same(

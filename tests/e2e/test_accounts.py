@@ -105,7 +105,7 @@ def test_another_address_is_refused_before_anybody_has_an_account(tmp_path: Path
     assert "scopebook user add NAME --role admin" in last
 
 
-def test_a_stranger_logs_in_and_gets_where_they_wanted(
+def test_a_stranger_logs_in_gets_where_they_wanted_and_is_logged_out_from_elsewhere(
     browser: Browser, apart: Running, ada: BrowserContext
 ) -> None:
     context = _context(browser, apart)
@@ -121,6 +121,18 @@ def test_a_stranger_logs_in_and_gets_where_they_wanted(
     page.get_by_role("button", name="Log in").click()
 
     expect(page).to_have_url(f"{apart.url}/features?layer=1")
+    own = ada.new_page()
+    own.goto("/account")
+    browsers = own.get_by_role("list", name="Browsers").get_by_role("listitem")
+    expect(browsers).to_have_count(2)
+    expect(browsers.first).to_contain_text("this one")
+    expect(browsers.last).to_contain_text("from 127.0.0.1")
+    own.get_by_role("button", name="Log out Chrome on Linux").click()
+    expect(browsers).to_have_count(1)
+    page.goto("/labels")
+    page.get_by_label("Name").fill("ada")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
     page.get_by_label("Account of ada").click()
     page.get_by_role("button", name="Log out").click()
     expect(page.get_by_role("heading", name="Log in")).to_be_visible()

@@ -1,19 +1,23 @@
 """Accounts: an admin's list of them, and what one changes of one's own."""
 
-from fastapi import APIRouter, Depends, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request, Response
 
 from scopebook import account_changes, logins
 from scopebook.accounts import AccountView, list_accounts, view_of
+from scopebook.credentials import digest
 from scopebook.settings import settings
 from scopebook_api.account_schemas import (
     AccountChange,
     AccountMade,
     AccountRead,
     LinkRead,
+    LoginRead,
     NewAccount,
     PasswordChange,
 )
-from scopebook_api.authentication import give_cookie, take_cookie
+from scopebook_api.authentication import cookie_name, give_cookie, let_in, take_cookie
 from scopebook_api.deps import Admin, DbSession, InPerson, kept_nowhere
 from scopebook_api.schemas import Page, problems
 
@@ -70,8 +74,29 @@ def change_password(
     account = account_changes.change_password(
         session, wanted.old.get_secret_value(), wanted.new.get_secret_value(), by=me
     )
-    secret = logins.start_session(session, account, days=settings().session_days)
+    secret = let_in(request, session, account)
     give_cookie(request, response, secret)
+
+
+@router.get("/me/sessions", response_model=Page[LoginRead])
+def browse_logins(request: Request, session: DbSession, me: InPerson) -> dict[str, object]:
+    """List the browsers that one is logged in with: this one, then the others, used last first."""
+    secret = request.cookies.get(cookie_name(request), "")
+    return {"items": logins.list_logins(session, me.account_id, secret), "next": None}
+
+
+@router.delete("/me/sessions/{login_id}", status_code=204)
+def end_login(
+    request: Request,
+    response: Response,
+    session: DbSession,
+    me: InPerson,
+    login_id: Annotated[int, Path(ge=1, lt=2**63)],
+) -> None:
+    """Log one browser of one's own out."""
+    ended = logins.end_login(session, me, login_id)
+    if ended == digest(request.cookies.get(cookie_name(request), "")):
+        take_cookie(request, response)
 
 
 @router.delete("/me/sessions", status_code=204)

@@ -6,12 +6,12 @@ from scopebook import account_changes, logins
 from scopebook.accounts import Actor, actor_of, has_accounts
 from scopebook.db.sessions import unit_of_work
 from scopebook.errors import UnauthenticatedError
-from scopebook.settings import settings
 from scopebook_api.account_schemas import LinkSecret, LinkUse, LoginRequest, WhoAmI
 from scopebook_api.authentication import (
     address_of,
     cookie_name,
     give_cookie,
+    let_in,
     refuse_other_sites,
     take_cookie,
 )
@@ -43,7 +43,7 @@ def log_in(request: Request, response: Response, wanted: LoginRequest) -> dict[s
             session, wanted.name, wanted.password.get_secret_value(), address=address_of(request)
         )
         if account is not None:
-            secret = logins.start_session(session, account, days=settings().session_days)
+            secret = let_in(request, session, account)
     if account is None:
         raise UnauthenticatedError("The name or the password is not right.")
     give_cookie(request, response, secret)
@@ -75,7 +75,7 @@ def use_link(
     account = account_changes.use_link(
         session, wanted.secret, wanted.password.get_secret_value(), address=address_of(request)
     )
-    secret = logins.start_session(session, account, days=settings().session_days)
+    secret = let_in(request, session, account)
     give_cookie(request, response, secret)
     return _answer(request, actor_of(account, "login"))
 

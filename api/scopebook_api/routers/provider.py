@@ -10,10 +10,9 @@ from fastapi.responses import RedirectResponse
 
 from scopebook.db.sessions import unit_of_work
 from scopebook.errors import NotFoundError, ScopebookError, UnauthenticatedError
-from scopebook.logins import start_session
 from scopebook.provided_accounts import account_of_person
 from scopebook.settings import settings
-from scopebook_api.authentication import address_of, give_cookie, is_https
+from scopebook_api.authentication import address_of, give_cookie, is_https, let_in
 from scopebook_api.provider import CALLBACK, Provider, Visit, new_visit
 from scopebook_api.schemas import problems
 
@@ -83,7 +82,7 @@ def _let_in(
             new_role=settings().oidc_new_role,
             address=address_of(request),
         )
-        secret = start_session(session, account, days=settings().session_days)
+        secret = let_in(request, session, account)
     answer = RedirectResponse(visit.next, 303)
     give_cookie(request, answer, secret)
     return answer

@@ -65,9 +65,16 @@ class LoginSession(Base):
     __tablename__ = "login_session"
 
     sha256: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    #: By which its person names it, without the secret.
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), unique=True)
     account_id: Mapped[int] = mapped_column(ForeignKey("account.id"), index=True)
     created_at: Mapped[Created]
     expires_at: Mapped[Moment]
+    #: Null: not yet, or not since this is kept.
+    last_seen_at: Mapped[Moment | None]
+    #: From where it was used last, and what the browser calls itself.
+    address: Mapped[str | None]
+    agent: Mapped[str | None]
 
 
 class OneTimeLink(Base):

@@ -8,6 +8,7 @@ export type Account = Schemas["AccountRead"];
 export type AccountMade = Schemas["AccountMade"];
 export type OneTimeLink = Schemas["LinkRead"];
 export type Token = Schemas["ApiTokenRead"];
+export type Login = Schemas["LoginRead"];
 export type TokenMade = Schemas["ApiTokenMade"];
 export type AuditEntry = Schemas["AuditRead"];
 export type Visibility = Schemas["Visibility"];
@@ -54,6 +55,15 @@ export async function logOut(): Promise<void> {
 
 export async function logOutEverywhere(): Promise<void> {
   await answer("/api/me/sessions", { method: "DELETE" });
+}
+
+/** The browsers that one is logged in with, this one first. */
+export function listLogins(signal?: AbortSignal): Promise<Page<Login>> {
+  return get("/api/me/sessions", {}, signal);
+}
+
+export async function endLogin(id: number): Promise<void> {
+  await answer(`/api/me/sessions/${id}`, { method: "DELETE" });
 }
 
 export async function changePassword(old: string, changed: string): Promise<void> {

@@ -92,6 +92,17 @@ class LinkUse(TypedDict):
     password: str
 
 
+class LoginRead(TypedDict):
+    """A browser that one is logged in with."""
+
+    id: int
+    created_at: str
+    last_seen_at: str | None
+    address: str | None
+    agent: str | None
+    this: bool
+
+
 class LoginRequest(TypedDict):
     """A name and its password."""
 
