@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import scopebook.client
 from scopebook_api.openapi import schema
-from scopebook_api.schemas import Schema
+from scopebook_api.schemas import WRITTEN_AS_IS, Schema
 
 _FOLDER: Final = Path(scopebook.client.__file__).parent / "types"
 _HEAD: Final = '''"""What the API answers of {subject}; written by `make openapi`."""
@@ -33,7 +33,7 @@ def type_files() -> dict[str, str]:
     homes = {
         # `Page[...]` has a component of its own for each kind of item; the client walks through.
         model.__name__: _home(model)
-        for model in _models(Schema)
+        for model in (*_models(Schema), *WRITTEN_AS_IS)
         if model.__name__ in components
     }
     files = {"__init__.py": '"""The API\'s JSON as types."""\n'}

@@ -5,13 +5,16 @@ times are UTC.
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 
 from scopebook.examples import Piece
 
 Item = TypeVar("Item")
+
+#: What stands in answers as it is, without a model of its own here.
+WRITTEN_AS_IS: Final[tuple[type, ...]] = (Piece,)
 
 #: Where a label's wording comes from.
 LabelSource = Literal["keywords", "llm", "person", "import"]

@@ -235,13 +235,13 @@ def test_a_word_that_is_being_typed_finds_what_begins_with_it(session: Session, 
     assert answer_to(session, query).items
 
 
-@pytest.mark.parametrize(("query", "found"), [("form", [1]), ("formu", [2])])
+@pytest.mark.parametrize(("query", "found"), [("form", [1]), ("formalde", [2])])
 def test_a_word_that_labels_hold_is_taken_whole(
     session: Session, query: str, found: list[int]
 ) -> None:
     sae, _ = make_release(session)
     make_label(session, sae, 1, "form and shape")
-    make_label(session, sae, 2, "formulas")
+    make_label(session, sae, 2, "formaldehyde")
     refresh_saes(session, [sae.id])
 
     assert [hit.index for hit in answer_to(session, query).items] == found
