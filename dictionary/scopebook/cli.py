@@ -5,73 +5,86 @@ Exit 0: done. 1: it could not be done. 2: the input is wrong.
 
 import logging
 import sys
-from typing import NoReturn
+from importlib import import_module
+from typing import Any, Final, NoReturn
 
 import typer
 from pydantic import ValidationError
 from sqlalchemy.exc import DataError, OperationalError
+from typer.core import TyperGroup
+from typer.main import get_group
 
-from scopebook.commands import (
-    accounts,
-    batches,
-    corpora,
-    demo,
-    doctor,
-    drift,
-    features,
-    fingerprint,
-    interchange,
-    jobs,
-    labels,
-    maps,
-    releases,
-    runs,
-    scores,
-    tokens,
-    up,
-    webhooks,
-)
 from scopebook.console import err
 from scopebook.errors import InvalidInputError, NotFoundError, ScopebookError
 from scopebook.settings import settings
 
 log = logging.getLogger(__name__)
 
+#: Name -> where it stands: a function, or a `Typer` of several. Modules are named, not imported:
+#: all of them take as long to import as one command takes for the rest.
+_COMMANDS: Final = {
+    "up": "up.up",
+    "demo": "demo.demo",
+    "add": "releases.add",
+    "collect": "runs.collect",
+    "label": "labels.label",
+    "map": "maps.draw_map",
+    "score": "scores.score",
+    "search": "features.search",
+    "feature": "features.feature",
+    "drift": "drift.drift",
+    "fingerprint": "fingerprint.fingerprint",
+    "doctor": "doctor.doctor",
+    "audit": "accounts.audit",
+    "visibility": "accounts.visibility",
+    "sweep": "jobs.sweep",
+    "corpus": "corpora.corpus",
+    "batch": "batches.batches",
+    "jobs": "jobs.jobs",
+    "runs": "runs.runs",
+    "user": "accounts.users",
+    "token": "tokens.tokens",
+    "webhooks": "webhooks.webhooks",
+    "export": "interchange.exports",
+    "import": "interchange.imports",
+}
+_HIDDEN: Final = ("sweep",)
+
+
+class Commands(TyperGroup):
+    """The commands, each imported when it is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return their names, in the order of the help."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command, or None for a name that is none."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module, name = _COMMANDS[cmd_name].split(".")
+        found = getattr(import_module(f"scopebook.commands.{module}"), name)
+        around = typer.Typer(add_completion=False, rich_markup_mode=None)
+        if isinstance(found, typer.Typer):
+            around.add_typer(found, name=cmd_name)
+        else:
+            around.command(cmd_name, hidden=cmd_name in _HIDDEN)(found)
+        return get_group(around).commands[cmd_name]
+
+
 app = typer.Typer(
     name="scopebook",
     help="The feature dictionary of Qwen-Scope sparse autoencoders.",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(up.up)
-app.command()(demo.demo)
-app.command()(releases.add)
-app.command()(runs.collect)
-app.command()(labels.label)
-app.command("map")(maps.draw_map)
-app.command()(scores.score)
-app.command()(features.search)
-app.command()(features.feature)
-app.command()(drift.drift)
-app.command()(fingerprint.fingerprint)
-app.command()(doctor.doctor)
-app.command()(accounts.audit)
-app.command()(accounts.visibility)
-app.command(hidden=True)(jobs.sweep)
 
-corpus = typer.Typer(help="Bodies of text that features are collected over.", no_args_is_help=True)
-corpus.command("add")(corpora.add)
-corpus.command("list")(corpora.browse)
-app.add_typer(corpus, name="corpus")
-app.add_typer(batches.batches, name="batch")
-app.add_typer(jobs.jobs, name="jobs")
-app.add_typer(runs.runs, name="runs")
-app.add_typer(accounts.users, name="user")
-app.add_typer(tokens.tokens, name="token")
-app.add_typer(webhooks.webhooks, name="webhooks")
-app.add_typer(interchange.exports, name="export")
-app.add_typer(interchange.imports, name="import")
+
+@app.callback()
+def _every_command() -> None:
+    pass
 
 
 def main() -> None:

@@ -1,5 +1,7 @@
 """The command line's refusals: one sentence, the right exit code, no traceback."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,18 @@ def test_what_cannot_work_is_one_sentence(
     assert len(done.stderr.strip().splitlines()) == 1
     assert said in done.stderr
     assert "secret" not in done.stderr
+
+
+def test_a_command_imports_no_other() -> None:
+    code = (
+        "import sys; from typer.main import get_group; from scopebook.cli import app\n"
+        "get_group(app).get_command(None, 'fingerprint')\n"
+        "print(*(name for name in sys.modules if name.startswith('scopebook.commands.')))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["scopebook.commands.fingerprint"]
 
 
 def test_numbers_and_text_that_the_database_refuses_are_one_sentence(

@@ -11,7 +11,10 @@ from scopebook.db.sessions import unit_of_work
 from scopebook.inventory import list_corpora
 from scopebook.texts import Reading
 
+corpus = typer.Typer(help="Bodies of text that features are collected over.", no_args_is_help=True)
 
+
+@corpus.command()
 def add(
     name: Annotated[str, typer.Argument(help="What to call it.")],
     source: Annotated[
@@ -48,6 +51,7 @@ def add(
     err.print(str(report), markup=False, highlight=False, soft_wrap=True)
 
 
+@corpus.command("list")
 def browse(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
