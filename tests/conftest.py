@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.orm import Session, sessionmaker
@@ -44,7 +45,7 @@ def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """One server for the whole test run."""
-    home = Path(tempfile.mkdtemp(prefix="scopebook-tests-"))
+    home = Path(tempfile.mkdtemp(prefix="scopebook-tests-", dir=_memory()))
     home.chmod(0o755)  # so that the server, which root runs as nobody, can keep its data in it
     server = EmbeddedPostgres(home)
     server.start()
@@ -56,6 +57,19 @@ def postgres() -> Iterator[EmbeddedPostgres]:
     server.stop()
     server.remove()
     shutil.rmtree(home, ignore_errors=True)
+
+
+def _memory() -> str | None:
+    """Return a folder in memory if there is plenty of it, else none.
+
+    A database is a thousand files, and hundreds are made: a disk's file system takes four times
+    as much of the processor for it.
+    """
+    folder = Path("/dev/shm")
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        return None
+    least = min(shutil.disk_usage(folder).free, psutil.virtual_memory().available)
+    return str(folder) if least >= 4 * 2**30 else None
 
 
 @pytest.fixture(scope="session")
@@ -73,10 +87,15 @@ def _administer(postgres: EmbeddedPostgres, statement: str) -> None:
     engine.dispose()
 
 
+def copy_template(postgres: EmbeddedPostgres, template: str, name: str) -> None:
+    """Make a database from another, file by file: by way of the log it takes half as long again."""
+    _administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+
+
 @pytest.fixture(scope="session")
 def engine(postgres: EmbeddedPostgres, template: str) -> Iterator[Engine]:
     """The database of the tests that roll back."""
-    _administer(postgres, f"CREATE DATABASE rolled_back TEMPLATE {template}")
+    copy_template(postgres, template, "rolled_back")
     engine = create_engine(postgres.url("rolled_back"))
     yield engine
     engine.dispose()
@@ -98,7 +117,7 @@ def session(engine: Engine) -> Iterator[Session]:
 def database_url(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
     """A migrated database of the test's own, for tests that commit or use several connections."""
     name = f"test_{os.urandom(6).hex()}"
-    _administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    copy_template(postgres, template, name)
     yield postgres.url(name)
     _administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 

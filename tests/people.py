@@ -7,13 +7,13 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 
+from apps import app_over
 from scopebook.account_changes import add_account
 from scopebook.accounts import Actor, actor_of, find_account, local_actor
 from scopebook.credentials import digest, new_secret
 from scopebook.db.account_tables import Account, ApiToken
 from scopebook.db.sessions import Sessions
 from scopebook.logins import start_session
-from scopebook_api.app import create_app
 
 HERE = "http://localhost:8000"
 PASSWORD = "four random words here"
@@ -76,7 +76,7 @@ def client_of(
 ) -> TestClient:
     """Return a client at some address, over an app that cannot embed queries."""
     return TestClient(
-        app or create_app(sessions, lambda _: None),
+        app or app_over(sessions),
         base_url=base_url,
         client=(address, 50000),
         headers=dict(headers or {}),

@@ -52,6 +52,13 @@ class Running:
     arguments: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    #: One for all requests: a new one reads the certificates of all authorities first.
+    _client: httpx2.Client = field(
+        default_factory=lambda: httpx2.Client(
+            timeout=10, limits=httpx2.Limits(max_keepalive_connections=0)
+        ),
+        repr=False,
+    )
 
     @property
     def url(self) -> str:
@@ -73,7 +80,7 @@ class Running:
     def get(self, path: str) -> Any:
         """Return the JSON of a path, or None while nobody answers."""
         try:
-            response = httpx2.get(self.url + path, timeout=10)
+            response = self._client.get(self.url + path)
         except httpx2.HTTPError:
             return None
         return response.json() if response.status_code == 200 else None

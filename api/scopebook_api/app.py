@@ -93,6 +93,13 @@ def _is_page(path: str, method: str) -> bool:
 
 def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None) -> FastAPI:
     """Return the app over a session factory; by default over the settings' database."""
+    app = build_app()
+    connect(app, factory or sessions(), embed)
+    return app
+
+
+def build_app() -> FastAPI:
+    """Return the app with its routes, which is most of the work, and nothing behind them."""
     app = Described(
         title="Scopebook",
         summary="The feature dictionary of Qwen-Scope sparse autoencoders.",
@@ -102,13 +109,6 @@ def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None)
         swagger_ui_oauth2_redirect_url=None,
         redoc_url=None,
     )
-    app.state.sessions = factory or sessions()
-    app.state.slots = asyncio.Semaphore(REQUESTS_AT_ONCE)
-    app.state.long_answers = asyncio.Semaphore(LONG_ANSWERS_AT_ONCE)
-    app.state.live = Live(app.state.sessions)
-    app.state.embed = embed or query_embedder(app.state.sessions)
-    app.state.limits = RateLimits(settings())
-    app.state.provider = provider_of(settings())
     # Leaves event streams alone: they must not wait for a full buffer.
     # The highest level takes four times as long for a few percent less.
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
@@ -117,6 +117,17 @@ def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None)
     if (STATIC / "index.html").exists():
         app.mount("/", Frontend(directory=STATIC, html=True))
     return app
+
+
+def connect(app: FastAPI, factory: Sessions, embed: EmbedQuery | None = None) -> None:
+    """Give the app all that its answers rest on: database, embedder, limits, who knows people."""
+    app.state.sessions = factory
+    app.state.slots = asyncio.Semaphore(REQUESTS_AT_ONCE)
+    app.state.long_answers = asyncio.Semaphore(LONG_ANSWERS_AT_ONCE)
+    app.state.live = Live(factory)
+    app.state.embed = embed or query_embedder(factory)
+    app.state.limits = RateLimits(settings())
+    app.state.provider = provider_of(settings())
 
 
 def add_routes(app: FastAPI) -> None:

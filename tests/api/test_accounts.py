@@ -8,6 +8,7 @@ from fastapi import Request
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
+from apps import app_over
 from people import (
     HERE,
     OWN,
@@ -24,7 +25,6 @@ from scopebook.accounts import Actor, local_actor
 from scopebook.audit import list_audit
 from scopebook.db.sessions import Sessions
 from scopebook.settings import Settings, settings, use_settings
-from scopebook_api.app import create_app
 from scopebook_api.deps import asking_again
 from scopebook_api.routers import jobs
 
@@ -290,7 +290,7 @@ def test_no_answer_about_people_is_kept_on_the_way(client: TestClient) -> None:
 
 @pytest.mark.usefixtures("ada")
 def test_a_new_password_keeps_this_browser_and_logs_the_others_out(sessions: Sessions) -> None:
-    app = create_app(sessions, lambda _: None)
+    app = app_over(sessions)
     with client_of(sessions, app=app, headers=OWN) as here, client_of(sessions, app=app) as there:
         for client in (here, there):
             log_in(client)
@@ -306,7 +306,7 @@ def test_a_new_password_keeps_this_browser_and_logs_the_others_out(sessions: Ses
 
 @pytest.mark.usefixtures("ada")
 def test_one_logs_out_everywhere(sessions: Sessions) -> None:
-    app = create_app(sessions, lambda _: None)
+    app = app_over(sessions)
     with client_of(sessions, app=app, headers=OWN) as here, client_of(sessions, app=app) as there:
         for client in (here, there):
             log_in(client)
@@ -369,7 +369,7 @@ def test_a_password_is_tried_ten_times_a_minute(client: TestClient) -> None:
 
 
 def test_many_names_are_not_tried_from_one_address(sessions: Sessions) -> None:
-    app = create_app(sessions, lambda _: None)
+    app = app_over(sessions)
     with client_of(sessions, app=app) as here, client_of(sessions, app=app, address="::1") as there:
         tries = [here.post("/api/links/look", json={"secret": "x"}).status_code for _ in range(51)]
         assert tries == [401] * 50 + [429]
@@ -460,7 +460,7 @@ def test_who_watches_is_asked_again_by_what_they_showed(sessions: Sessions) -> N
     with sessions.begin() as session:
         make_account(session, "ada")
         shown = bearer(make_token(session, "ada"))
-    app = create_app(sessions, lambda _: None)
+    app = app_over(sessions)
     headers = [(name.lower().encode(), value.encode()) for name, value in shown.items()]
     request = Request({"type": "http", "app": app, "headers": headers, "client": ("::1", 1)})
     again = asking_again(request)

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import sessionmaker
 
+from apps import app_over
 from makers import make_corpus, make_label, make_release, make_run
 from people import client_of, cookie_of, make_account, make_token
 from scopebook.accounts import actor_of, find_account
@@ -48,7 +49,7 @@ def clients(sessions: Sessions) -> Iterator[dict[str, TestClient]]:
         for name, role in roles.items():
             make_account(session, name, role)
         headers = {name: cookie_of(session, name) for name in roles}
-    app = create_app(sessions, lambda _: None)
+    app = app_over(sessions)
     clients = {name: client_of(sessions, app=app, headers=headers[name]) for name in roles}
     with clients["ada"], clients["eve"], clients["amy"]:
         yield clients

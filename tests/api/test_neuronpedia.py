@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
+from apps import app_over
 from makers import (
     make_corpus,
     make_embedding,
@@ -25,7 +26,6 @@ from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.db.tables import Context
 from scopebook.search_ways import QueryVector
 from scopebook.visibility import set_visibility
-from scopebook_api.app import create_app
 
 MODEL, SOURCE = "tiny-model", "1-res-w1k-l0_8"
 RIVERS: dict[str, Any] = {"modelId": MODEL, "layer": SOURCE, "index": 1}
@@ -53,7 +53,7 @@ def clients(sessions: Sessions) -> Iterator[dict[str, TestClient]]:
             make_account(session, name, role)
         set_visibility(session, "SAE-Kept", role=None, accounts=["ben"], by=local_actor(session))
         secrets = {name: make_token(session, name, "annotate") for name in ("ada", "ben", "vic")}
-    app = create_app(sessions, lambda _: QueryVector(embedder_id, [1.0, 0.0, 0.0]))
+    app = app_over(sessions, lambda _: QueryVector(embedder_id, [1.0, 0.0, 0.0]))
     clients = {
         name: client_of(sessions, app=app, headers={"x-api-key": secret})
         for name, secret in secrets.items()

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from schemathesis.generation import GenerationMode
 
+from apps import app_over
 from fuzzing import STREAMS, Asking, etag_of_the_feature, faults_of, make_dictionary
 from people import cookie_of
 from scopebook.db.sessions import Sessions, unit_of_work
-from scopebook_api.app import create_app
 from scopebook_api.openapi import schema
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2"))
@@ -32,7 +32,7 @@ def test_every_answer_is_one_that_the_schema_names(sessions: Sessions, caller: s
 
     faults = faults_of(
         Asking(
-            app=create_app(sessions, lambda _: None),
+            app=app_over(sessions),
             log_in=log_in,
             known=known,
             etag=partial(etag_of_the_feature, sessions),

@@ -15,7 +15,6 @@ import psutil
 from sqlalchemy import create_engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
-from sqlalchemy.pool import NullPool
 from tests.qwen_scope_files import write_release
 from tests.running import Running, run
 from tests.tiny_models import save_tiny_model
@@ -90,11 +89,11 @@ class HurtInstance:
             self.job_id = request_collection(session, RELEASE, CORPUS, label=False).id
 
     def sessions(self) -> Any:
-        """Return a session factory that opens a connection for each use."""
+        """Return a session factory over one connection, which is made anew when it was cut."""
         if self._factory is None:
             instance = DataFolder(self.running.data_dir).running()
             assert instance is not None, self.running.log()
-            engine = create_engine(instance.database_url, poolclass=NullPool)
+            engine = create_engine(instance.database_url, pool_size=1, pool_pre_ping=True)
             self._factory = sessionmaker(engine, expire_on_commit=False)
         return self._factory
 
@@ -121,7 +120,7 @@ class HurtInstance:
                 return standing
             assert self.running.process is not None
             assert self.running.process.poll() is None, f"it ended early:\n{self.running.log()}"
-            time.sleep(0.05)
+            time.sleep(0.1)
         raise AssertionError(f"no such standing within {within_s:.0f} s: {self.look()}")
 
     def fingerprint(self) -> Any:

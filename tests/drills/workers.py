@@ -41,7 +41,7 @@ def until(claim: Callable[[], object], *, within_s: float = 60.0) -> None:
     end = time.monotonic() + within_s
     while not claim():
         assert time.monotonic() < end, f"it did not come true within {within_s:.0f} s"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def _variables(more: dict[str, str]) -> dict[str, str]:

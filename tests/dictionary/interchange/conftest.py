@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.orm import sessionmaker
 
-from conftest import _administer
+from conftest import _administer, copy_template
 from dumps import make_dictionary
 from scopebook.db.sessions import Sessions
 from scopebook.embedded.postgres import EmbeddedPostgres
@@ -26,7 +26,7 @@ def instance(postgres: EmbeddedPostgres, template: str) -> Iterator[Instance]:
 
     def make() -> Sessions:
         name = f"test_{os.urandom(6).hex()}"
-        _administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+        copy_template(postgres, template, name)
         engine = create_engine(postgres.url(name))
         made.append((name, engine))
         return sessionmaker(engine, expire_on_commit=False)
@@ -52,7 +52,7 @@ def any_dump(
 ) -> Path:
     """A dump of such a dictionary, that of the database `dumped`; nobody changes either."""
     path = tmp_path_factory.mktemp("dumps") / "dump"
-    _administer(postgres, f"CREATE DATABASE dumped TEMPLATE {template}")
+    copy_template(postgres, template, "dumped")
     engine = create_engine(postgres.url("dumped"))
     with sessionmaker(engine, expire_on_commit=False).begin() as session:
         make_dictionary(session)

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import create_engine, func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from conftest import _administer
+from conftest import _administer, copy_template
 from dictionary.interchange.conftest import Instance
 from dumped_people import DISCUSSED, PARTED
 from people import make_actor
@@ -42,7 +42,7 @@ def both(
 ) -> Iterator[tuple[Sessions, Sessions]]:
     """The instance that the dump is of, and one that it was read into; nobody changes either."""
     name = f"test_{os.urandom(6).hex()}"
-    _administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    copy_template(postgres, template, name)
     engines = [create_engine(postgres.url(one)) for one in ("dumped", name)]
     here, there = (sessionmaker(engine, expire_on_commit=False) for engine in engines)
     before = settings()
