@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from scopebook.bulk import copy_rows
@@ -64,23 +65,21 @@ class CoFired:
     pairs: Sequence[tuple[int, float]]
 
 
-def co_fired(session: Session, feature_id: int, run_id: int) -> CoFired | None:
-    """Return what fires together with a feature; None where it was not counted."""
-    row = session.execute(
-        select(Panel.contexts, Panel.tokens, CoFiring.fires, CoFiring.partners)
-        .outerjoin(
-            CoFiring, (CoFiring.run_id == Panel.run_id) & (CoFiring.feature_id == feature_id)
-        )
-        .where(
-            Panel.run_id == run_id,
-            Panel.sae_id == feature_id >> FEATURE_BITS,
-            Panel.tokens.is_not(None),
-        )
-    ).one_or_none()
-    if row is None:
+#: Columns of a query that joins a feature's panel, where it was counted, and what was counted.
+CO_FIRED: Final[tuple[Any, ...]] = (
+    Panel.contexts.label("panel_contexts"),
+    Panel.tokens.label("panel_tokens"),
+    CoFiring.fires,
+    CoFiring.partners,
+)
+
+
+def co_fired_in(row: Any) -> CoFired | None:
+    """Return what fires together with a feature, from a row of `CO_FIRED`; None: not counted."""
+    if row.panel_tokens is None:
         return None
     pairs = [] if row.partners is None else unpack_pairs(row.partners)
-    return CoFired(row.contexts, row.tokens or 0, row.fires or 0, pairs)
+    return CoFired(row.panel_contexts, row.panel_tokens, row.fires or 0, pairs)
 
 
 def view_of_co_firing(

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import bindparam, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from scopebook.co_firing import co_fired, view_of_co_firing
+from scopebook.co_firing import CO_FIRED, co_fired_in, view_of_co_firing
 from scopebook.db.arrays import among
+from scopebook.db.label_tables import CoFiring, LabelOrigin, Panel
 from scopebook.db.tables import (
     FEATURE_BITS,
     Corpus,
@@ -32,8 +33,8 @@ from scopebook.feature_views import (
     TokenWeight,
 )
 from scopebook.features import ROW_ID, head_of, listed, place_of_feature, why_missing
-from scopebook.label_details import count_origins, scores_of
-from scopebook.label_reports import outcomes_of
+from scopebook.label_details import scores_of
+from scopebook.label_reports import Outcome, outcomes_of
 from scopebook.labels import (
     Grouping,
     LabelView,
@@ -64,27 +65,28 @@ def read_feature(session: Session, wanted: FeatureId) -> FeatureInFull:
         senses_and_grouping(session, row.id, evidence.run_id, given) if evidence else ([], None)
     )
     in_force = (one.view for one in given if one.view.current and one.sense_id is None)
-    fired = co_fired(session, row.id, evidence.run_id) if evidence else None
+    label = next(in_force, None)
+    fired = co_fired_in(row)
     near = unpack_pairs(row.Feature.neighbours)[:NEIGHBOURS]
     beside = _labels_beside(session, row.sae_id, [*near, *(fired.pairs if fired else [])])
     texts = _token_texts(session, row)
     return FeatureInFull(
         **head_of(row),
-        label=next(in_force, None),
-        unlabelled=outcomes_of(session, [row.id]).get(row.id),
+        label=label,
+        unlabelled=_why_unlabelled(session, row.id, label),
         decoder_norm=row.Feature.decoder_norm,
         promoted=_weights(row.Feature.promoted, texts),
         suppressed=_weights(row.Feature.suppressed, texts),
         neighbours=_neighbours(near, wanted, beside),
         co_firing=view_of_co_firing(fired, wanted, beside) if fired else None,
-        statistics=_statistics(session, evidence, texts) if evidence else None,
+        statistics=_statistics(session, row, texts) if evidence else None,
         senses=senses,
         labels=[one.view for one in given],
         scores=scores_of(session, row.id),
         kind=grouping.kind if grouping else None,
         unassigned=grouping.unassigned if grouping else None,
         resolution=grouping.resolution if grouping else None,
-        asked=count_origins(session, row.id),
+        asked=row.asked,
         ineligible=grouping.ineligible if grouping else None,
         examples=(
             _examples(session, evidence, senses, grouping) if evidence and evidence.count else []
@@ -95,7 +97,7 @@ def read_feature(session: Session, wanted: FeatureId) -> FeatureInFull:
     )
 
 
-_IN_FULL: Final = (
+_IN_FULL: Final[Any] = (
     listed()
     .add_columns(
         Feature,
@@ -104,7 +106,23 @@ _IN_FULL: Final = (
         Model.tokenizer_id,
         Sae.id.label("sae_id"),
         Sae.d_sae,
+        Run.tokens_seen,
+        Run.contexts_seen,
+        Corpus.name.label("corpus"),
+        select(func.count())
+        .where(LabelOrigin.feature_id == Feature.id)
+        .scalar_subquery()
+        .label("asked"),
+        *CO_FIRED,
     )
+    .outerjoin(Run, Run.id == Evidence.run_id)
+    .outerjoin(Tokenisation, Tokenisation.id == Run.tokenisation_id)
+    .outerjoin(Corpus, Corpus.id == Tokenisation.corpus_id)
+    .outerjoin(
+        Panel,
+        (Panel.run_id == Evidence.run_id) & (Panel.sae_id == Sae.id) & Panel.tokens.is_not(None),
+    )
+    .outerjoin(CoFiring, (CoFiring.run_id == Panel.run_id) & (CoFiring.feature_id == Feature.id))
     .where(Feature.id == ROW_ID)
 )
 
@@ -115,6 +133,13 @@ def _row_in_full(session: Session, wanted: FeatureId) -> Any:
     if row is None:
         raise NotFoundError(why_missing(session, wanted))
     return row
+
+
+def _why_unlabelled(session: Session, feature_id: int, label: LabelView | None) -> Outcome | None:
+    """Return why a language model has given no label; of what it has worded nothing is asked."""
+    if label is not None and label.source == "llm":
+        return None
+    return outcomes_of(session, [feature_id]).get(feature_id)
 
 
 def _labels_beside(
@@ -165,23 +190,15 @@ def in_order(examples: ExampleSet) -> list[int]:
     )
 
 
-_COLLECTED: Final = (
-    select(Run.id, Run.tokens_seen, Run.contexts_seen, Corpus.name)
-    .join(Tokenisation, Tokenisation.id == Run.tokenisation_id)
-    .join(Corpus, Corpus.id == Tokenisation.corpus_id)
-    .where(Run.id == bindparam("run"))
-)
-
-
-def _statistics(session: Session, evidence: Evidence, texts: Mapping[int, bytes]) -> Statistics:
-    run = session.execute(_COLLECTED, {"run": evidence.run_id}).one()
+def _statistics(session: Session, row: Any, texts: Mapping[int, bytes]) -> Statistics:
+    evidence: Evidence = row.Evidence
     ends = [evidence.first_context_id, evidence.last_context_id]
     seen = read_activities(session, [end for end in ends if end is not None])
     return Statistics(
-        run_id=run.id,
-        corpus=run.name,
-        tokens_seen=run.tokens_seen or 0,
-        contexts_seen=run.contexts_seen or 0,
+        run_id=evidence.run_id,
+        corpus=row.corpus,
+        tokens_seen=row.tokens_seen or 0,
+        contexts_seen=row.contexts_seen or 0,
         count=evidence.count,
         contexts=evidence.contexts,
         density=evidence.density,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from scopebook.db.label_tables import Label, Labeling, LabelOrigin, LabelOutcome, LabelScore
@@ -120,13 +120,6 @@ def score_view(score: LabelScore) -> ScoreView:
         details=score.details,
         created_at=score.created_at,
     )
-
-
-def count_origins(session: Session, feature_id: int) -> int:
-    """Return how often language models were asked about a feature."""
-    return session.execute(
-        select(func.count()).where(LabelOrigin.feature_id == feature_id)
-    ).scalar_one()
 
 
 def origins_of(

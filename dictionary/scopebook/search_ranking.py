@@ -25,7 +25,7 @@ RRF_K = 60
 MIN_SIMILARITY = 0.3
 #: Labels that meaning and words put forward for each feature there is room for: some are of one
 #: feature, and what both put forward ranks best.
-NEAREST: Final = 3
+NEAREST: Final = 2
 SAID: Final = 3
 #: What a label that holds only some of the query's words counts beside one that holds all: a long
 #: query has words that many labels hold by chance.

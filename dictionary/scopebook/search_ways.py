@@ -36,7 +36,7 @@ from scopebook.spelling import QueryWords
 from scopebook.vector_index import index_name
 
 #: Nodes of the index that a search keeps in view; more find more and take longer.
-_EF_SEARCH: Final = 400
+_EF_SEARCH: Final = 500
 #: Up to so many features are compared one by one, where there are too many vectors for that.
 EXACT_UP_TO: Final = 1_500
 #: Up to so many by their sketches first; of more the index is asked. Whole SAEs lie together in the
