@@ -318,7 +318,7 @@ def test_one_logs_out_everywhere(sessions: Sessions) -> None:
 
 @pytest.mark.usefixtures("ada")
 def test_one_sees_ones_browsers_and_logs_one_of_them_out(sessions: Sessions) -> None:
-    app = create_app(sessions, lambda _: None)
+    app = app_over(sessions)
     agents = [{"User-Agent": name} for name in ("Firefox of here", "x" * 4000)]
     with (
         client_of(sessions, app=app, headers=OWN | agents[0]) as here,
