@@ -1,10 +1,13 @@
-"""What a route may ask for: a session, who acts, the query embedder, the size of a page."""
+"""What a route may ask for: a session, who acts, the query embedder, the size of a page.
+
+What neither reads nor waits is `async`, since each plain function would be handed to a thread.
+"""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 
 from fastapi import Depends, Query, Request, Response
-from fastapi.concurrency import contextmanager_in_threadpool
+from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from sqlalchemy.orm import Session
 
 from scopebook.accounts import Actor, Role
@@ -33,7 +36,7 @@ async def request_session(request: Request) -> AsyncIterator[Session]:
         yield session
 
 
-def query_embedder(request: Request) -> EmbedQuery:
+async def query_embedder(request: Request) -> EmbedQuery:
     """Return the function that embeds queries, loaded once per process."""
     embed: EmbedQuery = request.app.state.embed
     return embed
@@ -61,12 +64,16 @@ def asking(request: Request, session: DbSession) -> Actor | None:
 AnyoneAsking = Annotated[Actor | None, Depends(asking, scope="function")]
 
 
-def acting(request: Request, actor: AnyoneAsking) -> Actor:
+async def acting(request: Request, actor: AnyoneAsking) -> Actor:
     """Return who acts; refuse a stranger."""
     if actor is None:
-        with unit_of_work(request.app.state.sessions) as session:
-            raise stranger(request, session)
+        raise await run_in_threadpool(_refusal, request)
     return actor
+
+
+def _refusal(request: Request) -> UnauthenticatedError:
+    with unit_of_work(request.app.state.sessions) as session:
+        return stranger(request, session)
 
 
 Me = Annotated[Actor, Depends(acting, scope="function")]
@@ -111,7 +118,7 @@ def at_least(role: Role) -> Callable[[Request, Session, Actor, bytes], Actor]:
     return guard
 
 
-def in_person(me: Me) -> Actor:
+async def in_person(me: Me) -> Actor:
     """Refuse a token, which must not make another one or change the password."""
     if me.via == "token":
         raise ForbiddenError(
@@ -123,7 +130,7 @@ def in_person(me: Me) -> Actor:
 AskAgain = Annotated[Callable[[], Actor | None], Depends(asking_again)]
 
 
-def kept_nowhere(request: Request, response: Response) -> None:
+async def kept_nowhere(request: Request, response: Response) -> None:
     """Forbid browsers and proxies to keep an answer, which is for one person and may be secret.
 
     Scopebook itself does not keep it either, so who wants it kept by a key is refused.

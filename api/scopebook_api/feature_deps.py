@@ -28,7 +28,7 @@ def feature_key(
 FeatureKey = Annotated[int, Depends(feature_key)]
 
 
-def expected_version(
+async def expected_version(
     if_match: Annotated[
         str | None, Header(description="The `ETag` of the feature's annotation as it was read.")
     ] = None,

@@ -9,7 +9,7 @@ from scopebook.search_filters import Filters, Source, State
 _Share = Annotated[float | None, Query(ge=0, le=1)]
 
 
-def feature_filters(
+async def feature_filters(
     release: Annotated[str | None, Query(description="Its name; the last part is enough.")] = None,
     layer: Annotated[list[int] | None, Query(description="Any of these layers.")] = None,
     density_min: _Share = None,
