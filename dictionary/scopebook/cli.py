@@ -84,7 +84,7 @@ app = typer.Typer(
 
 @app.callback()
 def _every_command() -> None:
-    pass
+    """Hold nothing that commands share; typer takes an app without commands only with this."""
 
 
 def main() -> None:

@@ -23,8 +23,8 @@ RRF_K = 60
 #: Below this cosine a label is not called near: of unrelated pairs of short English texts almost
 #: all lie below with all-MiniLM-L6-v2.
 MIN_SIMILARITY = 0.3
-#: Labels that meaning and words put forward for each feature there is room for: some are of one
-#: feature, and what both put forward ranks best.
+#: For each feature there is room for, so many labels are put forward by meaning, of which some are
+#: of one feature, and so many features by words; what both put forward ranks best.
 NEAREST: Final = 2
 SAID: Final = 3
 #: What a label that holds only some of the query's words counts beside one that holds all: a long

@@ -1,5 +1,6 @@
 """The routes: shapes, problems, and commits that are no lie."""
 
+import gc
 import json
 
 import pytest
@@ -362,3 +363,13 @@ def test_searches_take_filters_and_count_what_they_would_leave(client: TestClien
     assert (counted["of"], counted["more"]) == (2, False)
     assert counted["facets"]["layer"] == [{"value": "1", "count": 2, "low": None, "high": None}]
     assert odd.status_code == 422
+
+
+def test_while_the_app_is_served_garbage_is_looked_for_less_often(sessions: Sessions) -> None:
+    before = gc.get_threshold()
+
+    with TestClient(create_app(sessions, lambda _: None)):
+        served = gc.get_threshold()
+
+    assert all(more > less for more, less in zip(served, before, strict=True))
+    assert gc.get_threshold() == before
