@@ -44,7 +44,8 @@ def test_features_are_put_into_a_list_moved_noted_and_taken_out(
     expect(rows.nth(1).locator(HITS)).to_have_text(first)
     note = rows.nth(1).get_by_role("textbox")
     note.fill("compare with the other one")
-    note.blur()
+    with page.expect_response(re.compile("/items/note$")):
+        note.blur()
     page.reload()
     expect(rows.nth(1).get_by_role("textbox")).to_have_value("compare with the other one")
     with page.expect_download() as download:

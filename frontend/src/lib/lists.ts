@@ -56,7 +56,9 @@ export function addToList(id: number, feature: string): Promise<Schemas["Additio
 }
 
 async function changeItem(id: number, what: string, body: object): Promise<void> {
-  await answer(`/api/lists/${id}/items/${what}`, withBody("POST", body));
+  // Outlives the page: a note is sent when its field is left, often because the page is left.
+  const init = { ...withBody("POST", body), keepalive: true };
+  await answer(`/api/lists/${id}/items/${what}`, init);
 }
 
 export function moveItem(id: number, feature: string, after: string | null): Promise<void> {
