@@ -34,6 +34,7 @@ from scopebook_api.routers import (
     drift,
     features,
     health,
+    inspect,
     jobs,
     label_stream,
     labels,
@@ -161,8 +162,9 @@ def add_routes(app: FastAPI) -> None:
         *(lists, scores, maps),
         *(releases, corpora, jobs, runs),
     )
+    live_runs = (inspect,)
     people = (accounts, tokens, webhooks, audit)
-    for routes in (*said, *nouns, *people):
+    for routes in (*said, *nouns, *live_runs, *people):
         include(api, routes.router, problems(401, 403, 429))
     for router in (
         neuronpedia_features.router,

@@ -67,13 +67,18 @@ def add_error_answers(app: FastAPI) -> None:
 
 
 def _refused(request: Request, error: Exception) -> Response:
+    answer = problem(request, status_of(error), str(error))
+    answer.headers.update(_headers(error))
+    return answer
+
+
+def status_of(error: Exception) -> HTTPStatus:
+    """Return the status of an error of the dictionary."""
     for kind in type(error).__mro__:
         if kind in STATUS_OF:
-            answer = problem(request, STATUS_OF[kind], str(error))
-            answer.headers.update(_headers(error))
-            return answer
+            return STATUS_OF[kind]
     log.error("No status is set for %s", type(error).__name__)
-    return problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+    return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _stale(request: Request, error: Exception) -> JSONResponse:

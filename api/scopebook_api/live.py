@@ -103,8 +103,7 @@ class Live:
 
     def _pass_on(self, payload: str) -> None:
         with suppress(ValueError):
-            news = json.loads(payload)
-            topic = QUEUE if "queue" in news else feature_topic(news["feature"])
+            topic = _topic(json.loads(payload))
             self._told[topic] += topic == QUEUE
             _wake(self._watchers.get(topic, ()))
 
@@ -112,6 +111,17 @@ class Live:
 def _wake(watchers: Any) -> None:
     for news in watchers:
         news.set()
+
+
+def _topic(news: dict[str, Any]) -> str:
+    if "inference" in news:
+        return inference_topic(news["inference"])
+    return QUEUE if "queue" in news else feature_topic(news["feature"])
+
+
+def inference_topic(inference_id: int) -> str:
+    """Return the topic of a request that somebody waits for."""
+    return f"inference:{inference_id}"
 
 
 def feature_topic(feature_id: int) -> str:

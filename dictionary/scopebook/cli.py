@@ -32,6 +32,7 @@ _COMMANDS: Final = {
     "score": "scores.score",
     "search": "features.search",
     "feature": "features.feature",
+    "inspect": "inspect.inspect_text",
     "drift": "drift.drift",
     "fingerprint": "fingerprint.fingerprint",
     "doctor": "doctor.doctor",

@@ -24,10 +24,14 @@ EMBED_LABELS: Final = "labels.embed"
 MAP_RELEASE: Final = "release.map"
 SCORE_SAE: Final = "sae.score"
 COMPARE_SAE: Final = "sae.compare"
+#: No step: a look at what people wait for (`scopebook.inferences`).
+INFER: Final = "inference.answer"
 
 CPU: Final = "cpu"
 GPU: Final = "gpu"
 LLM: Final = "llm"
+#: Its workers do nothing else, so that no collection keeps a person waiting.
+LIVE: Final = "live"
 
 #: The queue of each kind of step. Work that runs a model goes to `gpu`, so that a team can give
 #: that queue to its GPU machines; work that waits for a language model goes to
@@ -54,3 +58,8 @@ QUEUE_OF: Final[dict[str, str]] = {
 }
 
 QUEUES: Final = tuple(sorted(set(QUEUE_OF.values())))
+
+
+def queue_of(kind: str) -> str:
+    """Return the queue that carries the notices of a kind of work."""
+    return LIVE if kind == INFER else QUEUE_OF[kind]

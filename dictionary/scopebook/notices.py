@@ -12,7 +12,7 @@ from celery import Celery
 from kombu.exceptions import ChannelError, OperationalError
 from sqlalchemy.orm import Session
 
-from scopebook.jobs import QUEUE_OF
+from scopebook.jobs import queue_of
 from scopebook.settings import settings
 
 log = logging.getLogger(__name__)
@@ -70,9 +70,9 @@ def send(kind: str, count: int = 1) -> None:
     if settings().broker_url is None:
         return
     try:
-        if _waiting(QUEUE_OF[kind]) < MAX_WAITING:
+        if _waiting(queue_of(kind)) < MAX_WAITING:
             for _ in range(count):
-                _sender().send_task(kind, queue=QUEUE_OF[kind])
+                _sender().send_task(kind, queue=queue_of(kind))
     except (OperationalError, OSError) as error:
         log.warning("No notice for %s left: the broker does not answer (%s).", kind, error)
 

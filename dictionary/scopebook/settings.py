@@ -162,6 +162,35 @@ class Settings(BaseSettings):
     judge_api_key: SecretStr | None = Field(
         None, description="Bearer token of the `judge` server; no other server gets it."
     )
+    inference_workers: int = Field(
+        1,
+        ge=0,
+        description="Inference workers of an embedded instance, which run texts that people wait "
+        "for; each holds one model. 0: nobody can inspect or compare here.",
+    )
+    inference_tokens: int = Field(
+        4096, ge=8, description="The most tokens that one text which is run live may have."
+    )
+    inference_total_tokens: int = Field(
+        65_536, ge=8, description="The most tokens of all texts that are compared at once."
+    )
+    inference_memory_gb: float = Field(
+        0.0,
+        ge=0,
+        description="Gigabytes that an inference worker fills with SAEs before it drops those "
+        "that were used least recently; 0 means half of what is free beside the model.",
+    )
+    inference_waiting: int = Field(
+        8, ge=1, description="How many requests to run a model one account may have waiting."
+    )
+    inference_deadline_s: float = Field(
+        120.0, gt=0, description="Seconds after which nobody waits for a model any more."
+    )
+    inference_patience_s: float = Field(
+        30.0,
+        gt=0,
+        description="Seconds after which a request that no worker takes is told to have none.",
+    )
     lease_s: float = Field(
         60.0, gt=0, description="Seconds a worker holds a step without a sign of life."
     )

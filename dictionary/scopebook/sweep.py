@@ -11,20 +11,25 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from scopebook import notices
 from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.idempotency import forget_old_answers
+from scopebook.inference_queue import tidy_inferences
+from scopebook.jobs import INFER
 from scopebook.steps import due_kinds, settle_cancelled
 
 log = logging.getLogger(__name__)
 
 
 def sweep_once(factory: Sessions) -> dict[str, int]:
-    """Send a notice for each step that could be claimed now; return how many of each kind.
+    """Send a notice for all that could be claimed now; return how many of each kind.
 
-    Answers that were kept for a day (`scopebook.idempotency`) are removed.
+    Answers that were kept for a day (`scopebook.idempotency`) and old requests to run a model
+    (`scopebook.inferences`) are removed.
     """
     with unit_of_work(factory) as session:
         settle_cancelled(session)
         forget_old_answers(session)
         due = due_kinds(session)
+        if tidy_inferences(session):
+            due[INFER] = 1
     for kind, count in due.items():
         notices.send(kind, count)
     return due

@@ -39,6 +39,9 @@ ROUTES = {
     "GET /api/provider": "anybody",
     "GET /api/provider/callback": "anybody",
     "GET /api/status": "viewer",
+    "POST /api/inspect": "viewer",
+    "GET /api/inspect/{inference_id}": "viewer",
+    "DELETE /api/inspect/{inference_id}": "viewer",
     "GET /api/search": "viewer",
     "GET /api/search/facets": "viewer",
     "GET /api/features": "viewer",
@@ -159,7 +162,7 @@ _VALUES = {
     **{"model_id:path": "m", "layer": "1-x", "name:path": "a", "tag:path": "a", "token": "a"},
     **dict.fromkeys(("job_id", "run_id", "map_id", "token_id", "comment_id", "list_id"), "999"),
     **dict.fromkeys(("change_id", "context_id", "bulk_id", "webhook_id", "delivery_id"), "999"),
-    "login_id": "999",
+    **dict.fromkeys(("login_id", "inference_id"), "999"),
 }
 
 

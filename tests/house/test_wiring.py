@@ -18,7 +18,7 @@ def test_every_step_kind_has_a_task() -> None:
 
     tasks = {name for name in app.tasks if not name.startswith("celery.")}
 
-    assert tasks == set(jobs.QUEUE_OF)
+    assert tasks == {*jobs.QUEUE_OF, jobs.INFER}
 
 
 def test_every_kind_in_jobs_has_a_queue() -> None:
@@ -28,7 +28,8 @@ def test_every_kind_in_jobs_has_a_queue() -> None:
         if name.isupper() and isinstance(value, str) and "." in value
     }
 
-    assert names == set(jobs.QUEUE_OF)
+    assert names == {*jobs.QUEUE_OF, jobs.INFER}
+    assert all(jobs.queue_of(name) for name in names)
 
 
 def test_the_committed_schema_is_current() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from celery import Celery, signals
 
-from scopebook.jobs import QUEUE_OF
+from scopebook.jobs import INFER, LIVE, QUEUE_OF
 from scopebook.notices import celery_options
 from scopebook_workers import process
 from scopebook_workers.claims import work_off
@@ -16,7 +16,7 @@ from scopebook_workers.claims import work_off
 app = Celery("scopebook_workers")
 app.conf.update(celery_options())
 app.conf.update(
-    task_routes={kind: {"queue": queue} for kind, queue in QUEUE_OF.items()},
+    task_routes={kind: {"queue": queue} for kind, queue in (QUEUE_OF | {INFER: LIVE}).items()},
     worker_concurrency=process.pool_size(),
     worker_pool="prefork",
     worker_prefetch_multiplier=1,
@@ -37,6 +37,14 @@ def _register(kind: str) -> None:
 
 for _kind in QUEUE_OF:
     _register(_kind)
+
+
+@app.task(name=INFER)
+def _answer() -> None:
+    # Not before the fork: see above.
+    from scopebook_workers.inference.service import work_off_inferences  # noqa: PLC0415
+
+    work_off_inferences()
 
 
 @signals.worker_shutting_down.connect

@@ -95,11 +95,20 @@ class Transport:
             raise self._unreachable(error) from error
 
     def _send(
-        self, method: str, path: str, body: object = None, *, version: int | None = None
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        version: int | None = None,
+        params: Mapping[str, object] | None = None,
+        timeout_s: float | None = None,
     ) -> Any:
         """Return the JSON of a write, or None where it has none; it is sent once."""
         headers = {} if version is None else {"If-Match": f'"{version}"'}
-        answer = self._exchange(method, path, body=body, headers=headers)
+        answer = self._exchange(
+            method, path, params=params, body=body, headers=headers, timeout_s=timeout_s
+        )
         return answer.json() if answer.content else None
 
     def _items(
@@ -156,6 +165,7 @@ class Transport:
         params: Mapping[str, object] | None = None,
         body: object = None,
         headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
     ) -> httpx2.Response:
         try:
             answer = self._http.request(
@@ -164,6 +174,7 @@ class Transport:
                 params=_given(params or {}),
                 json=body,
                 headers=headers,
+                timeout=httpx2.USE_CLIENT_DEFAULT if timeout_s is None else timeout_s,
             )
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise self._unreachable(error) from error

@@ -9,6 +9,7 @@ from scopebook.db import (  # noqa: F401 - fill the metadata
     answer_tables,
     entry_tables,
     import_tables,
+    inference_tables,
     jobs,
     label_tables,
     list_tables,

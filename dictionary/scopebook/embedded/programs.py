@@ -10,7 +10,7 @@ from ipaddress import ip_address
 
 from pydantic import SecretStr
 
-from scopebook.jobs import QUEUES
+from scopebook.jobs import LIVE, QUEUES
 from scopebook.settings import Settings
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
@@ -38,16 +38,27 @@ class Programs:
 
 def programs(settings: Settings) -> Programs:
     """Return the table of the real programs."""
-    return Programs(work=(workers(settings), sweep()), api=(api(settings),))
+    live = (inference_workers(settings),) if settings.inference_workers else ()
+    return Programs(work=(workers(settings), *live, sweep()), api=(api(settings),))
 
 
 def workers(settings: Settings) -> Program:
-    """Celery's workers for all queues; how many is for their own application to say."""
+    """Celery's workers for the queues of steps; how many is for their own application to say."""
+    return _celery(settings, "workers", ["-Q", ",".join(QUEUES)])
+
+
+def inference_workers(settings: Settings) -> Program:
+    """Celery's workers for what people wait for; a name of their own tells them from the others."""
+    count = str(settings.inference_workers)
+    return _celery(settings, "inference", ["-Q", LIVE, "-c", count, "-n", "inference@%h"])
+
+
+def _celery(settings: Settings, name: str, options: Sequence[str]) -> Program:
     argv = [sys.executable, "-m", "celery", "-A", "scopebook_workers.app:app", "worker"]
-    argv += ["--pool", "prefork", "-Q", ",".join(QUEUES), "--without-mingle", "--without-gossip"]
+    argv += ["--pool", "prefork", *options, "--without-mingle", "--without-gossip"]
     argv += ["-l", settings.log_level]
-    # Time to give back the steps they are at; what they do not give back, its lease does.
-    return Program("workers", argv, ((signal.SIGTERM, 15.0),))
+    # Time to give back what they are at; what they do not give back, its lease does.
+    return Program(name, argv, ((signal.SIGTERM, 15.0),))
 
 
 def sweep() -> Program:

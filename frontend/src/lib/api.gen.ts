@@ -1473,6 +1473,52 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/inspect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Inspect Text
+         * @description Run a text through a model and its SAEs, and return what fires where.
+         *
+         *     Waits for the model. Whoever closes the connection cancels the request.
+         */
+        post: operations["inspect_text_api_inspect_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/inspect/{inference_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Look Again
+         * @description Look at a text of yours that was run within the hour another way.
+         */
+        get: operations["look_again_api_inspect__inference_id__get"];
+        put?: never;
+        post?: never;
+        /**
+         * Cancel
+         * @description Cancel a request of yours; one that is over stays what it is.
+         */
+        delete: operations["cancel_api_inspect__inference_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/accounts": {
         parameters: {
             query?: never;
@@ -2949,6 +2995,43 @@ export interface components {
             };
         };
         /**
+         * FeatureBrief
+         * @description A feature in a few words.
+         */
+        FeatureBrief: {
+            /**
+             * Id
+             * @description `{model}/{layer}-{set}/{index}`.
+             * @example Scopebook-Demo-4M-Base/2-res-w1k-l0_8/917
+             */
+            id: string;
+            /** Layer */
+            layer: number;
+            /** Index */
+            index: number;
+            /** Label */
+            label: string | null;
+            /**
+             * Source
+             * @description Where the label's wording comes from.
+             */
+            source: ("keywords" | "llm" | "person" | "import") | null;
+            /** Status */
+            status: ("ok" | "suspect") | null;
+            /** Flags */
+            flags: string[];
+            /**
+             * Density
+             * @description Share of the corpus's tokens that fire it.
+             */
+            density: number | null;
+            /**
+             * Max Activation
+             * @description Its largest activation on the corpus.
+             */
+            max_activation: number | null;
+        };
+        /**
          * FeatureDriftRead
          * @description A feature that two labelings word.
          */
@@ -3210,6 +3293,49 @@ export interface components {
             preview: boolean;
         };
         /**
+         * FiringRead
+         * @description A feature that fires in the text.
+         */
+        FiringRead: {
+            /**
+             * Feature
+             * @description Its place in `features`.
+             */
+            feature: number;
+            /**
+             * Max
+             * @description Its largest activation.
+             */
+            max: number;
+            /**
+             * Peak
+             * @description The token of that.
+             */
+            peak: number;
+            /**
+             * Mean
+             * @description Over the tokens that fire it.
+             */
+            mean: number;
+            /**
+             * Count
+             * @description Tokens that fire it.
+             */
+            count: number;
+            /**
+             * Surprise
+             * @description `max` in units of what 99 % of its activations on the corpus stay below.
+             */
+            surprise: number | null;
+            /** Tokens */
+            tokens: number[];
+            /**
+             * Activations
+             * @description One for each of `tokens`.
+             */
+            activations: number[];
+        };
+        /**
          * FullList
          * @description A list with its features.
          */
@@ -3300,6 +3426,25 @@ export interface components {
             author: string;
         };
         /**
+         * GoingOnRequest
+         * @description How the model goes on with the text.
+         */
+        GoingOnRequest: {
+            /** Tokens */
+            tokens: number;
+            /**
+             * Temperature
+             * @description 0: always the likeliest token.
+             * @default 0
+             */
+            temperature: number;
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
+        };
+        /**
          * HandRequest
          * @description A feature that is to be given out of hand.
          */
@@ -3319,6 +3464,91 @@ export interface components {
             edges: number[];
             /** Counts */
             counts: number[];
+        };
+        /**
+         * InspectRequest
+         * @description A text to be run through a model and its SAEs.
+         */
+        InspectRequest: {
+            /**
+             * Text
+             * @description Run as it is.
+             * @example The river Rhine
+             */
+            text?: string | null;
+            /**
+             * Messages
+             * @description Instead of `text`: the turns of a chat.
+             */
+            messages?: components["schemas"]["TurnRequest"][];
+            /**
+             * Thinking
+             * @description Whether the model may think first, where its template knows of it.
+             */
+            thinking?: boolean | null;
+            /**
+             * Model
+             * @description A release, or a model that has one release here.
+             * @example Scopebook-Demo-4M-Base
+             */
+            model: string;
+            /**
+             * Layers
+             * @description Null: all that have an SAE with weights here.
+             */
+            layers?: number[] | null;
+            /** @description Let the model go on with the text, and look at that too. */
+            go_on?: components["schemas"]["GoingOnRequest"] | null;
+        };
+        /**
+         * InspectionRead
+         * @description What fires in a text.
+         *
+         *     The first token and activation sinks are left out, and features that are dense, tell a position
+         *     or are registers, unless `everything` was asked for.
+         */
+        InspectionRead: {
+            /**
+             * Id
+             * @description To look at the same text another way, for an hour.
+             */
+            id: number;
+            /** Release */
+            release: string;
+            /** Text */
+            text: string;
+            /**
+             * Pieces
+             * @description The text in pieces; a token names its own.
+             */
+            pieces: string[];
+            /** Tokens */
+            tokens: components["schemas"]["TokenRead"][];
+            /** Features */
+            features: components["schemas"]["FeatureBrief"][];
+            /**
+             * Firings
+             * @description In the order that was asked for.
+             */
+            firings: components["schemas"]["FiringRead"][];
+            /**
+             * Strongest
+             * @description For each token its strongest features: place in `features`, activation.
+             */
+            strongest: [
+                number,
+                number
+            ][][];
+            /**
+             * Firing
+             * @description How many features fire.
+             */
+            firing: number;
+            /**
+             * Hidden
+             * @description How many of them are not shown.
+             */
+            hidden: number;
         };
         /**
          * ItemRead
@@ -6193,6 +6423,44 @@ export interface components {
             lift: number;
         };
         /**
+         * TokenRead
+         * @description A token of the text.
+         */
+        TokenRead: {
+            /** Token Id */
+            token_id: number;
+            /**
+             * Piece
+             * @description Its piece of the text; tokens that share a character share a piece.
+             */
+            piece: number;
+            /**
+             * Start
+             * @description Its first character in the text, widened to whole glyphs.
+             */
+            start: number;
+            /**
+             * End
+             * @description The one after its last.
+             */
+            end: number;
+            /**
+             * Special
+             * @description Whether it stands for no text.
+             */
+            special: boolean;
+            /**
+             * Written
+             * @description Whether the model has written it.
+             */
+            written: boolean;
+            /**
+             * Sinks
+             * @description Layers in which it is an activation sink.
+             */
+            sinks: number[];
+        };
+        /**
          * TokenWeight
          * @description A vocabulary entry with a number.
          */
@@ -6206,6 +6474,19 @@ export interface components {
             text: string;
             /** Value */
             value: number;
+        };
+        /**
+         * TurnRequest
+         * @description What somebody says in a chat.
+         */
+        TurnRequest: {
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "system" | "user" | "assistant" | "tool";
+            /** Content */
+            content: string;
         };
         /**
          * UseRequest
@@ -13979,6 +14260,308 @@ export interface operations {
                 };
             };
             /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    inspect_text_api_inspect_post: {
+        parameters: {
+            query?: {
+                /** @description Which features come first. */
+                sort?: "activation" | "surprise" | "rarity";
+                /** @description Null: all that were run. */
+                layer?: number[] | null;
+                /** @description Dense, position and register features too, and tokens left out. */
+                everything?: boolean;
+                /** @description Features to return. */
+                limit?: number;
+                /** @description Features for each token. */
+                per_token?: number;
+                /** @description Only these features. */
+                feature?: string[] | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InspectRequest"];
+            };
+        };
+        responses: {
+            /** @description The answer; with `Accept: text/event-stream` server-sent events: `progress` (how far it is), then `answer` or `problem`. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InspectionRead"];
+                };
+            };
+            /** @description The body cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    look_again_api_inspect__inference_id__get: {
+        parameters: {
+            query?: {
+                /** @description Which features come first. */
+                sort?: "activation" | "surprise" | "rarity";
+                /** @description Null: all that were run. */
+                layer?: number[] | null;
+                /** @description Dense, position and register features too, and tokens left out. */
+                everything?: boolean;
+                /** @description Features to return. */
+                limit?: number;
+                /** @description Features for each token. */
+                per_token?: number;
+                /** @description Only these features. */
+                feature?: string[] | null;
+            };
+            header?: never;
+            path: {
+                inference_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InspectionRead"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel_api_inspect__inference_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                inference_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;

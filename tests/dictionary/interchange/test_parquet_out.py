@@ -108,6 +108,7 @@ NOT_HELD = {
         "secrets of this instance",
     ),
     "webhook_delivery": "told once, from here",
+    "inference": "asked live, and forgotten within the hour",
     "co_firing": "counted on a panel, which can be drawn again",
     "feature_version": "counted from the history",
     "queue_entry": "found again from what is said",

@@ -1,0 +1,72 @@
+"""Run texts through a model now, and look at what fires in them."""
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal, cast
+
+from scopebook.client.transport import Transport
+from scopebook.client.types.inspect import GoingOnRequest, InspectionRead, TurnRequest
+
+Order = Literal["activation", "surprise", "rarity"]
+
+#: An instance lets nobody wait longer, unless it is set to.
+WAIT_S: Final = 150.0
+
+
+class Live(Transport):
+    """What a model does with a text, while one waits; anybody may ask."""
+
+    def inspect(
+        self,
+        model: str,
+        text: str | None = None,
+        *,
+        messages: Sequence[TurnRequest] | None = None,
+        thinking: bool | None = None,
+        layers: Sequence[int] | None = None,
+        go_on: GoingOnRequest | None = None,
+        sort: Order | None = None,
+        everything: bool | None = None,
+        limit: int | None = None,
+        per_token: int | None = None,
+    ) -> InspectionRead:
+        """Return which features fire in a text, or in a chat, and where.
+
+        `model` is a release, or a model with one release. `go_on` lets the model go on with it.
+        """
+        body: dict[str, Any] = {
+            "model": model,
+            "text": text,
+            "messages": list(messages or ()),
+            "thinking": thinking,
+            "layers": None if layers is None else list(layers),
+            "go_on": go_on,
+        }
+        params = {"sort": sort, "everything": everything, "limit": limit, "per_token": per_token}
+        answer = self._send("POST", "/inspect", body, params=params, timeout_s=WAIT_S)
+        return cast(InspectionRead, answer)
+
+    def inspection(
+        self,
+        inspection_id: int,
+        *,
+        layers: Sequence[int] | None = None,
+        sort: Order | None = None,
+        everything: bool | None = None,
+        limit: int | None = None,
+        per_token: int | None = None,
+        features: Sequence[str] | None = None,
+    ) -> InspectionRead:
+        """Look at a text that was run within the hour another way: nothing is run again."""
+        params = {
+            "layer": None if layers is None else list(layers),
+            "sort": sort,
+            "everything": everything,
+            "limit": limit,
+            "per_token": per_token,
+            "feature": None if features is None else list(features),
+        }
+        return cast(InspectionRead, self._get(f"/inspect/{inspection_id}", params))
+
+    def cancel_inspection(self, inspection_id: int) -> None:
+        """End a request that runs; one that is over stays what it is."""
+        self._send("DELETE", f"/inspect/{inspection_id}")

@@ -1,0 +1,206 @@
+"""The workers' side of requests to run a model (`scopebook.inferences`): take, renew, answer, tidy.
+
+A worker takes many at once under a lease. What a dead one held is queued again, and what kills its
+workers is given up.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any, Final
+
+from sqlalchemy import bindparam, case, delete, exists, func, select, text, update
+from sqlalchemy.orm import Session
+
+from scopebook import notices
+from scopebook.db.arrays import among
+from scopebook.db.inference_tables import Inference
+from scopebook.db.tables import Release
+from scopebook.errors import InvalidInputError, ScopebookError, UnavailableError
+from scopebook.inferences import (
+    KEPT_MINUTES,
+    TAKEN,
+    UNFINISHED,
+    seconds_from_now,
+    tell_of,
+    turns_of,
+)
+from scopebook.job_ends import INPUT_ERROR
+from scopebook.jobs import INFER
+
+#: A worker that gives no sign for so long is taken for dead.
+LEASE_S: Final = 15.0
+#: A request whose workers died so often takes them with it.
+MOST_ATTEMPTS: Final = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A request as a worker takes it."""
+
+    id: int
+    model_id: int
+    release_id: int
+    kind: str
+    parameters: Mapping[str, Any]
+
+
+def take(session: Session, *, worker: str, limit: int, model_id: int | None = None) -> list[Asked]:
+    """Take the next requests for one model under a lease, in the order of their turns.
+
+    For `model_id`, or for that of the first in the queue. One for another model ends what is
+    taken, so that it is next: those who come later do not keep the model loaded for ever.
+    """
+    turns = turns_of(*UNFINISHED)
+    queue = session.execute(
+        select(turns.c.id, Release.model_id)
+        .join(Release, Release.id == turns.c.release_id)
+        .where(turns.c.state == "queued")
+        .order_by(turns.c.turn, turns.c.id)
+        .limit(limit)
+    ).all()
+    if not queue:
+        return []
+    wanted: int = model_id or queue[0].model_id
+    order = [row.id for row in takewhile(lambda row: row.model_id == wanted, queue)]
+    if not order:
+        return []
+    rows = session.execute(
+        update(Inference)
+        .where(Inference.id.in_(_free(order)))
+        .values(
+            state="loading",
+            attempt=Inference.attempt + 1,
+            worker=worker,
+            lease_until=seconds_from_now(LEASE_S),
+            started_at=func.now(),
+            written=text("'[]'"),
+        )
+        .returning(Inference.id, Inference.release_id, Inference.kind, Inference.parameters)
+    ).all()
+    tell_of(session, [row.id for row in rows])
+    place = {inference_id: number for number, inference_id in enumerate(order)}
+    asked = sorted(rows, key=lambda row: place[row.id])
+    return [Asked(**row._asdict(), model_id=wanted) for row in asked]
+
+
+def _free(ids: Sequence[int]) -> Any:
+    return (
+        select(Inference.id)
+        .where(among(Inference.id, ids), Inference.state == "queued")
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+
+
+def still_wanted(session: Session, ids: Collection[int], *, worker: str) -> set[int]:
+    """Renew the leases of a worker, and return which requests are still waited for."""
+    return set(
+        session.scalars(
+            update(Inference)
+            .where(
+                among(Inference.id, ids),
+                Inference.worker == worker,
+                Inference.state.in_(TAKEN),
+                Inference.deadline > func.now(),
+            )
+            .values(lease_until=seconds_from_now(LEASE_S))
+            .returning(Inference.id)
+        )
+    )
+
+
+def note_running(session: Session, ids: Collection[int], *, worker: str) -> None:
+    """Note that the model of these requests is loaded, and that they are run."""
+    tell_of(session, _change(session, ids, worker, state="running"))
+
+
+def note_written(
+    session: Session, inference_id: int, pieces: Sequence[tuple[str, float]], *, worker: str
+) -> None:
+    """Show what the model has written by now."""
+    written = [list(piece) for piece in pieces]
+    tell_of(session, _change(session, [inference_id], worker, written=written))
+
+
+def note_answer(session: Session, inference_id: int, answer: bytes, *, worker: str) -> None:
+    """Keep the answer; one that nobody waits for any more is dropped."""
+    values = {"state": "done", "answer": answer, "finished_at": func.now(), "lease_until": None}
+    tell_of(session, _change(session, [inference_id], worker, **values))
+
+
+def note_failure(session: Session, inference_id: int, error: Exception, *, worker: str) -> None:
+    """Keep why there is no answer, as a sentence for who asked."""
+    values = {
+        "state": "failed",
+        "error": str(error),
+        "error_kind": INPUT_ERROR if isinstance(error, InvalidInputError) else None,
+        "finished_at": func.now(),
+        "lease_until": None,
+    }
+    tell_of(session, _change(session, [inference_id], worker, **values))
+
+
+def _change(session: Session, ids: Collection[int], worker: str, **values: Any) -> Sequence[int]:
+    """Change requests that this worker holds; return which."""
+    return session.scalars(
+        update(Inference)
+        .where(among(Inference.id, ids), Inference.worker == worker, Inference.state.in_(TAKEN))
+        .values(**values)
+        .returning(Inference.id)
+    ).all()
+
+
+def give_back(session: Session, ids: Collection[int], *, worker: str) -> None:
+    """Queue requests again because their worker stops; the attempt does not count."""
+    values = {"state": "queued", "attempt": Inference.attempt - 1, "lease_until": None}
+    tell_of(session, _change(session, ids, worker, **values))
+    notices.request(session, INFER)
+
+
+_TOO_LATE: Final = (
+    "The model has not answered in time; ask for less text or fewer layers, or later."
+)
+_DEADLY: Final = (
+    f"The worker died {MOST_ATTEMPTS} times while it ran this request; look into its log, then "
+    "ask for less text or fewer layers."
+)
+
+
+def tidy_inferences(session: Session) -> bool:
+    """End what is too late, queue what a dead worker held, forget what is old.
+
+    Returns whether anything is queued.
+    """
+    gone = Inference.lease_until < func.now()
+    late = Inference.deadline <= func.now()
+    # One of a living worker ends by its own hand.
+    ended = session.scalars(
+        update(Inference)
+        .where(
+            (late & ((Inference.state == "queued") | (Inference.state.in_(TAKEN) & gone)))
+            | (Inference.state.in_(TAKEN) & gone & (Inference.attempt >= MOST_ATTEMPTS))
+        )
+        .values(
+            state="failed",
+            error=case((late, _TOO_LATE), else_=_DEADLY),
+            finished_at=func.now(),
+            lease_until=None,
+        )
+        .returning(Inference.id)
+    ).all()
+    back = session.scalars(
+        update(Inference)
+        .where(Inference.state.in_(TAKEN), gone)
+        .values(state="queued", lease_until=None)
+        .returning(Inference.id)
+    ).all()
+    tell_of(session, [*ended, *back])
+    age = text("make_interval(mins => :mins)").bindparams(bindparam("mins", KEPT_MINUTES))
+    session.execute(delete(Inference).where(Inference.created_at < func.now() - age))
+    return bool(session.scalar(select(exists().where(Inference.state == "queued"))))
+
+
+def too_late() -> ScopebookError:
+    """Return the error of a request that a worker drops at its deadline."""
+    return UnavailableError(_TOO_LATE)

@@ -1,0 +1,123 @@
+"""Let the model go on with a text, a token at a time, so that others get their turns between."""
+
+import codecs
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import DynamicCache
+
+from scopebook_workers.inference.prompts import Prompt
+from scopebook_workers.inference.residents import Resident
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How tokens are drawn; at a temperature of 0 the likeliest is taken."""
+
+    tokens: int
+    temperature: float = 0.0
+    seed: int = 0
+
+
+@dataclass(eq=False)
+class Writing:
+    """A text that grows. Its cache is its own: nothing of it goes into another's text."""
+
+    resident: Resident
+    prompt: Prompt
+    sampling: Sampling
+    token_ids: list[int] = field(default_factory=list)
+    probabilities: list[float] = field(default_factory=list)
+    ended: bool = False
+    _cache: Any = None
+    _draws: torch.Generator = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin without a cache."""
+        self._draws = torch.Generator().manual_seed(self.sampling.seed)
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Write one more token; the last is one that ends a text, or the last that is wanted."""
+        model: Any = self.resident.model
+        if self._cache is None:
+            self._cache = DynamicCache(config=model.config.get_text_config())
+            fresh = torch.from_numpy(self.prompt.token_ids.astype(np.int64))
+        else:
+            fresh = torch.tensor(self.token_ids[-1:])
+        answer = model(
+            input_ids=fresh[None].to(model.device),
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        token, probability = self._draw(answer.logits[0, -1].float().cpu())
+        self.token_ids.append(token)
+        self.probabilities.append(probability)
+        self.ended = len(self.token_ids) >= self.sampling.tokens or token in ends(model)
+
+    def _draw(self, logits: Tensor) -> tuple[int, float]:
+        # A padded vocabulary has places that are no token.
+        logits = logits[: len(self.resident.pieces)]
+        likely = logits.softmax(0)
+        if self.sampling.temperature:
+            drawn = (logits / self.sampling.temperature).softmax(0)
+            token = int(torch.multinomial(drawn, 1, generator=self._draws))
+        else:
+            token = int(logits.argmax())
+        return token, float(likely[token])
+
+    def shown(self) -> list[tuple[str, float]]:
+        """Return what is written by now: the text of each token, and how likely it was.
+
+        A character that several tokens share stands at the last of them.
+        """
+        reader = codecs.getincrementaldecoder("utf-8")("replace")
+        texts = [reader.decode(self.resident.pieces[token]) for token in self.token_ids]
+        if self.ended and texts:
+            texts[-1] += reader.decode(b"", final=True)
+        return list(zip(texts, self.probabilities, strict=True))
+
+    def whole(self) -> Prompt:
+        """Return the text with what is written, cut into the tokens that the model has seen."""
+        pieces = [self.resident.pieces[token] for token in self.token_ids]
+        text, spans = spell(pieces)
+        return Prompt(
+            text=self.prompt.text + text,
+            token_ids=np.concatenate([self.prompt.token_ids, np.asarray(self.token_ids, np.int32)]),
+            spans=np.concatenate([self.prompt.spans, spans + np.int32(len(self.prompt.text))]),
+        )
+
+
+def ends(model: Any) -> set[int]:
+    """Return the tokens after which the model says no more."""
+    named = model.generation_config.eos_token_id
+    if named is None:
+        named = model.config.get_text_config().eos_token_id
+    return set(named if isinstance(named, list) else [named])
+
+
+_BROKEN: Final = "\N{REPLACEMENT CHARACTER}"
+
+
+def spell(pieces: Sequence[bytes]) -> tuple[str, NDArray[np.int32]]:
+    """Return the text of some tokens, and the characters of each: shared ones belong to all.
+
+    Bytes that make no character are shown as a replacement character.
+    """
+    reader = codecs.getincrementaldecoder("utf-8")("replace")
+    text = ""
+    spans = np.zeros((len(pieces), 2), np.int32)
+    for place, piece in enumerate(pieces):
+        begun = len(text)
+        text += reader.decode(piece)
+        waiting = bool(reader.getstate()[0])
+        spans[place] = begun, len(text) + waiting
+    # What is left of a character that never ended.
+    text += reader.decode(b"", final=True)
+    return text, np.minimum(spans, len(text))
