@@ -30,6 +30,7 @@ from scopebook_api.routers import (
     accounts,
     annotations,
     audit,
+    compare,
     corpora,
     drift,
     features,
@@ -162,7 +163,7 @@ def add_routes(app: FastAPI) -> None:
         *(lists, scores, maps),
         *(releases, corpora, jobs, runs),
     )
-    live_runs = (inspect,)
+    live_runs = (inspect, compare)
     people = (accounts, tokens, webhooks, audit)
     for routes in (*said, *nouns, *live_runs, *people):
         include(api, routes.router, problems(401, 403, 429))

@@ -33,6 +33,7 @@ _COMMANDS: Final = {
     "search": "features.search",
     "feature": "features.feature",
     "inspect": "inspect.inspect_text",
+    "compare": "compare.compare_texts",
     "drift": "drift.drift",
     "fingerprint": "fingerprint.fingerprint",
     "doctor": "doctor.doctor",

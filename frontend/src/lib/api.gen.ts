@@ -1519,6 +1519,52 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Compare Texts
+         * @description Run two texts, or two sets of texts, and return in which features they differ.
+         *
+         *     Waits for the model. Whoever closes the connection cancels the request.
+         */
+        post: operations["compare_texts_api_compare_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/compare/{inference_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Look Again
+         * @description Look at texts of yours that were compared within the hour another way.
+         */
+        get: operations["look_again_api_compare__inference_id__get"];
+        put?: never;
+        post?: never;
+        /**
+         * Cancel
+         * @description Cancel a request of yours; one that is over stays what it is.
+         */
+        delete: operations["cancel_api_compare__inference_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/accounts": {
         parameters: {
             query?: never;
@@ -2617,6 +2663,58 @@ export interface components {
             text: string;
         };
         /**
+         * CompareRequest
+         * @description Two texts, or two sets of texts, to be compared.
+         */
+        CompareRequest: {
+            /**
+             * Model
+             * @description A release, or a model that has one release here.
+             * @example Scopebook-Demo-4M-Base
+             */
+            model: string;
+            /**
+             * Layers
+             * @description Null: all that have an SAE with weights here.
+             */
+            layers?: number[] | null;
+            /** A */
+            a: components["schemas"]["PromptRequest"][];
+            /** B */
+            b: components["schemas"]["PromptRequest"][];
+        };
+        /**
+         * ComparisonRead
+         * @description Two sides and the features that differ, in the order that was asked for.
+         */
+        ComparisonRead: {
+            /**
+             * Id
+             * @description To look at the same texts another way, for an hour.
+             */
+            id: number;
+            /** Release */
+            release: string;
+            a: components["schemas"]["SideRead"];
+            b: components["schemas"]["SideRead"];
+            /** Test */
+            test: ("permutation" | "mann-whitney") | null;
+            /** Features */
+            features: components["schemas"]["FeatureBrief"][];
+            /** Differences */
+            differences: components["schemas"]["DifferenceRead"][];
+            /**
+             * Firing
+             * @description How many features fire.
+             */
+            firing: number;
+            /**
+             * Hidden
+             * @description How many of them are not compared.
+             */
+            hidden: number;
+        };
+        /**
          * CorpusRead
          * @description A registered body of text.
          */
@@ -2730,6 +2828,39 @@ export interface components {
             created_at: string;
             /** Finished At */
             finished_at: string | null;
+        };
+        /**
+         * DifferenceRead
+         * @description A feature and how it differs.
+         */
+        DifferenceRead: {
+            /**
+             * Feature
+             * @description Its place in `features`.
+             */
+            feature: number;
+            /**
+             * More In
+             * @enum {string}
+             */
+            more_in: "a" | "b";
+            a: components["schemas"]["SideOfFeatureRead"];
+            b: components["schemas"]["SideOfFeatureRead"];
+            /**
+             * Effect
+             * @description Above 0: more in b. Of two texts, the difference of the means in standard deviations of a token's activation (Cohen's d); of sets, the rank-biserial correlation of the texts' means, -1 to 1.
+             */
+            effect: number;
+            /**
+             * P
+             * @description Two-sided; null for two texts, which allow no test.
+             */
+            p: number | null;
+            /**
+             * Q
+             * @description The false discovery rate among all features (Benjamini-Hochberg).
+             */
+            q: number | null;
         };
         /**
          * DocumentRead
@@ -5562,6 +5693,28 @@ export interface components {
             detail: string;
         };
         /**
+         * PromptRequest
+         * @description A text as it is, or a chat that the model's own template turns into one.
+         */
+        PromptRequest: {
+            /**
+             * Text
+             * @description Run as it is.
+             * @example The river Rhine
+             */
+            text?: string | null;
+            /**
+             * Messages
+             * @description Instead of `text`: the turns of a chat.
+             */
+            messages?: components["schemas"]["TurnRequest"][];
+            /**
+             * Thinking
+             * @description Whether the model may think first, where its template knows of it.
+             */
+            thinking?: boolean | null;
+        };
+        /**
          * ProposalRequest
          * @description A wording.
          */
@@ -6191,6 +6344,60 @@ export interface components {
             explanations: components["schemas"]["NeuronpediaExplanation"][];
             /** Activations */
             activations: components["schemas"]["NeuronpediaActivation"][];
+        };
+        /**
+         * SideOfFeatureRead
+         * @description A feature on one side.
+         */
+        SideOfFeatureRead: {
+            /**
+             * Rate
+             * @description Share of the compared tokens that fire it.
+             */
+            rate: number;
+            /**
+             * Mean
+             * @description Mean activation over the compared tokens.
+             */
+            mean: number;
+            /** Max */
+            max: number;
+            /**
+             * Texts
+             * @description Texts in which it fires.
+             */
+            texts: number;
+            /**
+             * Tokens
+             * @description Where it fires in the text that is shown.
+             */
+            tokens: number[];
+            /** Activations */
+            activations: number[];
+        };
+        /**
+         * SideRead
+         * @description A side: how much of it was compared, and one of its texts.
+         */
+        SideRead: {
+            /** Texts */
+            texts: number;
+            /**
+             * Compared
+             * @description Tokens that were compared.
+             */
+            compared: number;
+            /** Text */
+            text: string;
+            /** Pieces */
+            pieces: string[];
+            /** Tokens */
+            tokens: components["schemas"]["TokenRead"][];
+            /**
+             * Left Out
+             * @description For each token whether it was left out as shared.
+             */
+            left_out: boolean[];
         };
         /**
          * SplitRequest
@@ -14274,7 +14481,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description Which features come first. */
-                sort?: "activation" | "surprise" | "rarity";
+                sort?: "activation" | "total" | "surprise" | "rarity";
                 /** @description Null: all that were run. */
                 layer?: number[] | null;
                 /** @description Dense, position and register features too, and tokens left out. */
@@ -14387,7 +14594,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description Which features come first. */
-                sort?: "activation" | "surprise" | "rarity";
+                sort?: "activation" | "total" | "surprise" | "rarity";
                 /** @description Null: all that were run. */
                 layer?: number[] | null;
                 /** @description Dense, position and register features too, and tokens left out. */
@@ -14486,6 +14693,316 @@ export interface operations {
         };
     };
     cancel_api_inspect__inference_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                inference_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    compare_texts_api_compare_post: {
+        parameters: {
+            query?: {
+                /** @description By what the features are put in order. */
+                sort?: "effect" | "rate" | "mean" | "max";
+                /** @description Null: all that were run. */
+                layer?: number[] | null;
+                /** @description Dense, position and register features too, and tokens left out. */
+                everything?: boolean;
+                /** @description What both sides share: how all texts begin, tokens of both. */
+                leave_out?: ("prefix" | "tokens")[] | null;
+                /** @description Only what is more on this side. */
+                more_in?: ("a" | "b") | null;
+                /** @description Features to return. */
+                limit?: number;
+                /** @description The text of a that is shown. */
+                text_a?: number;
+                /** @description The text of b that is shown. */
+                text_b?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CompareRequest"];
+            };
+        };
+        responses: {
+            /** @description The answer; with `Accept: text/event-stream` server-sent events: `progress` (how far it is), then `answer` or `problem`. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ComparisonRead"];
+                };
+            };
+            /** @description The body cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    look_again_api_compare__inference_id__get: {
+        parameters: {
+            query?: {
+                /** @description By what the features are put in order. */
+                sort?: "effect" | "rate" | "mean" | "max";
+                /** @description Null: all that were run. */
+                layer?: number[] | null;
+                /** @description Dense, position and register features too, and tokens left out. */
+                everything?: boolean;
+                /** @description What both sides share: how all texts begin, tokens of both. */
+                leave_out?: ("prefix" | "tokens")[] | null;
+                /** @description Only what is more on this side. */
+                more_in?: ("a" | "b") | null;
+                /** @description Features to return. */
+                limit?: number;
+                /** @description The text of a that is shown. */
+                text_a?: number;
+                /** @description The text of b that is shown. */
+                text_b?: number;
+            };
+            header?: never;
+            path: {
+                inference_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ComparisonRead"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel_api_compare__inference_id__delete: {
         parameters: {
             query?: never;
             header?: never;
