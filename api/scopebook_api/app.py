@@ -46,6 +46,7 @@ from scopebook_api.routers import (
     neuronpedia_explanations,
     neuronpedia_features,
     neuronpedia_lists,
+    neuronpedia_live,
     provider,
     queue,
     releases,
@@ -170,9 +171,9 @@ def add_routes(app: FastAPI) -> None:
     for router in (
         neuronpedia_features.router,
         *(neuronpedia_explanations.router, neuronpedia_explanations.proposals),
-        *(neuronpedia_lists.router, neuronpedia_lists.reading),
+        *(neuronpedia_lists.router, neuronpedia_lists.reading, neuronpedia_live.router),
     ):
-        include(api, router, messages(400, 401, 403, 404, 409, 429))
+        include(api, router, messages(400, 401, 403, 404, 409, 429, 503))
     app.include_router(api)
 
 

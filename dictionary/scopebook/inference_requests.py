@@ -95,6 +95,19 @@ def ask_inspection(
     return _ask(session, actor, release, "inspect", parameters)
 
 
+def ask_texts(session: Session, actor: Actor, place: Place, prompts: Sequence[Prompt]) -> int:
+    """Queue some texts to be inspected together; return the request's number."""
+    release, layers = find_place(session, place)
+    parameters = {
+        "prompts": [
+            prompt.parameters("The text" if len(prompts) == 1 else f"Text {number}")
+            for number, prompt in enumerate(prompts, start=1)
+        ],
+        "layers": layers,
+    }
+    return _ask(session, actor, release, "inspect", parameters)
+
+
 def ask_comparison(
     session: Session, actor: Actor, place: Place, a: Sequence[Prompt], b: Sequence[Prompt]
 ) -> int:

@@ -36,6 +36,7 @@ ASKING = {
     *(f"POST /api/explanation/search{of}" for of in ("", "-model", "-release", "-all")),
     *("POST /api/list/get", "POST /api/list/list"),
     *("POST /api/inspect", "POST /api/compare"),
+    *("POST /api/search-all", "POST /api/search-topk-by-token", "POST /api/activation/new"),
 }
 
 

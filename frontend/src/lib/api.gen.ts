@@ -2143,6 +2143,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/search-all": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Search All
+         * @description Return the features that fire in a text, or in several.
+         */
+        post: operations["search_all_api_search_all_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/search-topk-by-token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Topk By Token
+         * @description Return each token's strongest features.
+         */
+        post: operations["topk_by_token_api_search_topk_by_token_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/activation/new": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * New Activation
+         * @description Return how strongly one feature fires on each token of a text.
+         */
+        post: operations["new_activation_api_activation_new_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -3222,6 +3282,24 @@ export interface components {
             listId: number | string;
         };
         /**
+         * FeatureNamed
+         * @description A feature by its three names.
+         */
+        FeatureNamed: {
+            /**
+             * Modelid
+             * @description The last part of our model's name in lower case, or all.
+             */
+            modelId: string;
+            /**
+             * Layer
+             * @description `{layer}-{set}`, as `layer` or as `source`.
+             */
+            layer: string;
+            /** Index */
+            index: number | string;
+        };
+        /**
          * FeatureRead
          * @description Everything known of a feature.
          */
@@ -3465,6 +3543,43 @@ export interface components {
              * @description One for each of `tokens`.
              */
             activations: number[];
+        };
+        /**
+         * FoundFeature
+         * @description A feature that fires in a text.
+         */
+        FoundFeature: {
+            /** Modelid */
+            modelId: string;
+            /** Layer */
+            layer: string;
+            /** Index */
+            index: string;
+            /**
+             * Values
+             * @description One for each of `tokens`.
+             */
+            values: number[];
+            /** Maxvalue */
+            maxValue: number;
+            /** Maxvalueindex */
+            maxValueIndex: number;
+            neuron: components["schemas"]["ShortNeuron"] | null;
+            /**
+             * Dfavalues
+             * @description Scopebook has no such thing.
+             */
+            dfaValues?: unknown[];
+            /**
+             * Dfatargetindex
+             * @description Scopebook has no such thing.
+             */
+            dfaTargetIndex?: null;
+            /**
+             * Dfamaxvalue
+             * @description Scopebook has no such thing.
+             */
+            dfaMaxValue?: null;
         };
         /**
          * FullList
@@ -5183,6 +5298,64 @@ export interface components {
             role: "viewer" | "annotator" | "editor" | "admin";
         };
         /**
+         * NewActivation
+         * @description One feature in a text.
+         */
+        NewActivation: {
+            /** Modelid */
+            modelId: string;
+            /** Layer */
+            layer: string;
+            /** Index */
+            index: string;
+            /** Tokens */
+            tokens: string[];
+            /** Values */
+            values: number[];
+            /** Maxvalue */
+            maxValue: number;
+            /** Maxvalueindex */
+            maxValueIndex: number;
+            /** Maxvaluetokenindex */
+            maxValueTokenIndex: number;
+            /** Minvalue */
+            minValue: number;
+            /**
+             * Dfavalues
+             * @description Scopebook has no such thing.
+             */
+            dfaValues?: unknown[];
+            /**
+             * Dfatargetindex
+             * @description Scopebook has no such thing.
+             */
+            dfaTargetIndex?: null;
+            /**
+             * Dfamaxvalue
+             * @description Scopebook has no such thing.
+             */
+            dfaMaxValue?: null;
+            /**
+             * Creatorid
+             * @description Scopebook has no such thing.
+             */
+            creatorId?: null;
+        };
+        /**
+         * NewActivationRequest
+         * @description A text in which one feature is looked at.
+         */
+        NewActivationRequest: {
+            feature: components["schemas"]["FeatureNamed"];
+            /** Customtext */
+            customText: string;
+            /**
+             * Ignorebos
+             * @default false
+             */
+            ignoreBos: boolean;
+        };
+        /**
          * NewApiToken
          * @description A token to make for oneself.
          */
@@ -6184,6 +6357,68 @@ export interface components {
             scorer: string | null;
         };
         /**
+         * SearchAllAnswer
+         * @description What fires in a text.
+         */
+        SearchAllAnswer: {
+            /** Tokens */
+            tokens: string[];
+            /** Result */
+            result: components["schemas"]["FoundFeature"][];
+            /** Sortindexes */
+            sortIndexes: number[];
+        };
+        /**
+         * SearchAllAnswers
+         * @description What fires in several texts, in their order.
+         */
+        SearchAllAnswers: {
+            /** Results */
+            results: components["schemas"]["SearchAllAnswer"][];
+        };
+        /**
+         * SearchAllRequest
+         * @description Texts of which the features that fire are wanted.
+         */
+        SearchAllRequest: {
+            /** Modelid */
+            modelId: string;
+            /**
+             * Sourceset
+             * @description The set of a release, such as `res-w32k-l0_50`.
+             */
+            sourceSet: string;
+            /** Text */
+            text: string | string[];
+            /**
+             * Selectedlayers
+             * @description `{layer}-{set}` of each; none: all.
+             */
+            selectedLayers?: string[];
+            /**
+             * Sortindexes
+             * @description Tokens whose activations put the features in order; none: the largest.
+             */
+            sortIndexes?: number[];
+            /**
+             * Ignorebos
+             * @description Leave the first token out.
+             * @default true
+             */
+            ignoreBos: boolean;
+            /**
+             * Densitythreshold
+             * @description Leave out what fires on a larger share of tokens; -1: nothing.
+             * @default -1
+             */
+            densityThreshold: number;
+            /**
+             * Numresults
+             * @default 50
+             */
+            numResults: number;
+        };
+        /**
          * SearchHit
          * @description A feature that answers a search.
          */
@@ -6681,6 +6916,68 @@ export interface components {
             text: string;
             /** Value */
             value: number;
+        };
+        /**
+         * TopFeature
+         * @description A feature on a token.
+         */
+        TopFeature: {
+            /** Activationvalue */
+            activationValue: number;
+            /** Featureindex */
+            featureIndex: number;
+            feature: components["schemas"]["ShortNeuron"] | null;
+        };
+        /**
+         * TopKAnswer
+         * @description The tokens of a text.
+         */
+        TopKAnswer: {
+            /** Source */
+            source: string;
+            /** Results */
+            results: components["schemas"]["TopOfToken"][];
+        };
+        /**
+         * TopKRequest
+         * @description A text of which each token's strongest features are wanted.
+         */
+        TopKRequest: {
+            /** Modelid */
+            modelId: string;
+            /** Source */
+            source: string;
+            /** Text */
+            text: string;
+            /**
+             * Numresults
+             * @default 10
+             */
+            numResults: number;
+            /**
+             * Ignorebos
+             * @default true
+             */
+            ignoreBos: boolean;
+            /**
+             * Densitythreshold
+             * @default 0.01
+             */
+            densityThreshold: number;
+        };
+        /**
+         * TopOfToken
+         * @description A token and its strongest features.
+         */
+        TopOfToken: {
+            /** Position */
+            position: number;
+            /** Token */
+            token: string;
+            /** Isspecial */
+            isSpecial: boolean;
+            /** Topfeatures */
+            topFeatures: components["schemas"]["TopFeature"][];
         };
         /**
          * TurnRequest
@@ -11077,7 +11374,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16658,7 +16955,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16749,7 +17046,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16840,7 +17137,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16931,7 +17228,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17022,7 +17319,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17116,7 +17413,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17210,7 +17507,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17304,7 +17601,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17398,7 +17695,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17492,7 +17789,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17586,7 +17883,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17680,7 +17977,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17774,7 +18071,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17865,7 +18162,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17952,7 +18249,280 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+        };
+    };
+    search_all_api_search_all_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SearchAllRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SearchAllAnswer"] | components["schemas"]["SearchAllAnswers"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+        };
+    };
+    topk_by_token_api_search_topk_by_token_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TopKRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TopKAnswer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+        };
+    };
+    new_activation_api_activation_new_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewActivationRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewActivation"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,33 +19,6 @@ from scopebook.settings import settings, use_settings
 
 TEXT = "the cat 中文 sat on the mat"
 EVENTS = {"Accept": "text/event-stream"}
-
-
-@pytest.fixture
-def client(asking: Asking) -> Iterator[TestClient]:
-    with TestClient(
-        app_over(asking.sessions),
-        base_url="http://localhost:8000",
-        client=("127.0.0.1", 50000),
-        headers={"X-Scopebook": "1"},
-    ) as client:
-        yield client
-
-
-@pytest.fixture
-def working(asking: Asking) -> Iterator[None]:
-    """Answer what is asked, beside the test."""
-    over = threading.Event()
-
-    def work() -> None:
-        while not over.wait(0.02):
-            asking.work()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    yield
-    over.set()
-    thread.join()
 
 
 def events_of(answer: str) -> list[tuple[str, Any]]:
