@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from scopebook import inference_queue
 from scopebook.db.sessions import Sessions, sessions, unit_of_work
 from scopebook.errors import ScopebookError, UnavailableError
-from scopebook.inference_queue import LEASE_S, Asked
+from scopebook.inference_queue import Asked
 from scopebook.settings import settings
 from scopebook_workers import process
 from scopebook_workers.outages import AWAY
@@ -193,7 +193,7 @@ class Service:
         ended = threading.Event()
 
         def renew() -> None:
-            while not ended.wait(LEASE_S / 3):
+            while not ended.wait(settings().inference_lease_s / 3):
                 try:
                     with unit_of_work(self._factory) as session:
                         held = set(self._held)
