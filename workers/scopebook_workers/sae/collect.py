@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 _NO_MEMORY = "can't allocate memory"
 
 
+@runtime_checkable
 class State(Protocol):
     """What takes in what fires: `FeatureState` of a collection, `ScanState` of a scan."""
 
