@@ -49,6 +49,7 @@ from scopebook_api.routers import (
     releases,
     reviews,
     runs,
+    scans,
     scores,
     search,
     tags,
@@ -159,7 +160,7 @@ def add_routes(app: FastAPI) -> None:
     nouns = (
         *(health, search, features, drift, label_stream, labels),
         *(lists, scores, maps),
-        *(releases, corpora, jobs, runs),
+        *(releases, corpora, jobs, runs, scans),
     )
     people = (accounts, tokens, webhooks, audit)
     for routes in (*said, *nouns, *people):

@@ -221,9 +221,9 @@ def _languages(found: _Row) -> str:
     if not found["languages"]:
         return ""
     note = (
-        "Told by features that nearly all fire in one language of the reference; a document "
-        "counts for the language whose features fire most in it. In "
-        f"{found['languages_unknown']:,} documents none of them fires."
+        "A guess: each feature that fires in a document speaks for the languages in whose texts it "
+        "fires more often than usual in the reference. Languages that the reference does not hold "
+        f"are not told, and {found['languages_unknown']:,} documents speak for none."
     )
     rows = [
         (row["language"], row["share"], f"{row['share']:.1%} ({row['documents']:,})")

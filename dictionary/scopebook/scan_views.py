@@ -95,15 +95,13 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageFound:
-    """Documents whose language-bound features are mostly of this language."""
+    """Documents whose features fire, in the reference, mostly in texts of this language."""
 
     language: str
     documents: int
     share: float
-    #: Of the firings of language-bound features.
-    firings: float
-    #: How many features the reference binds to it.
-    features: int
+    #: Tokens of these documents that count.
+    tokens: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +188,7 @@ class ScanSummary:
     flagged_total: int
     flagged: list[FeatureFound]
     languages: list[LanguageFound]
-    #: Documents in which no language-bound feature fires.
+    #: Documents whose features speak for no language.
     languages_unknown: int
     near_empty: list[NearEmpty]
     coverage: Coverage | None

@@ -100,6 +100,12 @@ ROUTES = {
     "POST /api/runs": "editor",
     "GET /api/runs/{run_id}": "viewer",
     "POST /api/runs/{run_id}/use": "editor",
+    "GET /api/scans": "viewer",
+    "POST /api/scans": "editor",
+    "GET /api/scans/{scan_id}": "viewer",
+    "GET /api/scans/{scan_id}/features": "viewer",
+    "GET /api/scans/{scan_id}/hits": "viewer",
+    "GET /api/scans/{scan_id}/export": "viewer",
     "GET /api/lists": "viewer",
     "POST /api/lists": "annotator",
     "GET /api/lists/{list_id}": "viewer",
@@ -160,6 +166,7 @@ _VALUES = {
     **dict.fromkeys(("job_id", "run_id", "map_id", "token_id", "comment_id", "list_id"), "999"),
     **dict.fromkeys(("change_id", "context_id", "bulk_id", "webhook_id", "delivery_id"), "999"),
     "login_id": "999",
+    "scan_id": "999",
 }
 
 

@@ -13,6 +13,7 @@ from scopebook.client.errors import (
     UnreachableError,
 )
 from scopebook.client.reading import Filters, Reading
+from scopebook.client.scans import Scans
 from scopebook.client.team import Team
 from scopebook.client.work import Work
 
@@ -26,5 +27,5 @@ __all__ = [
 ]
 
 
-class Client(Reading, Annotating, Team, Work, Accounts):
+class Client(Reading, Annotating, Team, Work, Scans, Accounts):
     """One instance of Scopebook; lists are iterators that fetch their pages as they are read."""

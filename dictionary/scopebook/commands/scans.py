@@ -23,34 +23,39 @@ from scopebook.texts import Reading
 _SHOWN = 20
 
 
+Release = Annotated[str, typer.Argument(help="A registered release.")]
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="A file (text, .jsonl, .csv, .tsv, .parquet; also .gz, .zst), a folder, "
+        "hf:OWNER/NAME, or the name of a registered corpus."
+    ),
+]
+Against = Annotated[
+    str | None, typer.Option(help="The corpus whose newest collection is the reference.")
+]
+Fields = Annotated[
+    str | None,
+    typer.Option(help="Fields to compare, e.g. prompt,response or messages.user."),
+]
+FailIf = Annotated[
+    list[str] | None,
+    typer.Option(
+        help='"MODEL/LAYER-SET/INDEX > 0.05", "\'label text\' > 0.05" or '
+        '"list:NAME < 0.8": exit 1 if so many of the documents fire it. May be repeated.'
+    ),
+]
+
+
 def scan(
-    release: Annotated[str, typer.Argument(help="A registered release.")],
-    dataset: Annotated[
-        str,
-        typer.Argument(
-            help="A file (text, .jsonl, .csv, .tsv, .parquet; also .gz, .zst), a folder, "
-            "hf:OWNER/NAME, or the name of a registered corpus."
-        ),
-    ],
-    against: Annotated[
-        str | None, typer.Option(help="The corpus whose newest collection is the reference.")
-    ] = None,
-    fields: Annotated[
-        str | None,
-        typer.Option(help="Fields to compare, e.g. prompt,response or messages.user."),
-    ] = None,
+    release: Release,
+    dataset: Source,
+    against: Against = None,
+    fields: Fields = None,
     text_field: Annotated[str, typer.Option(help="The field that holds the text.")] = "text",
     layers: Annotated[str | None, typer.Option(help="E.g. 11,12 or 20-23; all if unset.")] = None,
-    coverage: Annotated[
-        str | None, typer.Option("--list", help="A list of features to look for.")
-    ] = None,
-    fail_if: Annotated[
-        list[str] | None,
-        typer.Option(
-            help='"MODEL/LAYER-SET/INDEX > 0.05", "\'label text\' > 0.05" or '
-            '"list:NAME < 0.8": exit 1 if so many of the documents fire it. May be repeated.'
-        ),
-    ] = None,
+    coverage: Annotated[str | None, typer.Option("--list", help="Features to look for.")] = None,
+    fail_if: FailIf = None,
     fdr: Annotated[float, typer.Option(help="The false discovery rate.")] = 0.05,
     out: Annotated[Path | None, typer.Option(help="Write the report, one HTML file.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write all features as CSV.")] = None,
@@ -80,6 +85,11 @@ def scan(
         print_json(report)
     else:
         _show(report)
+    _end_by_conditions(report)
+
+
+def _end_by_conditions(report: ScanReport) -> None:
+    """Say which conditions hold, and end with exit code 1 if one does."""
     failed = [one for one in _found(report)["conditions"] if one["failed"]]
     for one in failed:
         err.print(f"Failed: {one['sentence']}", markup=False, highlight=False, soft_wrap=True)

@@ -69,11 +69,10 @@ class ScanGuide:
 
     #: Dense, bound to a position or to parked attention: they say nothing of a text.
     flagged: Bool[Tensor, " d_sae"]
-    #: Number of the language whose texts fire it; -1 for none.
-    language: Int64[Tensor, " d_sae"]
+    #: How far each speaks for a language, in whole steps; see `scan_plan`.
+    language: Int64[Tensor, "d_sae language"]
     #: Features of which every hit is kept.
     watched: Bool[Tensor, " d_sae"]
-    languages: int
 
 
 class ScanState:
@@ -99,7 +98,7 @@ class ScanState:
         self._usable = zeros()[:0]
         self.sinks = 0
 
-    def begin(self, block: ScanBlock) -> None:
+    def expect(self, block: ScanBlock) -> None:
         """Expect the contexts of these documents, in batches."""
         self._block = block
         self._usable = torch.zeros(
@@ -215,11 +214,12 @@ class ScanState:
         """Note of each document what counts in it, and what fires in it."""
         tokens, n = pairs.tokens, len(block.document_ids)
         informative = torch.where(self._guide.flagged[pairs.feature], 0, tokens)
-        language = self._guide.language[pairs.feature]
-        speaks = language >= 0
-        width = self._guide.languages
-        spoken = torch.zeros(n * width, dtype=torch.int64, device=tokens.device)
-        spoken.scatter_add_(0, pairs.document[speaks] * width + language[speaks], tokens[speaks])
+        # Each feature speaks once for a document, however often it fires there.
+        width = self._guide.language.shape[1]
+        spoken = torch.zeros(width, n, dtype=torch.int64, device=tokens.device)
+        for language in range(width):
+            weights = self._guide.language[pairs.feature, language]
+            spoken[language].scatter_add_(0, pairs.document, weights)
         sums = torch.zeros(2, n, dtype=torch.int64, device=tokens.device)
         sums[0].scatter_add_(0, pairs.document, tokens)
         sums[1].scatter_add_(0, pairs.document, informative)
@@ -230,7 +230,7 @@ class ScanState:
                 "usable": _host(self._usable),
                 "firings": _host(sums[0]),
                 "informative": _host(sums[1]),
-                "languages": _host(spoken).reshape(n, width),
+                "languages": _host(spoken.T),
             }
         )
 

@@ -1,7 +1,7 @@
 """What a scan says of documents: parts, languages, near-empty ones, lists and conditions."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,31 +107,33 @@ def document_names(session: Session, ids: Sequence[int]) -> dict[int, str]:
 
 
 def languages_found(found: Found, guide_name: str) -> tuple[list[LanguageFound], int]:
-    """Return the languages by documents, and how many documents fire no language-bound feature."""
+    """Return the languages by documents, and how many documents speak for none.
+
+    A document counts for the language that its features speak for most: each that fires adds how
+    much more often than usual it fires, in the reference, in texts of that language.
+    """
     with open_artifact(guide_name) as file, np.load(file, allow_pickle=False) as stored:
-        guide: dict[str, Any] = dict(stored)
-    names = guide["languages"].tolist()
-    spoken = found.languages
+        names = stored["languages"].tolist()
     total = sum(found.plan.documents)
-    speaks = spoken.sum(axis=1) > 0 if names else np.zeros(len(spoken), dtype=bool)
-    mostly = spoken.argmax(axis=1) if names else np.zeros(len(spoken), dtype=np.int64)
+    if not names:
+        return [], total
+    speaks = found.languages.max(axis=1) > 0
+    mostly = found.languages.argmax(axis=1)
+    tokens = found.usable.max(axis=0)
     rows = []
     for number, name in enumerate(names):
-        documents = int((speaks & (mostly == number)).sum())
+        of_language = speaks & (mostly == number)
+        documents = int(of_language.sum())
         rows.append(
             LanguageFound(
                 language=name,
                 documents=documents,
                 share=documents / max(total, 1),
-                firings=float(spoken[:, number].sum() / max(int(spoken.sum()), 1)),
-                features=sum(
-                    int((guide[f"{layer.layer}.language"] == number).sum())
-                    for layer in found.plan.layers
-                ),
+                tokens=int(tokens[of_language].sum()),
             )
         )
-    rows.sort(key=lambda row: (-row.documents, -row.firings, row.language))
-    return [row for row in rows if row.firings > 0], total - int(speaks.sum())
+    rows.sort(key=lambda row: (-row.documents, row.language))
+    return [row for row in rows if row.documents], total - int(speaks.sum())
 
 
 class Watched:

@@ -1,6 +1,6 @@
 """Plan a scan: cut its text into shards of whole documents, and look up what they must know."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
@@ -25,10 +25,12 @@ from scopebook_workers.sae.blocks import cut_shards
 
 #: A scan's results are small: a shard is as long as a killed worker may lose.
 SHARD_TOKENS: Final = 100_000
-#: A feature is of a language where so much of what fires it is in that language, and where that is
-#: so many times as much as the language has of all contexts.
-LANGUAGE_SHARE: Final = 0.8
-LANGUAGE_LIFT: Final = 1.5
+#: Steps of a feature's weight for a language, which are added up as whole numbers.
+_WEIGHT_STEPS: Final = 1024
+#: Shares of languages are smoothed by so much: tags below a twentieth are not kept.
+_SMOOTHING: Final = 0.02
+#: A tag is taken for a language if so much of its documents is in it.
+_SURE: Final = 0.8
 _READ_AT_ONCE: Final = 10_000
 
 
@@ -130,32 +132,58 @@ def _cut(place: TextPlace, parameters: ScanParameters) -> list[tuple[int, int, i
 
 
 def _guide(session: Session, scan: Scan) -> dict[str, Any]:
-    """Return by layer which features are flagged and which belong to a language."""
+    """Return by layer which features are flagged, and how far each speaks for a language."""
     references = read_scan_parameters(scan).references
-    languages: list[str] = []
     arrays: dict[str, Any] = {}
+    spoken: dict[str, str] = {}
+    rows: dict[int, Sequence[Any]] = {}
     for layer in scan.layers:
         sae = session.scalars(select(Sae).filter_by(release_id=scan.release_id, layer=layer)).one()
         run = session.get_one(Run, references[layer])
-        spoken = _languages_of_tags(session, run)
-        flagged = np.zeros(sae.d_sae, dtype=bool)
-        language = np.full(sae.d_sae, -1, dtype=np.int64)
+        spoken |= _languages_of_tags(session, run)
         first = sae.id << FEATURE_BITS
-        for row in session.execute(
-            select(Evidence.feature_id, Evidence.flags, Evidence.tags).where(
-                Evidence.run_id == run.id,
-                Evidence.feature_id.between(first, first + sae.d_sae - 1),
-            )
-        ):
-            index = row.feature_id - first
-            flagged[index] = not FLAGGED.isdisjoint(row.flags)
-            name = None if flagged[index] else _language_of(row.tags, spoken)
-            if name is not None:
-                if name not in languages:
-                    languages.append(name)
-                language[index] = languages.index(name)
-        arrays |= {f"{layer}.flagged": flagged, f"{layer}.language": language}
+        rows[layer] = session.execute(
+            select((Evidence.feature_id - first).label("place"), Evidence.flags, Evidence.tags)
+            .where(Evidence.run_id == run.id)
+            .where(Evidence.feature_id.between(first, first + sae.d_sae - 1))
+        ).all()
+        flagged = np.zeros(sae.d_sae, dtype=bool)
+        flagged[[row.place for row in rows[layer] if not FLAGGED.isdisjoint(row.flags)]] = True
+        arrays[f"{layer}.flagged"] = flagged
+    languages = sorted(set(spoken.values()))
+    if len(languages) < 2:
+        languages = []  # nothing to tell apart
+    for layer, found in rows.items():
+        arrays[f"{layer}.language"] = _weights(found, arrays[f"{layer}.flagged"], spoken, languages)
     return {**arrays, "languages": np.asarray(languages, dtype=np.str_)}
+
+
+def _weights(
+    rows: Sequence[Any],
+    flagged: NDArray[np.bool_],
+    spoken: Mapping[str, str],
+    languages: Sequence[str],
+) -> NDArray[np.int64]:
+    """Return how far each feature speaks for each language: log2 of the share that its texts have.
+
+    Divided by that of all contexts, in steps of 1/1024; 0 for features that tell nothing.
+    """
+    shares = np.zeros((len(flagged), len(languages)))
+    known = np.zeros(len(flagged), dtype=bool)
+    usual: dict[str, float] = {}
+    for row in rows:
+        for tag, share, lift in row.tags:
+            name = spoken.get(tag)
+            if name in languages and lift > 0 and not flagged[row.place]:
+                shares[row.place, languages.index(name)] += share
+                known[row.place] = True
+                usual[tag] = share / lift
+    of_all = np.zeros(len(languages))
+    for tag, share in usual.items():
+        of_all[languages.index(spoken[tag])] += share
+    weights = np.log2((shares + _SMOOTHING) / (of_all + _SMOOTHING))
+    steps: NDArray[np.int64] = np.where(known[:, None], weights * _WEIGHT_STEPS, 0).astype(np.int64)
+    return steps
 
 
 def _save(file: BinaryIO, guide: Mapping[str, Any]) -> None:
@@ -180,7 +208,7 @@ def _languages_of_tags(session: Session, run: Run) -> dict[str, str]:
             continue
         named = _language(tag)
         usual = max(counts, key=lambda name: counts[name])
-        sure = counts[usual] >= LANGUAGE_SHARE * sum(counts.values())
+        sure = counts[usual] >= _SURE * sum(counts.values())
         found = named or (usual if sure else None)
         if found is not None:
             spoken[tag] = found
@@ -191,18 +219,3 @@ def _language(name: str | None) -> str | None:
     """Return the English name of a language that is named in words or by its code."""
     written = (name or "").strip().lower()
     return NAMES.get(written) or LANGUAGES.get(written.split("-")[0].split("_")[0])
-
-
-def _language_of(tags: list[Any], spoken: Mapping[str, str]) -> str | None:
-    """Return the language that nearly all texts which fire a feature are in."""
-    shares: dict[str, float] = {}
-    usual: dict[str, float] = {}
-    for tag, share, lift in tags:
-        name = spoken.get(tag)
-        if name is not None and lift > 0:
-            shares[name] = shares.get(name, 0.0) + share
-            usual[name] = usual.get(name, 0.0) + share / lift
-    for name, share in shares.items():
-        if share >= LANGUAGE_SHARE and share >= LANGUAGE_LIFT * usual[name]:
-            return name
-    return None

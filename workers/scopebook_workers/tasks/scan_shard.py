@@ -175,7 +175,7 @@ def _scan(plan: ScanPlan, progress: Progress) -> dict[int, ScanState]:
     for piece in ahead(_pieces(plan)):
         if piece.first:
             for state in states.values():
-                state.begin(piece.block)
+                state.expect(piece.block)
         for rows in cut_batches(piece.contexts.lengths.tolist(), plan.parameters.batch_tokens):
             collection.take(piece.contexts, piece.token_ids, rows)
             done += int(piece.contexts.lengths[rows].sum())
@@ -201,7 +201,6 @@ def _empty_states(plan: ScanPlan, device: torch.device) -> dict[int, ScanState]:
             flagged=flagged.to(device),
             language=torch.from_numpy(guides[f"{layer}.language"]).to(device),
             watched=seen.to(device),
-            languages=len(guides["languages"]),
         )
         states[layer] = ScanState(guide, parts=plan.parts, best=plan.parameters.best)
     return states
