@@ -6,7 +6,7 @@ Everything that comes from outside is escaped; a policy in the file forbids what
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from scopebook.scan_plots import bars, clean, forest
+from scopebook.scan_plots import bars, clean, forest, short
 from scopebook.scan_style import STYLE
 
 _PLOTTED: Final = 20
@@ -53,7 +53,7 @@ def _facts(scan: _Row) -> str:
         ("Model", found["model"]),
         ("Held against", ", ".join(corpora)),
         ("Text", f"{found['documents']:,} documents, {found['tokens']:,} tokens that count"),
-        ("Done", f"{scan['finished_at']}, as scan {scan['id']}"),
+        ("Done", f"{str(scan['finished_at'])[:16]} UTC, as scan {scan['id']}"),
         (
             "Parameters",
             f"layers {', '.join(map(str, chosen['layers']))}; false discovery rate "
@@ -119,12 +119,13 @@ def _plot(rows: Sequence[_Row], caption: str) -> str:
 
 
 def _named(row: _Row) -> str:
-    name = str(row.get("feature") or "")
-    return (
-        f"{row['label']} ({name.split('/', 1)[-1]})"
-        if row.get("label") and name
-        else (str(row.get("label") or name))
-    )
+    """Return a row's label, with the feature's place in its model behind it."""
+    place = str(row.get("feature") or "").rsplit("/", 2)[1:]
+    label = str(row.get("label") or "")
+    if not place:
+        return label
+    layer = place[0].split("-", 1)[0]
+    return f"{short(label, 38)} ({layer}/{place[1]})" if label else "/".join(place)
 
 
 def _feature_table(rows: Sequence[_Row], *, passages: bool = False) -> str:

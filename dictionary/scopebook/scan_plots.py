@@ -9,7 +9,7 @@ _WIDTH: Final = 860
 _LABELS: Final = 330
 _ROW: Final = 24
 _TOP: Final = 26
-_LONGEST: Final = 44
+_LONGEST: Final = 52
 
 
 def clean(text: object) -> str:

@@ -19,9 +19,10 @@ dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 @media (max-width:560px){dl{grid-template-columns:1fr}dt{margin-top:6px}}
 .caution{border-left:4px solid var(--under);padding:6px 12px}
 .wide{overflow-x:auto}
-table{border-collapse:collapse;width:100%;font-size:.92rem}
+table{border-collapse:collapse;width:100%;min-width:820px;font-size:.92rem}
 th,td{text-align:left;padding:4px 10px 4px 0;border-bottom:1px solid var(--line);
 vertical-align:top;overflow-wrap:anywhere}
+th,td:nth-child(n+3){white-space:nowrap}
 th{color:var(--soft);font-weight:600}
 .under-row td{border-bottom:1px solid var(--line);color:var(--soft)}
 figure{margin:12px 0}figcaption{color:var(--soft);font-size:.9rem}

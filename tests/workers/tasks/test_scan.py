@@ -1,6 +1,11 @@
 """Scans against plainer ways to count, against collections, and against each other."""
 
+import io
+import json
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,28 +13,36 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+import typer
 from numpy.testing import assert_allclose
 from sqlalchemy import select
+from tests.api.test_client import ToTheApp
+from tests.conftest import copy_template
+from tests.makers import make_corpus
+from tests.people import client_of
 from tests.tiny_collections import (
     D_SAE,
     LAYERS,
+    RELEASE,
     Tiny,
     ask_for_collection,
     do_all_steps,
     make_tiny,
 )
 from tests.tiny_scans import ask_for_scan, do_scan_steps, scan_of
+from typer.testing import CliRunner
 
+from scopebook import Client
 from scopebook.artifacts import list_artifacts, open_artifact
-from scopebook.db.jobs import Job
+from scopebook.commands import scans
 from scopebook.db.label_tables import Label
-from scopebook.db.scan_tables import Scan
-from scopebook.db.sessions import Sessions, unit_of_work
+from scopebook.db.sessions import Sessions, sessions, unit_of_work
 from scopebook.db.tables import FEATURE_BITS, Context, Document, Evidence, Sae
+from scopebook.embedded.postgres import EmbeddedPostgres
 from scopebook.errors import NotFoundError
 from scopebook.packing import unpack_ints
 from scopebook.scan_files import read_features_page, read_hits_page
-from scopebook.settings import settings, use_settings
+from scopebook.settings import Settings, settings, use_settings
 from scopebook_workers.qwen.capture import capture_rows
 from scopebook_workers.qwen.model import load_model
 from scopebook_workers.sae.collect import find_sinks
@@ -47,13 +60,40 @@ TALKS = [
 ]
 
 
-@pytest.fixture
-def tiny(worker: Sessions, tmp_path: Path) -> Tiny:
-    """A tiny release with a collection that scans are held against."""
-    made = make_tiny(worker, tmp_path)
-    ask_for_collection(worker)
+@dataclass(frozen=True)
+class Scanned:
+    """A tiny release that was collected and with which the talks were scanned."""
+
+    sessions: Sessions
+    tiny: Tiny
+    #: Of the fields prompt and response, with one feature watched.
+    scan_id: int
+
+
+WATCHED = "Tiny-Model/1-res-w1k-l0_8/3"
+
+
+@pytest.fixture(scope="module")
+def scanned(
+    postgres: EmbeddedPostgres, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scanned]:
+    """One database for all tests here: none of them changes what another looks at."""
+    before = settings()
+    copy_template(postgres, template, "scanned")
+    folder = tmp_path_factory.mktemp("scanned")
+    url = postgres.url("scanned")
+    use_settings(Settings(database_url=url, data_dir=folder, broker_url=None))
+    sessions.cache_clear()
+    tiny = make_tiny(sessions(), folder)
+    ask_for_collection(sessions())
     do_all_steps()
-    return made
+    fields = ["prompt", "response"]
+    scan_id = ask_for_scan(sessions(), TALKS, fields=fields, fail_if=[f"{WATCHED} > 0.5"])
+    do_scan_steps()
+    yield Scanned(sessions(), tiny, scan_id)
+    sessions().kw["bind"].dispose()
+    use_settings(before)
+    sessions.cache_clear()
 
 
 def table_of(artifact: str | None) -> list[dict[str, Any]]:
@@ -63,15 +103,15 @@ def table_of(artifact: str | None) -> list[dict[str, Any]]:
 
 
 def plain_counts(
-    sessions: Sessions, tiny: Tiny, tokenisation_id: int
+    scanned: Scanned, tokenisation_id: int
 ) -> dict[tuple[int, int], dict[int, list[tuple[float, int, int]]]]:
     """Return (activation, context, position) of each firing by layer and index, and document."""
     cpu = torch.device("cpu")
-    model = load_model(tiny.model_path, cpu)
-    saes = {layer: read_converted(path, cpu) for layer, path in tiny.sae_paths.items()}
+    model = load_model(scanned.tiny.model_path, cpu)
+    saes = {layer: read_converted(path, cpu) for layer, path in scanned.tiny.sae_paths.items()}
     found: dict[tuple[int, int], dict[int, list[tuple[float, int, int]]]]
     found = defaultdict(lambda: defaultdict(list))
-    with sessions() as session:
+    with scanned.sessions() as session:
         contexts = session.scalars(
             select(Context).where(Context.tokenisation_id == tokenisation_id).order_by(Context.id)
         ).all()
@@ -90,16 +130,12 @@ def plain_counts(
     return found
 
 
-def test_a_scan_counts_what_a_plain_loop_counts(worker: Sessions, tiny: Tiny) -> None:
-    watched = "Tiny-Model/1-res-w1k-l0_8/3 > 0.5"
-    scan_id = ask_for_scan(worker, TALKS, fields=["prompt", "response"], fail_if=[watched])
-    do_scan_steps()
+def test_a_scan_counts_what_a_plain_loop_counts(scanned: Scanned) -> None:
+    scan = scan_of(scanned.sessions, scanned.scan_id)
 
-    scan = scan_of(worker, scan_id)
-
-    wanted = plain_counts(worker, tiny, scan.tokenisation_id)
-    with worker() as session:
-        part_of = dict(session.execute(select(Document.id, Document.tag)).tuples().all())
+    wanted = plain_counts(scanned, scan.tokenisation_id)
+    with scanned.sessions() as session:
+        part_of = {row.id: row.tag for row in session.execute(select(Document.id, Document.tag))}
     rows = {
         (row["layer"], row["index"], row["part"]): row for row in table_of(scan.features_artifact)
     }
@@ -117,7 +153,7 @@ def test_a_scan_counts_what_a_plain_loop_counts(worker: Sessions, tiny: Tiny) ->
                 assert_allclose(row["max"], max(fired, default=0.0), rtol=1e-4)
                 assert_allclose(row["mean"], np.mean(fired) if fired else 0.0, rtol=1e-4)
     every = [hit for hit in hits if hit["complete"]]
-    assert {hit["feature"] for hit in every} == {"Tiny-Model/1-res-w1k-l0_8/3"}
+    assert {hit["feature"] for hit in every} == {WATCHED}
     assert {hit["document_id"] for hit in every} == set(wanted[1, 3])
     for hit in hits:
         firings = wanted[int(hit["feature"].split("/")[1][0]), hit["feature_id"] % 2**FEATURE_BITS]
@@ -127,16 +163,16 @@ def test_a_scan_counts_what_a_plain_loop_counts(worker: Sessions, tiny: Tiny) ->
         assert (hit["context_id"], hit["peak"]) in {place[1:] for place in fired_here}
 
 
-def test_a_scan_of_the_reference_itself_finds_what_the_collection_found(
-    worker: Sessions, tiny: Tiny
-) -> None:
-    scan_id = ask_for_scan(worker, "tiny", against="tiny")
+def test_a_scan_of_the_reference_itself_finds_what_the_collection_found(scanned: Scanned) -> None:
+    scan_id = ask_for_scan(scanned.sessions, "tiny", against="tiny")
     do_scan_steps()
 
-    scan = scan_of(worker, scan_id)
+    scan = scan_of(scanned.sessions, scan_id)
 
-    with worker() as session:
-        counts = dict(session.execute(select(Evidence.feature_id, Evidence.count)).tuples().all())
+    with scanned.sessions() as session:
+        counts = {
+            row[0]: row[1] for row in session.execute(select(Evidence.feature_id, Evidence.count))
+        }
     rows = table_of(scan.features_artifact)
     assert {row["feature_id"]: row["tokens"] for row in rows} == counts
     assert {row["feature_id"]: row["other_tokens"] for row in rows} == counts
@@ -144,22 +180,26 @@ def test_a_scan_of_the_reference_itself_finds_what_the_collection_found(
     assert (scan.summary["over"], scan.summary["under"]) == ([], [])  # type: ignore[index]
 
 
-def test_what_is_found_does_not_depend_on_how_the_text_was_cut(
-    worker: Sessions, tiny: Tiny
-) -> None:
-    found = []
-    for shard_tokens in (1, 10**6):
-        use_settings(settings().model_copy(update={"shard_tokens": shard_tokens}))
-        scan_id = ask_for_scan(worker, TALKS, fields=["prompt", "response"])
-        do_scan_steps()
-        scan = scan_of(worker, scan_id)
-        found.append((scan.summary, table_of(scan.features_artifact), table_of(scan.hits_artifact)))
+def test_what_is_found_does_not_depend_on_how_the_text_was_cut(scanned: Scanned) -> None:
+    before = settings()
+    use_settings(before.model_copy(update={"shard_tokens": 1}))
+    fields = ["prompt", "response"]
+    cut_small = ask_for_scan(scanned.sessions, TALKS, fields=fields, fail_if=[f"{WATCHED} > 0.5"])
+    do_scan_steps()
+    use_settings(before)
 
-    assert found[0] == found[1]
+    one, other = (scan_of(scanned.sessions, each) for each in (scanned.scan_id, cut_small))
+
+    assert one.summary == other.summary
+    assert table_of(one.features_artifact) == table_of(other.features_artifact)
+    assert table_of(one.hits_artifact) == table_of(other.hits_artifact)
+    assert one.corpus_id == other.corpus_id  # the same texts are kept once
+    for scan in (one, other):
+        assert list_artifacts(f"scans/{scan.id}") == [scan.features_artifact, scan.hits_artifact]
 
 
-def test_what_fires_more_than_in_the_reference_comes_first(worker: Sessions, tiny: Tiny) -> None:
-    with unit_of_work(worker) as session:
+def test_what_fires_more_than_in_the_reference_comes_first(scanned: Scanned) -> None:
+    with unit_of_work(scanned.sessions) as session:
         sae = session.scalars(select(Sae).where(Sae.layer == 1)).one()
         session.add_all(
             Label(
@@ -174,13 +214,13 @@ def test_what_fires_more_than_in_the_reference_comes_first(worker: Sessions, tin
             for index in range(4, D_SAE)
         )
     scan_id = ask_for_scan(
-        worker,
+        scanned.sessions,
         [{"text": "中国 " * 20 + "中文" * i} for i in range(12)],
         fail_if=["'ANYTHING' >= 1"],
     )
     do_scan_steps()
 
-    summary: Any = scan_of(worker, scan_id).summary
+    summary: Any = scan_of(scanned.sessions, scan_id).summary
 
     lows = [row["low"] for row in summary["over"]]
     assert lows == sorted(lows, reverse=True)
@@ -199,13 +239,8 @@ def test_what_fires_more_than_in_the_reference_comes_first(worker: Sessions, tin
     )
 
 
-def test_fields_are_parts_that_are_compared_and_empty_texts_are_counted(
-    worker: Sessions, tiny: Tiny
-) -> None:
-    scan_id = ask_for_scan(worker, TALKS, fields=["prompt", "response"])
-    do_scan_steps()
-
-    scan = scan_of(worker, scan_id)
+def test_fields_are_parts_that_are_compared_and_empty_texts_are_counted(scanned: Scanned) -> None:
+    scan = scan_of(scanned.sessions, scanned.scan_id)
 
     summary: Any = scan.summary
     prompt, response = summary["parts"]
@@ -215,14 +250,11 @@ def test_fields_are_parts_that_are_compared_and_empty_texts_are_counted(
     [compared] = summary["compared"]
     assert (compared["one"], compared["other"]) == ("prompt", "response")
     assert compared["over_total"] > 0
-    assert compared["under_total"] > 0
     assert compared["over"][0]["rate"] > compared["over"][0]["other_rate"]
 
 
-def test_features_and_hits_come_page_by_page(worker: Sessions, tiny: Tiny) -> None:
-    scan_id = ask_for_scan(worker, TALKS, fields=["prompt", "response"])
-    do_scan_steps()
-    scan = scan_of(worker, scan_id)
+def test_features_and_hits_come_page_by_page(scanned: Scanned) -> None:
+    scan = scan_of(scanned.sessions, scanned.scan_id)
     features, hits = scan.features_artifact or "", scan.hits_artifact or ""
 
     first, cursor = read_features_page(features, part="response", sort="share", limit=5)
@@ -241,26 +273,71 @@ def test_features_and_hits_come_page_by_page(worker: Sessions, tiny: Tiny) -> No
     assert {hit["feature"] for hit in strongest} == {first[0]["feature"]}
 
 
-def test_only_the_results_are_left_and_the_same_text_is_kept_once(
-    worker: Sessions, tiny: Tiny
+def test_a_corpus_without_a_collection_is_refused_with_the_command(scanned: Scanned) -> None:
+    with scanned.sessions.begin() as session:
+        make_corpus(session, ["never collected"], name="never")
+
+    with pytest.raises(NotFoundError, match="scopebook collect SAE-Res-Tiny-Model-W1K-L0_5 never"):
+        ask_for_scan(scanned.sessions, TALKS, fields=["prompt"], against="never")
+
+
+def test_a_scan_is_asked_for_and_read_over_http(scanned: Scanned) -> None:
+    with client_of(scanned.sessions) as app:
+        client = Client(transport=ToTheApp(app))
+        asked = client.ask_scan(
+            RELEASE,
+            texts=["中国 " * 20, "the cat", "中国 中文 " * 9] * 4,
+            fail_if=[f"{WATCHED} > 1"],
+        )
+        do_scan_steps()
+        scan = client.scan(asked["scan"]["id"])
+        listed = [one["id"] for one in client.scans(limit=1)]
+        features = list(client.scan_features(scan["id"], sort="share", limit=60))
+        hits = list(client.scan_hits(scan["id"], feature=WATCHED))
+        files = {
+            form: client.export_scan(scan["id"], form=form) for form in ("parquet", "csv", "html")
+        }
+        none = app.get(f"/api/scans/{scan['id']}/hits")
+        both = app.post("/api/scans", json={"release": RELEASE, "corpus": "tiny", "texts": ["a"]})
+
+    summary = scan["summary"]
+    assert summary is not None
+    assert (scan["state"], scan["failed"], listed) == ("done", False, [scan["id"]])
+    assert summary["documents"] == 12
+    assert [row["share"] for row in features] == sorted(
+        (row["share"] for row in features), reverse=True
+    )
+    assert all(hit["complete"] and hit["peak"] for hit in hits)
+    assert len(hits) == summary["conditions"][0]["documents"]
+    assert pq.read_table(io.BytesIO(files["parquet"])).num_rows == len(LAYERS) * D_SAE
+    assert files["csv"].count(b"\n") >= len(LAYERS) * D_SAE + 1
+    assert b"<svg" in files["html"]
+    assert (none.status_code, both.status_code) == (422, 422)
+
+
+def test_the_command_ends_with_one_if_a_condition_holds(
+    scanned: Scanned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = (ask_for_scan(worker, TALKS, fields=["response"]) for _ in range(2))
-    do_scan_steps()
+    @contextmanager
+    def here(*, work: bool = False) -> Iterator[Sessions]:
+        yield scanned.sessions
 
-    with worker() as session:
-        scans = session.scalars(select(Scan).order_by(Scan.id)).all()
-        states = session.scalars(select(Job.state).where(Job.kind == "scan")).all()
-    assert states == ["done", "done"]
-    assert [scan.id for scan in scans] == [first, second]
-    assert scans[0].corpus_id == scans[1].corpus_id
-    for scan in scans:
-        assert list_artifacts(f"scans/{scan.id}") == [scan.features_artifact, scan.hits_artifact]
+    def do_steps(factory: Sessions, job_id: int) -> None:
+        do_scan_steps()
 
+    monkeypatch.setattr(scans, "dictionary", here)
+    monkeypatch.setattr(scans, "watch_job", do_steps)
+    path, page = tmp_path / "talks.jsonl", tmp_path / "report.html"
+    path.write_text("\n".join(map(json.dumps, TALKS)))
+    given = [RELEASE, str(path), "--fields", "response", "--out", str(page), "--json"]
+    app = typer.Typer()
+    app.command()(scans.scan)
 
-def test_a_release_without_a_collection_is_refused_with_the_command(
-    worker: Sessions, tmp_path: Path
-) -> None:
-    make_tiny(worker, tmp_path)
+    ended = CliRunner().invoke(app, [*given, "--fail-if", f"{WATCHED} >= 0.5"])
+    passed = CliRunner().invoke(app, [*given, "--fail-if", f"{WATCHED} < 0.5"])
 
-    with pytest.raises(NotFoundError, match="scopebook collect SAE-Res-Tiny-Model-W1K-L0_5 CORPUS"):
-        ask_for_scan(worker, TALKS, fields=["prompt"])
+    assert (ended.exit_code, passed.exit_code) == (1, 0)
+    assert "fires in 6 of 7 documents (85.71%), as >= 0.5 says." in ended.stderr
+    report = json.loads(ended.stdout)
+    assert (report["failed"], report["parts"]) == (True, ["response"])
+    assert "Scan of talks.jsonl" in page.read_text()

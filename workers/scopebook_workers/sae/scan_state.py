@@ -214,11 +214,10 @@ class ScanState:
         """Note of each document what counts in it, and what fires in it."""
         tokens, n = pairs.tokens, len(block.document_ids)
         informative = torch.where(self._guide.flagged[pairs.feature], 0, tokens)
-        # Each feature speaks once for a document, however often it fires there.
         width = self._guide.language.shape[1]
         spoken = torch.zeros(width, n, dtype=torch.int64, device=tokens.device)
         for language in range(width):
-            weights = self._guide.language[pairs.feature, language]
+            weights = self._guide.language[pairs.feature, language] * tokens
             spoken[language].scatter_add_(0, pairs.document, weights)
         sums = torch.zeros(2, n, dtype=torch.int64, device=tokens.device)
         sums[0].scatter_add_(0, pairs.document, tokens)

@@ -109,15 +109,16 @@ def document_names(session: Session, ids: Sequence[int]) -> dict[int, str]:
 def languages_found(found: Found, guide_name: str) -> tuple[list[LanguageFound], int]:
     """Return the languages by documents, and how many documents speak for none.
 
-    A document counts for the language that its features speak for most: each that fires adds how
-    much more often than usual it fires, in the reference, in texts of that language.
+    A document counts for the language that its features speak for most: each firing adds how much
+    more often than usual its feature fires, in the reference, in texts of that language.
     """
     with open_artifact(guide_name) as file, np.load(file, allow_pickle=False) as stored:
         names = stored["languages"].tolist()
     total = sum(found.plan.documents)
     if not names:
         return [], total
-    speaks = found.languages.max(axis=1) > 0
+    first, second = np.sort(found.languages, axis=1)[:, [-1, -2]].T
+    speaks = first > second
     mostly = found.languages.argmax(axis=1)
     tokens = found.usable.max(axis=0)
     rows = []
