@@ -38,6 +38,8 @@ class ScanParameters:
 
     #: The run that each layer is held against, by layer.
     references: dict[int, int]
+    #: The text's last document when the scan was asked for: a corpus may grow meanwhile.
+    last_document: int
     #: The corpus that was named; None: the runs that the dictionary shows.
     against: str | None = None
     sink_factor: float = _RUN.sink_factor

@@ -76,6 +76,8 @@ def request_scan(
     lists and conditions that mean nothing.
     """
     release, saes, parameters = _resolved(session, wanted, actor)
+    last = select(func.max(Document.id)).where(Document.corpus_id == dataset.corpus_id)
+    parameters = replace(parameters, last_document=session.scalar(last) or 0)
     corpus = session.get_one(Corpus, dataset.corpus_id)
     reference = session.get_one(Run, parameters.references[saes[0].layer])
     cut = session.get_one(Tokenisation, reference.tokenisation_id)
@@ -134,6 +136,7 @@ def _resolved(
         coverage = resolve_list(session, wanted.coverage, saes, actor)
     parameters = ScanParameters(
         references=references,
+        last_document=0,
         against=wanted.against,
         fdr=wanted.fdr,
         coverage=coverage,

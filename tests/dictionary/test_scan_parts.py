@@ -8,13 +8,11 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from makers import feature_id, make_corpus, make_label, make_release
+from makers import feature_id, make_corpus, make_label, make_release, make_scan
 from scopebook.corpora import find_corpus
 from scopebook.db.account_tables import Account
-from scopebook.db.jobs import Job
 from scopebook.db.list_tables import FeatureList, FeatureListItem
-from scopebook.db.scan_tables import Scan
-from scopebook.db.tables import Corpus, Document, Model, Release, Tokenisation
+from scopebook.db.tables import Document
 from scopebook.errors import InvalidInputError, NotFoundError
 from scopebook.inventory import list_corpora, take_inventory
 from scopebook.scan_conditions import holds, parse_condition, resolve_condition
@@ -150,30 +148,6 @@ def test_the_corpora_of_scans_are_not_among_those_of_people(session: Session) ->
     assert take_inventory(session).corpora == 1
     with pytest.raises(NotFoundError, match=r"there is mine\.$"):
         find_corpus(session, "other")
-
-
-def make_scan(session: Session, release_id: int, corpus_id: int) -> Scan:
-    """Add a scan that was never done."""
-    release = session.get_one(Release, release_id)
-    tokenizer_id = session.get_one(Model, release.model_id).tokenizer_id
-    cut = Tokenisation(corpus_id=corpus_id, tokenizer_id=tokenizer_id, context_tokens=64)
-    job = Job(kind="scan", title="Scan", parameters={})
-    session.add_all([cut, job])
-    session.flush()
-    scan = Scan(
-        job_id=job.id,
-        release_id=release_id,
-        corpus_id=corpus_id,
-        owns_corpus=True,
-        tokenisation_id=cut.id,
-        dataset=session.get_one(Corpus, corpus_id).source,
-        layers=[1],
-        parts=[],
-        parameters={},
-    )
-    session.add(scan)
-    session.flush()
-    return scan
 
 
 def hostile_scan() -> dict[str, Any]:

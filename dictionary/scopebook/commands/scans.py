@@ -1,5 +1,6 @@
 """`scopebook scan`: hold a text against a collection; for people, and for CI by `--fail-if`."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from scopebook.console import dictionary, err, leaving, print_json, print_table,
 from scopebook.corpora import is_registered
 from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.db.tables import Corpus
-from scopebook.errors import UnavailableError
+from scopebook.errors import InvalidInputError, UnavailableError
 from scopebook.release_names import chosen_layers
 from scopebook.scan_datasets import Dataset, add_dataset
 from scopebook.scan_reports import Form, ScanReport, export_scan, read_scan
@@ -76,6 +77,7 @@ def scan(
     )
     reading = Reading(text_field=text_field, split=split, config=config, limit=limit)
     files: dict[Form, Path | None] = {"html": out, "csv": csv, "parquet": parquet}
+    _check_folders(files.values())
     with dictionary(work=True) as factory:
         report = _scan(factory, wanted, dataset, _listed(fields), reading)
         for form, path in files.items():
@@ -86,6 +88,15 @@ def scan(
     else:
         _show(report)
     _end_by_conditions(report)
+
+
+def _check_folders(paths: Iterable[Path | None]) -> None:
+    """Refuse a file that cannot be written, before hours are spent on what it is to hold."""
+    for path in paths:
+        if path is not None and (path.is_dir() or not path.resolve().parent.is_dir()):
+            raise InvalidInputError(
+                f"{path} cannot be written; name a file in a folder that is there."
+            )
 
 
 def _end_by_conditions(report: ScanReport) -> None:
@@ -135,8 +146,8 @@ def _write(factory: Sessions, scan_id: int, form: Form, path: Path) -> None:
                 file.write(piece)
     except OSError as error:
         raise UnavailableError(
-            f"{path} cannot be written ({error.strerror or error}); {remedy_of(error)}, then ask "
-            f"for the file of scan {scan_id} again."
+            f"{path} cannot be written ({error.strerror or error}); {remedy_of(error)}, then "
+            f"take it from /api/scans/{scan_id}/export?form={form}."
         ) from error
 
 

@@ -64,6 +64,7 @@ def near_empty_found(session: Session, found: Found, scan: Scan) -> list[NearEmp
         select(Document.id, Document.name, Document.tag)
         .where(
             Document.corpus_id == scan.corpus_id,
+            Document.id <= found.plan.parameters.last_document,
             ~select(Context.id)
             .where(
                 Context.document_id == Document.id,
@@ -145,9 +146,12 @@ class Watched:
         self._hits: dict[int, Hits] = {}
         for layer, totals in zip(found.plan.layers, found.totals, strict=True):
             hits = totals.watched()
-            for index in np.unique(hits.feature).tolist():
-                row_id = layer.sae_id << FEATURE_BITS | index
-                self._hits[row_id] = hits.take(hits.feature == index)
+            hits = hits.take(np.argsort(hits.feature, kind="stable"))
+            indices, starts = np.unique(hits.feature, return_index=True)
+            borders = [*starts.tolist(), len(hits)]
+            for number, index in enumerate(indices.tolist()):
+                some = slice(borders[number], borders[number + 1])
+                self._hits[layer.sae_id << FEATURE_BITS | index] = hits.take(some)
         self._label = {layer.sae_id: (layer.prefix, layer.labels) for layer in found.plan.layers}
 
     def documents(self, features: Sequence[int]) -> NDArray[np.int64]:

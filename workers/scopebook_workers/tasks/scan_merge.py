@@ -156,7 +156,7 @@ def read_report_plan(session: Session, scan_id: int) -> ReportPlan:
         tokenisation_id=scan.tokenisation_id,
         parameters=parameters,
         parts=list(scan.parts) or [""],
-        documents=_documents(session, scan),
+        documents=_documents(session, scan, parameters.last_document),
         layers=[
             _read_layer(session, sae, model.name, release.set_name, parameters) for sae in saes
         ],
@@ -172,10 +172,10 @@ def _artifact(shard: ScanShard) -> str:
     return shard.artifact
 
 
-def _documents(session: Session, scan: Scan) -> list[int]:
+def _documents(session: Session, scan: Scan, last: int) -> list[int]:
     rows = session.execute(
         select(Document.tag, func.count().label("documents"))
-        .where(Document.corpus_id == scan.corpus_id)
+        .where(Document.corpus_id == scan.corpus_id, Document.id <= last)
         .group_by(Document.tag)
     ).all()
     if not scan.parts:

@@ -58,8 +58,9 @@ def plan_scan(claim: Claim, progress: Progress) -> Finish:
     scan_id = claim.parameters["scan_id"]
     with unit_of_work(sessions()) as session:
         scan = session.get_one(Scan, scan_id)
-        place = read_place(session, scan.tokenisation_id)
-        shards = _cut(place, read_scan_parameters(scan))
+        parameters = read_scan_parameters(scan)
+        place = read_place(session, scan.tokenisation_id, last_document=parameters.last_document)
+        shards = _cut(place, parameters)
         if not shards:
             raise InvalidInputError(
                 f"{scan.dataset} holds no token to scan; give a text that is not empty."
@@ -95,7 +96,12 @@ def plan_scan(claim: Claim, progress: Progress) -> Finish:
 
 
 def read_place(
-    session: Session, tokenisation_id: int, first: int = 0, last: int = 2**62
+    session: Session,
+    tokenisation_id: int,
+    *,
+    first: int = 0,
+    last: int = 2**62,
+    last_document: int = 2**62,
 ) -> TextPlace:
     """Return some of a tokenisation's contexts that hold tokens."""
     rows = session.execute(
@@ -103,6 +109,7 @@ def read_place(
         .where(
             Context.tokenisation_id == tokenisation_id,
             Context.id.between(first, last),
+            Context.document_id <= last_document,
             Context.n_tokens > 0,
         )
         .order_by(Context.id)
@@ -134,28 +141,28 @@ def _cut(place: TextPlace, parameters: ScanParameters) -> list[tuple[int, int, i
 def _guide(session: Session, scan: Scan) -> dict[str, Any]:
     """Return by layer which features are flagged, and how far each speaks for a language."""
     references = read_scan_parameters(scan).references
-    arrays: dict[str, Any] = {}
+    runs = {layer: session.get_one(Run, references[layer]) for layer in scan.layers}
     spoken: dict[str, str] = {}
-    rows: dict[int, Sequence[Any]] = {}
-    for layer in scan.layers:
-        sae = session.scalars(select(Sae).filter_by(release_id=scan.release_id, layer=layer)).one()
-        run = session.get_one(Run, references[layer])
+    for run in {run.id: run for run in runs.values()}.values():
         spoken |= _languages_of_tags(session, run)
+    languages = sorted(set(spoken.values()))
+    if len(languages) < 2:
+        languages = []  # nothing to tell apart
+    arrays: dict[str, Any] = {"languages": np.asarray(languages, dtype=np.str_)}
+    # One layer's evidence at a time: that of all of them may not fit into memory.
+    for layer, run in runs.items():
+        sae = session.scalars(select(Sae).filter_by(release_id=scan.release_id, layer=layer)).one()
         first = sae.id << FEATURE_BITS
-        rows[layer] = session.execute(
+        rows = session.execute(
             select((Evidence.feature_id - first).label("place"), Evidence.flags, Evidence.tags)
             .where(Evidence.run_id == run.id)
             .where(Evidence.feature_id.between(first, first + sae.d_sae - 1))
         ).all()
         flagged = np.zeros(sae.d_sae, dtype=bool)
-        flagged[[row.place for row in rows[layer] if not FLAGGED.isdisjoint(row.flags)]] = True
+        flagged[[row.place for row in rows if not FLAGGED.isdisjoint(row.flags)]] = True
         arrays[f"{layer}.flagged"] = flagged
-    languages = sorted(set(spoken.values()))
-    if len(languages) < 2:
-        languages = []  # nothing to tell apart
-    for layer, found in rows.items():
-        arrays[f"{layer}.language"] = _weights(found, arrays[f"{layer}.flagged"], spoken, languages)
-    return {**arrays, "languages": np.asarray(languages, dtype=np.str_)}
+        arrays[f"{layer}.language"] = _weights(rows, flagged, spoken, languages)
+    return arrays
 
 
 def _weights(

@@ -96,7 +96,12 @@ def _read_plan(session: Session, shard_id: int) -> ScanPlan:
     saes = session.scalars(
         select(Sae).where(Sae.release_id == release.id, Sae.layer.in_(scan.layers))
     )
-    place = read_place(session, scan.tokenisation_id, shard.first_context_id, shard.last_context_id)
+    place = read_place(
+        session,
+        scan.tokenisation_id,
+        first=shard.first_context_id,
+        last=shard.last_context_id,
+    )
     assert scan.guide is not None, "a scan's plan writes its guide before its shards are known"
     return ScanPlan(
         scan_id=scan.id,
