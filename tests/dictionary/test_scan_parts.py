@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -133,6 +135,20 @@ def test_fields_of_records_become_parts_and_nothing_is_thrown_together(
         ("note", "line 2 [note]", ""),
     ]
     assert found.bad == 3
+
+
+def test_messages_are_read_out_of_parquet_too(session: Session, tmp_path: Path) -> None:
+    talks = [[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]]
+    path = tmp_path / "talks.parquet"
+    pq.write_table(pa.table({"messages": talks, "other": [[1]]}), path)
+
+    by_role = add_dataset(session, path, fields=["messages.assistant"], reading=Reading())
+    whole = add_dataset(session, path, fields=["messages"], reading=Reading())
+
+    assert [text for _, _, text in texts_of(session, by_role.corpus_id)] == ["b"]
+    assert [text for _, _, text in texts_of(session, whole.corpus_id)] == ["a\n\nb"]
+    with pytest.raises(InvalidInputError, match="'other' holds list"):
+        add_dataset(session, path, fields=["other"], reading=Reading())
 
 
 def test_the_corpora_of_scans_are_not_among_those_of_people(session: Session) -> None:

@@ -247,6 +247,10 @@ def test_fields_are_parts_that_are_compared_and_empty_texts_are_counted(scanned:
     assert (prompt["name"], prompt["documents"], prompt["empty"]) == ("prompt", 7, 0)
     assert (response["name"], response["documents"], response["empty"]) == ("response", 7, 1)
     assert [row["document"] for row in summary["near_empty"]][:1] == ["talk 2 [response]"]
+    languages = {row["language"]: row["documents"] for row in summary["languages"]}
+    assert languages.keys() <= {"English", "German", "Chinese"}
+    assert sum(languages.values()) + summary["languages_unknown"] == 14
+    assert languages["Chinese"] >= 4
     [compared] = summary["compared"]
     assert (compared["one"], compared["other"]) == ("prompt", "response")
     assert compared["over_total"] > 0
