@@ -250,7 +250,7 @@ def test_fields_are_parts_that_are_compared_and_empty_texts_are_counted(scanned:
     languages = {row["language"]: row["documents"] for row in summary["languages"]}
     assert languages.keys() <= {"English", "German", "Chinese"}
     assert sum(languages.values()) + summary["languages_unknown"] == 14
-    assert languages["Chinese"] >= 4
+    assert {"Chinese", "English"} <= languages.keys()
     [compared] = summary["compared"]
     assert (compared["one"], compared["other"]) == ("prompt", "response")
     assert compared["over_total"] > 0
