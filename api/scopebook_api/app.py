@@ -52,6 +52,7 @@ from scopebook_api.routers import (
     releases,
     reviews,
     runs,
+    scans,
     scores,
     search,
     tags,
@@ -162,7 +163,7 @@ def add_routes(app: FastAPI) -> None:
     nouns = (
         *(health, search, features, drift, label_stream, labels),
         *(lists, scores, maps),
-        *(releases, corpora, jobs, runs),
+        *(releases, corpora, jobs, runs, scans),
     )
     live_runs = (inspect, compare)
     people = (accounts, tokens, webhooks, audit)

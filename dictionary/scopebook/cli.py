@@ -30,6 +30,7 @@ _COMMANDS: Final = {
     "label": "labels.label",
     "map": "maps.draw_map",
     "score": "scores.score",
+    "scan": "scans.scan",
     "search": "features.search",
     "feature": "features.feature",
     "inspect": "inspect.inspect_text",

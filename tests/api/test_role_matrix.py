@@ -109,6 +109,12 @@ ROUTES = {
     "POST /api/runs": "editor",
     "GET /api/runs/{run_id}": "viewer",
     "POST /api/runs/{run_id}/use": "editor",
+    "GET /api/scans": "viewer",
+    "POST /api/scans": "editor",
+    "GET /api/scans/{scan_id}": "viewer",
+    "GET /api/scans/{scan_id}/features": "viewer",
+    "GET /api/scans/{scan_id}/hits": "viewer",
+    "GET /api/scans/{scan_id}/export": "viewer",
     "GET /api/lists": "viewer",
     "POST /api/lists": "annotator",
     "GET /api/lists/{list_id}": "viewer",
@@ -168,7 +174,7 @@ _VALUES = {
     **{"model_id:path": "m", "layer": "1-x", "name:path": "a", "tag:path": "a", "token": "a"},
     **dict.fromkeys(("job_id", "run_id", "map_id", "token_id", "comment_id", "list_id"), "999"),
     **dict.fromkeys(("change_id", "context_id", "bulk_id", "webhook_id", "delivery_id"), "999"),
-    **dict.fromkeys(("login_id", "inference_id"), "999"),
+    **dict.fromkeys(("login_id", "inference_id", "scan_id"), "999"),
 }
 
 
