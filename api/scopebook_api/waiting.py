@@ -96,7 +96,7 @@ class _AtItsEnd(Response):
     """The answer as one JSON document, begun when it is there."""
 
     def __init__(self, waiting: Waiting) -> None:
-        super().__init__(headers={"Cache-Control": "no-store"})
+        super().__init__()
         self._waiting = waiting
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,7 +125,7 @@ class _AtItsEnd(Response):
         if isinstance(outcome, Exception):
             raise outcome
         answer = JSONResponse(
-            outcome.model_dump(mode="json", by_alias=True), headers=dict(self.headers)
+            outcome.model_dump(mode="json", by_alias=True), headers={"Cache-Control": "no-store"}
         )
         await answer(scope, receive, send)
 

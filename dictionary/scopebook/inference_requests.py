@@ -174,6 +174,8 @@ def find_place(session: Session, place: Place) -> tuple[Release, list[int]]:
         raise UnavailableError(
             "No inference worker runs here (SCOPEBOOK_INFERENCE_WORKERS is 0); set it to 1."
         )
+    if place.layers is not None and not place.layers:
+        raise InvalidInputError("No layer was named; name some, or leave them out for all.")
     release = _release(session, place.model)
     saes = find_saes(session, release=release.name, layers=place.layers)
     model = session.get_one(Model, release.model_id)

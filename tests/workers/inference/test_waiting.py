@@ -29,9 +29,11 @@ def events_of(answer: str) -> list[tuple[str, Any]]:
 
 @pytest.mark.usefixtures("working")
 def test_a_text_is_answered_with_what_fires_in_it(client: TestClient) -> None:
-    answer = client.post("/api/inspect", json={"model": RELEASE, "text": TEXT})
+    plain = {"Accept-Encoding": "identity"}
+    answer = client.post("/api/inspect", json={"model": RELEASE, "text": TEXT}, headers=plain)
 
     assert answer.status_code == 200
+    assert int(answer.headers["content-length"]) == len(answer.content)
     seen = answer.json()
     assert "".join(seen["pieces"]) == TEXT
     assert seen["tokens"][-1]["end"] == len(TEXT)
@@ -82,6 +84,7 @@ def test_two_texts_are_compared_and_looked_at_again(client: TestClient) -> None:
         ({"text": "a\0b"}, 422, "The text is no plain text"),
         ({"text": "a", "messages": [{"role": "user", "content": "b"}]}, 422, "give one of them"),
         ({"text": "the " * 60}, 422, "tokens and 32 are run live"),
+        ({"text": TEXT, "layers": []}, 422, "No layer was named"),
         ({"text": TEXT, "layers": [0]}, 404, "Layer 0 is not registered"),
         ({"text": TEXT, "model": "nothing"}, 404, "There is no model and no release 'nothing'"),
         (
