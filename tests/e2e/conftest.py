@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
@@ -77,6 +78,19 @@ def instance() -> Iterator[Running]:
 def base_url(instance: Running) -> str:
     """Where the instance answers."""
     return instance.url
+
+
+@pytest.fixture(scope="session")
+def loaded(base_url: str) -> None:
+    """Let the model be loaded, which can take longer than a page is waited for."""
+    [release] = httpx2.get(f"{base_url}/api/releases").json()["items"]
+    answer = httpx2.post(
+        f"{base_url}/api/inspect",
+        json={"model": release["name"], "text": "A river."},
+        headers={"Accept": "text/event-stream", "X-Scopebook": "1"},
+        timeout=180,
+    )
+    assert "event: answer" in answer.text, answer.text
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,13 @@ def _unfold(page: Page) -> None:
     page.eval_on_selector_all("main details", "all => all.forEach(one => one.open = true)")
 
 
+def _point_at_a_feature(page: Page) -> None:
+    page.get_by_role("list").filter(has=page.locator("[data-feature]")).get_by_role(
+        "button"
+    ).first.click()
+    expect(page.get_by_role("grid")).to_be_visible()
+
+
 def _of_several_senses(page: Page) -> str:
     listed = page.request.get("/api/features?layer=2&limit=50").json()["items"]
     return next(
@@ -45,15 +52,16 @@ def _of_several_senses(page: Page) -> str:
 
 
 @pytest.fixture
-def stops(page: Page, feature_id: str) -> Iterator[list[Stop]]:
+def stops(page: Page, feature_id: str, loaded: None) -> Iterator[list[Stop]]:
     """Each page of the app, those that have several faces with each of them."""
     status = page.request.get("/api/status").json()["demo"]
     own = {"X-Scopebook": "1"}
     wanted = {"name": "Looked at", "features": [feature_id]}
     kept = page.request.post("/api/lists", data=wanted, headers=own).json()["id"]
-    addresses = ["/", "/features", "/labels", "/labels/drift", "/lists", "/map", "/runs"]
+    addresses = ["/", "/inspect", "/features", "/labels", "/labels/drift", "/lists", "/map"]
     yield [
-        *(Stop(address) for address in addresses),
+        *(Stop(address) for address in [*addresses, "/runs"]),
+        Stop("/inspect?text=The+river+and+打开系统设置&go=4", _point_at_a_feature),
         Stop("/?q=Chinese+text"),
         Stop("/?q=Python+code", _open_filters),
         Stop("/?q=Chinese+text&density=0.99.."),
