@@ -26,6 +26,10 @@ export const ROLES: TurnRole[] = ["system", "user", "assistant", "tool"];
 
 export const ORDERS = {
   activation: { word: "activation", help: "Features that fire most strongly come first." },
+  total: {
+    word: "total",
+    help: "First come features whose activations over the whole text add up to the most.",
+  },
   surprise: {
     word: "surprise",
     help: "First come features that fire strongly for what is usual for themselves on the corpus.",
