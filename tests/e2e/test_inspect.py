@@ -108,9 +108,9 @@ def test_what_cannot_be_run_has_a_sentence_and_what_runs_can_be_cancelled(page: 
     page.get_by_role("button", name="Inspect").click()
     expect(page.get_by_role("alert")).to_contain_text("has no chat template")
 
-    page.goto("/inspect?text=In+the+beginning&go=1000&temperature=1")
+    page.goto("/inspect?text=In+the+beginning&go=1000")
     expect(page.get_by_role("status").filter(has_text="The model writes")).to_be_visible()
-    with page.expect_request(lambda asked: asked.method == "DELETE") as ended:
+    with page.expect_response(lambda answer: answer.request.method == "DELETE") as ended:
         page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Cancelled", exact=True)).to_be_visible()
     kept = page.request.get(ended.value.url)
