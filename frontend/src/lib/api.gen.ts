@@ -1473,6 +1473,110 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/scans": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Browse
+         * @description List scans, newest first, without what they found.
+         */
+        get: operations["browse_api_scans_get"];
+        put?: never;
+        /**
+         * Ask
+         * @description Hold a text against a collection, as a job; the scan is there to be read when it is done.
+         */
+        post: operations["ask_api_scans_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/scans/{scan_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read
+         * @description Return one scan with what it found.
+         */
+        get: operations["read_api_scans__scan_id__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/scans/{scan_id}/features": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Features
+         * @description List all features of a scan with their ratios.
+         */
+        get: operations["features_api_scans__scan_id__features_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/scans/{scan_id}/hits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Hits
+         * @description List where a feature fires, or what fires in a document, the strongest first.
+         */
+        get: operations["hits_api_scans__scan_id__hits_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/scans/{scan_id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export
+         * @description Return a scan as a file: all features as Parquet or CSV, or the report as HTML.
+         */
+        get: operations["export_api_scans__scan_id__export_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/accounts": {
         parameters: {
             query?: never;
@@ -2647,6 +2751,27 @@ export interface components {
             labelings: components["schemas"]["LabelingRead"][];
             /** @description How far senses can be trusted, by the newest sorting; null: not measured. */
             resolution: components["schemas"]["ResolutionRead"] | null;
+        };
+        /**
+         * CoverageRowRead
+         * @description How many documents fire a feature of the list.
+         */
+        CoverageRowRead: {
+            /** Feature */
+            feature: string;
+            /** Label */
+            label: string | null;
+            /** Documents */
+            documents: number;
+            /** Share */
+            share: number;
+            /**
+             * Parts
+             * @description Shares by part.
+             */
+            parts: {
+                [key: string]: number;
+            };
         };
         /**
          * DeliveryRead
@@ -4111,6 +4236,22 @@ export interface components {
             name: string;
         };
         /**
+         * NearEmptyRead
+         * @description A document in which next to nothing that tells something fires.
+         */
+        NearEmptyRead: {
+            /** Document Id */
+            document_id: number;
+            /** Document */
+            document: string;
+            /** Part */
+            part: string;
+            /** Tokens */
+            tokens: number;
+            /** Informative */
+            informative: number;
+        };
+        /**
          * NeighbourRead
          * @description A feature whose decoder direction is close.
          */
@@ -5194,6 +5335,27 @@ export interface components {
             /** Next */
             next?: string | null;
         };
+        /** Page[ScanFeatureRead] */
+        Page_ScanFeatureRead_: {
+            /** Items */
+            items: components["schemas"]["ScanFeatureRead"][];
+            /** Next */
+            next?: string | null;
+        };
+        /** Page[ScanHitRead] */
+        Page_ScanHitRead_: {
+            /** Items */
+            items: components["schemas"]["ScanHitRead"][];
+            /** Next */
+            next?: string | null;
+        };
+        /** Page[ScanRead] */
+        Page_ScanRead_: {
+            /** Items */
+            items: components["schemas"]["ScanRead"][];
+            /** Next */
+            next?: string | null;
+        };
         /** Page[StepRead] */
         Page_StepRead_: {
             /** Items */
@@ -5256,6 +5418,26 @@ export interface components {
              */
             share: number;
             label: components["schemas"]["LabelRead"] | null;
+        };
+        /**
+         * PartsContrastRead
+         * @description One part held against another; `other_rate` is that of the other part.
+         */
+        PartsContrastRead: {
+            /** One */
+            one: string;
+            /** Other */
+            other: string;
+            /** Tested */
+            tested: number;
+            /** Over Total */
+            over_total: number;
+            /** Under Total */
+            under_total: number;
+            /** Over */
+            over: components["schemas"]["ScannedFeatureRead"][];
+            /** Under */
+            under: components["schemas"]["ScannedFeatureRead"][];
         };
         /**
          * PasswordChange
@@ -5633,6 +5815,481 @@ export interface components {
             tokens_seen: number | null;
         };
         /**
+         * ScanAskRequest
+         * @description Ask for a scan of a registered corpus, or of texts or records that come along.
+         */
+        ScanAskRequest: {
+            /** Release */
+            release: string;
+            /**
+             * Corpus
+             * @description A registered corpus.
+             */
+            corpus?: string | null;
+            /** Texts */
+            texts?: string[] | null;
+            /**
+             * Records
+             * @description As in a file of JSON lines.
+             */
+            records?: {
+                [key: string]: unknown;
+            }[] | null;
+            /**
+             * Fields
+             * @description Of the records: each is a part; `messages.user` are messages of one role.
+             */
+            fields?: string[];
+            /**
+             * Name
+             * @description What to call texts or records.
+             * @default texts of a request
+             */
+            name: string;
+            /**
+             * Layers
+             * @description Null: all that were collected.
+             */
+            layers?: number[] | null;
+            /**
+             * Against
+             * @description The corpus whose newest collection is the reference.
+             */
+            against?: string | null;
+            /**
+             * Coverage
+             * @description A list of features to look for.
+             */
+            coverage?: string | null;
+            /** Fail If */
+            fail_if?: string[];
+            /**
+             * Fdr
+             * @default 0.05
+             */
+            fdr: number;
+        };
+        /**
+         * ScanAskedRead
+         * @description A scan that was asked for, and its job.
+         */
+        ScanAskedRead: {
+            scan: components["schemas"]["ScanRead"];
+            job: components["schemas"]["JobRead"];
+            /**
+             * Left Out
+             * @description Records that could not be read, the first of them.
+             */
+            left_out: string[];
+        };
+        /**
+         * ScanConceptRead
+         * @description Features of one label text, taken together; `documents` is at least how many fire any.
+         */
+        ScanConceptRead: {
+            /** Label */
+            label: string | null;
+            /** Tokens */
+            tokens: number;
+            /** Documents */
+            documents: number;
+            /** Share */
+            share: number;
+            /** Rate */
+            rate: number;
+            /**
+             * Other Rate
+             * @description In the reference, or in the other part.
+             */
+            other_rate: number;
+            /** Log2 */
+            log2: number;
+            /**
+             * Low
+             * @description Of the 95 % interval.
+             */
+            low: number;
+            /** High */
+            high: number;
+            /** P */
+            p: number;
+            /**
+             * Fdr
+             * @description Null: too few firings to be tested, or flagged.
+             */
+            fdr: number | null;
+            /**
+             * Count
+             * @description How many features have the label.
+             */
+            count: number;
+            /**
+             * Features
+             * @description Some of them.
+             */
+            features: string[];
+        };
+        /**
+         * ScanConditionRead
+         * @description A condition, and whether the text fulfils it, which fails the scan.
+         */
+        ScanConditionRead: {
+            /** Condition */
+            condition: string;
+            /** Documents */
+            documents: number;
+            /** Share */
+            share: number;
+            /** Failed */
+            failed: boolean;
+            /** Sentence */
+            sentence: string;
+        };
+        /**
+         * ScanCoverageRead
+         * @description How many documents fire the features of a list.
+         */
+        ScanCoverageRead: {
+            /** Name */
+            name: string;
+            /**
+             * Documents
+             * @description That fire any of them.
+             */
+            documents: number;
+            /** Share */
+            share: number;
+            /** Parts */
+            parts: {
+                [key: string]: number;
+            };
+            /** Features */
+            features: components["schemas"]["CoverageRowRead"][];
+        };
+        /**
+         * ScanFeatureRead
+         * @description A row of a scan's table of all features.
+         */
+        ScanFeatureRead: {
+            /** Label */
+            label: string | null;
+            /** Tokens */
+            tokens: number;
+            /** Documents */
+            documents: number;
+            /** Share */
+            share: number;
+            /** Rate */
+            rate: number;
+            /**
+             * Other Rate
+             * @description In the reference, or in the other part.
+             */
+            other_rate: number;
+            /** Log2 */
+            log2: number;
+            /**
+             * Low
+             * @description Of the 95 % interval.
+             */
+            low: number;
+            /** High */
+            high: number;
+            /** P */
+            p: number;
+            /**
+             * Fdr
+             * @description Null: too few firings to be tested, or flagged.
+             */
+            fdr: number | null;
+            /** Feature */
+            feature: string;
+            /** Layer */
+            layer: number;
+            /** Index */
+            index: number;
+            /** Flags */
+            flags: string[];
+            /** Mean */
+            mean: number;
+            /** Max */
+            max: number;
+            /**
+             * Part
+             * @description Empty: of all documents.
+             */
+            part: string;
+            /** Other Tokens */
+            other_tokens: number;
+            /** Other Contexts */
+            other_contexts: number;
+        };
+        /**
+         * ScanHitRead
+         * @description A document that fires a feature.
+         */
+        ScanHitRead: {
+            /** Document Id */
+            document_id: number;
+            /** Document */
+            document: string;
+            /** Part */
+            part: string;
+            /** Activation */
+            activation: number;
+            /**
+             * Tokens
+             * @description Tokens of the document that fire it.
+             */
+            tokens: number;
+            /** Before */
+            before: string;
+            /** Peak */
+            peak: string;
+            /** After */
+            after: string;
+            /** Feature */
+            feature: string;
+            /**
+             * Complete
+             * @description Whether every document that fires the feature is kept, or the strongest only.
+             */
+            complete: boolean;
+        };
+        /**
+         * ScanLanguageRead
+         * @description Documents whose features fire, in the reference, mostly in texts of one language.
+         */
+        ScanLanguageRead: {
+            /** Language */
+            language: string;
+            /** Documents */
+            documents: number;
+            /** Share */
+            share: number;
+            /**
+             * Tokens
+             * @description Of these documents, those that count.
+             */
+            tokens: number;
+        };
+        /**
+         * ScanPartRead
+         * @description A part of the text: a field of its records, or all of it.
+         */
+        ScanPartRead: {
+            /** Name */
+            name: string;
+            /** Documents */
+            documents: number;
+            /** Tokens */
+            tokens: number;
+            /**
+             * Empty
+             * @description Documents without a token that counts.
+             */
+            empty: number;
+            /**
+             * Near Empty
+             * @description Documents in which next to nothing but flagged features fires.
+             */
+            near_empty: number;
+        };
+        /**
+         * ScanRead
+         * @description A scan; in lists without its summary.
+         */
+        ScanRead: {
+            /** Id */
+            id: number;
+            /** Job Id */
+            job_id: number;
+            /**
+             * State
+             * @description Of its job.
+             * @enum {string}
+             */
+            state: "queued" | "running" | "done" | "failed" | "cancelling" | "cancelled";
+            /** Error */
+            error: string | null;
+            /** Release */
+            release: string;
+            /** Model */
+            model: string;
+            /** Dataset */
+            dataset: string;
+            /** Layers */
+            layers: number[];
+            /** Parts */
+            parts: string[];
+            /** Against */
+            against: string | null;
+            /** Fdr */
+            fdr: number;
+            /**
+             * Coverage
+             * @description The list that was looked for.
+             */
+            coverage: string | null;
+            /** Fail If */
+            fail_if: string[];
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Finished At */
+            finished_at: string | null;
+            /**
+             * Failed
+             * @description Whether a condition failed it; null: it is not done, or has none.
+             */
+            failed: boolean | null;
+            summary: components["schemas"]["ScanSummaryRead"] | null;
+        };
+        /**
+         * ScanReferenceRead
+         * @description What a layer is held against.
+         */
+        ScanReferenceRead: {
+            /** Layer */
+            layer: number;
+            /** Run */
+            run: number;
+            /** Corpus */
+            corpus: string;
+            /** Tokens */
+            tokens: number;
+            /** Sae Sha256 */
+            sae_sha256: string;
+        };
+        /**
+         * ScanSummaryRead
+         * @description What a scan found.
+         */
+        ScanSummaryRead: {
+            /** Release */
+            release: string;
+            /** Model */
+            model: string;
+            /** Caution */
+            caution: string | null;
+            /** Documents */
+            documents: number;
+            /** Tokens */
+            tokens: number;
+            /**
+             * Sinks
+             * @description Sinks that were masked, by layer.
+             */
+            sinks: {
+                [key: string]: number;
+            };
+            /** Parts */
+            parts: components["schemas"]["ScanPartRead"][];
+            /** References */
+            references: components["schemas"]["ScanReferenceRead"][];
+            /**
+             * Tested
+             * @description Features with enough firings that are not flagged.
+             */
+            tested: number;
+            /** Over Total */
+            over_total: number;
+            /** Under Total */
+            under_total: number;
+            /**
+             * Over
+             * @description By the bound of the interval that is nearest to 0, the surest first.
+             */
+            over: components["schemas"]["ScannedFeatureRead"][];
+            /** Under */
+            under: components["schemas"]["ScannedFeatureRead"][];
+            /** Concepts Over */
+            concepts_over: components["schemas"]["ScanConceptRead"][];
+            /** Concepts Under */
+            concepts_under: components["schemas"]["ScanConceptRead"][];
+            /** Flagged Total */
+            flagged_total: number;
+            /**
+             * Flagged
+             * @description Dense, bound to a position or to parked attention; not ranked.
+             */
+            flagged: components["schemas"]["ScannedFeatureRead"][];
+            /** Languages */
+            languages: components["schemas"]["ScanLanguageRead"][];
+            /**
+             * Languages Unknown
+             * @description Documents whose features speak for no language.
+             */
+            languages_unknown: number;
+            /**
+             * Near Empty
+             * @description The first of them.
+             */
+            near_empty: components["schemas"]["NearEmptyRead"][];
+            coverage: components["schemas"]["ScanCoverageRead"] | null;
+            /** Conditions */
+            conditions: components["schemas"]["ScanConditionRead"][];
+            /** Compared */
+            compared: components["schemas"]["PartsContrastRead"][];
+            /** Parameters */
+            parameters: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * ScannedFeatureRead
+         * @description A feature of a scan.
+         */
+        ScannedFeatureRead: {
+            /** Label */
+            label: string | null;
+            /** Tokens */
+            tokens: number;
+            /** Documents */
+            documents: number;
+            /** Share */
+            share: number;
+            /** Rate */
+            rate: number;
+            /**
+             * Other Rate
+             * @description In the reference, or in the other part.
+             */
+            other_rate: number;
+            /** Log2 */
+            log2: number;
+            /**
+             * Low
+             * @description Of the 95 % interval.
+             */
+            low: number;
+            /** High */
+            high: number;
+            /** P */
+            p: number;
+            /**
+             * Fdr
+             * @description Null: too few firings to be tested, or flagged.
+             */
+            fdr: number | null;
+            /** Feature */
+            feature: string;
+            /** Layer */
+            layer: number;
+            /** Index */
+            index: number;
+            /** Flags */
+            flags: string[];
+            /** Mean */
+            mean: number;
+            /** Max */
+            max: number;
+            /** Examples */
+            examples: components["schemas"]["SnippetRead"][];
+        };
+        /**
          * ScoreDistributionRead
          * @description The newest scores that one scorer gave the labels in force.
          */
@@ -5961,6 +6618,31 @@ export interface components {
             explanations: components["schemas"]["NeuronpediaExplanation"][];
             /** Activations */
             activations: components["schemas"]["NeuronpediaActivation"][];
+        };
+        /**
+         * SnippetRead
+         * @description A passage of a document in which a feature fires most strongly.
+         */
+        SnippetRead: {
+            /** Document Id */
+            document_id: number;
+            /** Document */
+            document: string;
+            /** Part */
+            part: string;
+            /** Activation */
+            activation: number;
+            /**
+             * Tokens
+             * @description Tokens of the document that fire it.
+             */
+            tokens: number;
+            /** Before */
+            before: string;
+            /** Peak */
+            peak: string;
+            /** After */
+            after: string;
         };
         /**
          * SplitRequest
@@ -13918,6 +14600,565 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    browse_api_scans_get: {
+        parameters: {
+            query?: {
+                release?: string | null;
+                /** @description Items on a page. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ScanRead_"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ask_api_scans_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScanAskRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScanAskedRead"];
+                };
+            };
+            /** @description The body cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_api_scans__scan_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                scan_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScanRead"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    features_api_scans__scan_id__features_get: {
+        parameters: {
+            query?: {
+                /** @description A field; empty: all documents. */
+                part?: string;
+                /** @description `over`, `under`: by the bound of the interval that is nearest to 0. */
+                sort?: "over" | "under" | "share" | "tokens" | "max" | "log2";
+                /** @description The largest false discovery rate; untested are left out. */
+                fdr?: number | null;
+                /** @description Take flagged features too. */
+                flagged?: boolean;
+                /** @description Items on a page. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                scan_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ScanFeatureRead_"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    hits_api_scans__scan_id__hits_get: {
+        parameters: {
+            query?: {
+                /** @description `{model}/{layer}-{set}/{index}`. */
+                feature?: string | null;
+                document?: number | null;
+                /** @description Items on a page. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                scan_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ScanHitRead_"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_api_scans__scan_id__export_get: {
+        parameters: {
+            query?: {
+                form?: "parquet" | "csv" | "html";
+            };
+            header?: never;
+            path: {
+                scan_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.apache.parquet": unknown;
+                    "text/csv; charset=utf-8": unknown;
+                    "text/html; charset=utf-8": unknown;
                 };
             };
             /** @description Unauthorized */
