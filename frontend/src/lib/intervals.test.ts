@@ -18,8 +18,8 @@ test("places are shares of the span, ends included", () => {
 
 test("ticks are few, evenly spaced, and have no difference among them", () => {
   expect(ticksOf([0, 3])).toEqual([0, 1, 2, 3]);
-  expect(ticksOf([-3, 10])).toEqual([0, 4, 8]);
-  expect(ticksOf([-16, 16])).toEqual([-16, -8, 0, 8, 16]);
+  expect(ticksOf([-3, 10])).toEqual([0, 5, 10]);
+  expect(ticksOf([-16, 16])).toEqual([-11, 0, 11]);
   expect([tickWords(3), tickWords(0), tickWords(-2)]).toEqual(["×8", "×1", "×1/4"]);
 });
 

@@ -26,7 +26,7 @@ export function placeOf(value: number, [from, to]: Span): number {
 }
 
 /** Few whole numbers of a span that are evenly far from each other, 0 among them. */
-export function ticksOf([from, to]: Span, most = 5): number[] {
+export function ticksOf([from, to]: Span, most = 4): number[] {
   const step = Math.max(1, Math.ceil((to - from) / (most - 1)));
   const out: number[] = [];
   for (let tick = Math.ceil(from / step) * step; tick <= to; tick += step) out.push(tick + 0);
