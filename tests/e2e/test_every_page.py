@@ -51,7 +51,7 @@ def stops(page: Page, feature_id: str) -> Iterator[list[Stop]]:
     own = {"X-Scopebook": "1"}
     wanted = {"name": "Looked at", "features": [feature_id]}
     kept = page.request.post("/api/lists", data=wanted, headers=own).json()["id"]
-    addresses = ["/", "/features", "/labels", "/labels/drift", "/lists", "/map", "/runs"]
+    addresses = ["/", "/features", "/labels", "/labels/drift", "/lists", "/map", "/runs", "/scans"]
     yield [
         *(Stop(address) for address in addresses),
         Stop("/?q=Chinese+text"),
