@@ -5,4 +5,13 @@ declare module "svelte/elements" {
   }
 }
 
+declare global {
+  namespace App {
+    interface PageState {
+      /** Records that could not be read when a scan was asked for, in sentences. */
+      leftOut?: string[];
+    }
+  }
+}
+
 export {};

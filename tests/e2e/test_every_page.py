@@ -59,8 +59,9 @@ def stops(page: Page, feature_id: str, loaded: None) -> Iterator[list[Stop]]:
     wanted = {"name": "Looked at", "features": [feature_id]}
     kept = page.request.post("/api/lists", data=wanted, headers=own).json()["id"]
     addresses = ["/", "/inspect", "/features", "/labels", "/labels/drift", "/lists", "/map"]
+    addresses += ["/runs", "/scans"]
     yield [
-        *(Stop(address) for address in [*addresses, "/runs"]),
+        *(Stop(address) for address in addresses),
         Stop("/inspect?text=The+river+and+打开系统设置&go=4", _point_at_a_feature),
         Stop("/?q=Chinese+text"),
         Stop("/?q=Python+code", _open_filters),

@@ -88,7 +88,8 @@ export function tokens(job: Job): string | null {
 
 /** At the stage that reads tokens, and not at one before or after it. */
 export function isReading(job: Job): boolean {
-  return currentStage(job)?.kinds.includes("shard.collect") ?? false;
+  const kinds = currentStage(job)?.kinds ?? [];
+  return kinds.includes("shard.collect") || kinds.includes("scan.shard");
 }
 
 /** `5,210 tokens/s` while tokens are read, the average once the job is over; null if not known. */
