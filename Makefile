@@ -1,6 +1,6 @@
 # Everything a person or CI does with Scopebook. `make` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test drill drill-annotators fuzz-api check fix bench bench-collect bench-labels bench-search openapi demo-bundle clean
+.PHONY: help run test drill drill-annotators fuzz-api check fix bench bench-collect bench-labels bench-search bench-inspect openapi demo-bundle clean
 BIN := .venv/bin
 FRONTEND := $(shell find frontend -type f -not -path '*/node_modules/*' -not -path '*/.svelte-kit/*' 2>/dev/null)
 STATIC := api/scopebook_api/static/index.html
@@ -77,6 +77,9 @@ bench-labels: .venv/.dev ## Measure labelling on planted truth; prints a table, 
 
 bench-search: .venv/.dev ## Search a dictionary of 786,432 features: times at 8 users, recall, sizes.
 	PYTHONPATH=. $(BIN)/python -m benchmarks.search $(ARGS)
+
+bench-inspect: .venv/.dev ## Time an inspection against the bare model and SAEs; fails above 1.2 times.
+	$(BIN)/python benchmarks/inspect_texts.py $(ARGS)
 
 bench: .venv/.dev ## Time the parts of a first run; prints a table.
 	$(BIN)/python benchmarks/first_run.py

@@ -18,6 +18,7 @@ from scopebook.db.label_tables import (
     LabelOutcome,
     LabelScore,
 )
+from scopebook.db.scan_tables import Scan
 from scopebook.db.tables import (
     FEATURE_BITS,
     Context,
@@ -43,6 +44,7 @@ from scopebook.packing import (
     pack_ints,
     pack_pairs,
 )
+from scopebook.scan_parameters import ScanParameters
 
 PIECES = [b"the", b" der", "中".encode(), b"\xe4\xb8", b"\n"]
 
@@ -363,3 +365,27 @@ def make_evidence(
     session.add(evidence)
     refresh_entries(session, [evidence.feature_id])
     return evidence
+
+
+def make_scan(session: Session, release_id: int, corpus_id: int) -> Scan:
+    """Add a scan, of a corpus that it owns, that was never done."""
+    release = session.get_one(Release, release_id)
+    tokenizer_id = session.get_one(Model, release.model_id).tokenizer_id
+    cut = Tokenisation(corpus_id=corpus_id, tokenizer_id=tokenizer_id, context_tokens=32)
+    job = Job(kind="scan", title=f"Scan texts with {release.name}", parameters={})
+    session.add_all([cut, job])
+    session.flush()
+    scan = Scan(
+        job_id=job.id,
+        release_id=release_id,
+        corpus_id=corpus_id,
+        owns_corpus=True,
+        tokenisation_id=cut.id,
+        dataset=session.get_one(Corpus, corpus_id).source,
+        layers=[1],
+        parts=[],
+        parameters=ScanParameters(references={}, last_document=0).as_json(),
+    )
+    session.add(scan)
+    session.flush()
+    return scan

@@ -30,6 +30,7 @@ from scopebook_api.routers import (
     accounts,
     annotations,
     audit,
+    compare,
     corpora,
     drift,
     features,
@@ -45,11 +46,13 @@ from scopebook_api.routers import (
     neuronpedia_explanations,
     neuronpedia_features,
     neuronpedia_lists,
+    neuronpedia_live,
     provider,
     queue,
     releases,
     reviews,
     runs,
+    scans,
     scores,
     search,
     tags,
@@ -160,18 +163,18 @@ def add_routes(app: FastAPI) -> None:
     nouns = (
         *(health, search, features, drift, label_stream, labels),
         *(lists, scores, maps),
-        *(releases, corpora, jobs, runs),
+        *(releases, corpora, jobs, runs, scans),
     )
-    live_runs = (inspect,)
+    live_runs = (inspect, compare)
     people = (accounts, tokens, webhooks, audit)
     for routes in (*said, *nouns, *live_runs, *people):
         include(api, routes.router, problems(401, 403, 429))
     for router in (
         neuronpedia_features.router,
         *(neuronpedia_explanations.router, neuronpedia_explanations.proposals),
-        *(neuronpedia_lists.router, neuronpedia_lists.reading),
+        *(neuronpedia_lists.router, neuronpedia_lists.reading, neuronpedia_live.router),
     ):
-        include(api, router, messages(400, 401, 403, 404, 409, 429))
+        include(api, router, messages(400, 401, 403, 404, 409, 429, 503))
     app.include_router(api)
 
 

@@ -50,14 +50,14 @@ class GoingOnRequest(Schema):
     seed: int = Field(0, ge=0, lt=2**63)
 
 
-_Model = Annotated[
+ModelAsked = Annotated[
     str,
     Field(
         description="A release, or a model that has one release here.",
         examples=["Scopebook-Demo-4M-Base"],
     ),
 ]
-_Layers = Annotated[
+LayersAsked = Annotated[
     list[int] | None, Field(description="Null: all that have an SAE with weights here.")
 ]
 
@@ -65,8 +65,8 @@ _Layers = Annotated[
 class InspectRequest(PromptRequest):
     """A text to be run through a model and its SAEs."""
 
-    model: _Model
-    layers: _Layers = None
+    model: ModelAsked
+    layers: LayersAsked = None
     go_on: GoingOnRequest | None = Field(
         None, description="Let the model go on with the text, and look at that too."
     )

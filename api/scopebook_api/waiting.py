@@ -14,6 +14,7 @@ from typing import Any, Final
 import anyio
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel
 from sqlalchemy.orm import Session
 from starlette.types import Receive, Scope, Send
 
@@ -33,7 +34,7 @@ _EVENTS: Final = "text/event-stream"
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 #: Reads what is to be answered, once the model has.
-View = Callable[[Session], Schema]
+View = Callable[[Session], BaseModel]
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,11 @@ class Waiting:
     def _look(self, session: Session) -> InferenceView:
         return inferences.read_inference(session, self.id, account_id=self.me.account_id)
 
-    async def answer(self) -> Schema:
+    async def answer(self) -> BaseModel:
         """Return the answer to one that is done."""
         return await self.live.read(self._view)
 
-    def _view(self, session: Session) -> Schema:
+    def _view(self, session: Session) -> BaseModel:
         leave_out(session, hidden_from(session, self.me))
         return self.view(session)
 
@@ -86,6 +87,11 @@ def waiting_answer(request: Request, me: Actor, inference_id: int, view: View) -
     return _AtItsEnd(waiting)
 
 
+def answer_at_its_end(request: Request, me: Actor, inference_id: int, view: View) -> Response:
+    """Return the answer as JSON, whatever `Accept` says."""
+    return _AtItsEnd(Waiting(request.app.state.live, me, inference_id, view))
+
+
 class _AtItsEnd(Response):
     """The answer as one JSON document, begun when it is there."""
 
@@ -94,7 +100,7 @@ class _AtItsEnd(Response):
         self._waiting = waiting
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found: list[Schema | Exception] = []
+        found: list[BaseModel | Exception] = []
         async with anyio.create_task_group() as tasks:
 
             async def wait() -> None:
@@ -118,7 +124,9 @@ class _AtItsEnd(Response):
         [outcome] = found
         if isinstance(outcome, Exception):
             raise outcome
-        answer = JSONResponse(outcome.model_dump(mode="json"), headers=dict(self.headers))
+        answer = JSONResponse(
+            outcome.model_dump(mode="json", by_alias=True), headers=dict(self.headers)
+        )
         await answer(scope, receive, send)
 
 

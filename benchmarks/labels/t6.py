@@ -26,7 +26,6 @@ from benchmarks.labels.stubs.judge import Judge, serving
 from numpy.typing import NDArray
 
 from scopebook_workers.labeling.evidence import Firing, window_of
-from scopebook_workers.labeling.scoring.asking import together
 from scopebook_workers.labeling.scoring.cases import Case, JudgedLabel, detection_cases
 from scopebook_workers.labeling.scoring.detection import score_detection
 from scopebook_workers.labeling.scoring.fuzzing import fuzzing_cases, score_fuzzing
@@ -37,6 +36,7 @@ from scopebook_workers.labeling.scoring.panel import as_firing
 from scopebook_workers.labeling.scoring.score import Score
 from scopebook_workers.labeling.window_vectors import WindowVectors
 from scopebook_workers.llm.chat import Chat
+from scopebook_workers.llm.together import together
 
 FEATURES: Final = 200
 WRONG: Final = 0.02

@@ -31,8 +31,8 @@ class Rates:
 
     #: Tokens that fire each feature.
     hits: Floats
-    #: Tokens that were looked at.
-    tokens: float
+    #: Tokens that were looked at, of all features or of each.
+    tokens: float | Floats
     #: Documents, or contexts, with a hit: what is taken for independent.
     clusters: Floats
     #: Relative variance of the hits (`clustered_variance`); none: that of `clusters` alone.
@@ -137,7 +137,8 @@ def log2_ratio(one: Rates, other: Rates, *, confidence: float = 0.95) -> Ratios:
 
 
 def _rate(side: Rates) -> Floats:
-    return (np.asarray(side.hits, dtype=np.float64) + _HALF) / (side.tokens + 2 * _HALF)
+    hits = np.asarray(side.hits, dtype=np.float64)
+    return np.asarray((hits + _HALF) / (side.tokens + 2 * _HALF))
 
 
 def _variance(side: Rates) -> Floats:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from sqlalchemy import func, select, text
+from sqlalchemy import ColumnElement, exists, func, select, text
 from sqlalchemy.orm import Session
 
 from scopebook.bulk import copy_rows
+from scopebook.db.scan_tables import Scan
 from scopebook.db.tables import Corpus, Document
 from scopebook.errors import ConflictError, InvalidInputError, NotFoundError
 from scopebook.near_duplicates import Leaders, from_signed, text_fingerprint, to_signed
@@ -250,12 +251,20 @@ def _nothing_in(source: Path | str, report: CorpusReport) -> str:
     return f"{source} holds no text that could be read{reason}; a corpus needs one at least."
 
 
+def is_registered() -> ColumnElement[bool]:
+    """Return the condition that people have registered a corpus: it is not one of scans alone."""
+    # The table itself: who sees which release has no say in what a corpus is.
+    scans = Scan.__table__
+    return ~exists().where(scans.c.corpus_id == Corpus.id, scans.c.owns_corpus)
+
+
 def find_corpus(session: Session, name: str) -> Corpus:
     """Return the corpus of that name, or raise with the names there are."""
     corpus = session.scalar(select(Corpus).where(Corpus.name == name))
     if corpus is not None:
         return corpus
-    known = list(session.scalars(select(Corpus.name).order_by(Corpus.name).limit(20)))
+    named = select(Corpus.name).where(is_registered()).order_by(Corpus.name).limit(20)
+    known = list(session.scalars(named))
     raise NotFoundError(
         f"There is no corpus {name!r} here; "
         + (f"there is {', '.join(known)}." if known else "add one with `scopebook corpus add`.")

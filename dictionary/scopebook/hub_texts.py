@@ -22,7 +22,7 @@ from huggingface_hub.errors import (
 from scopebook.errors import HubError, InvalidInputError, ScopebookError
 from scopebook.hub.refusals import ELSEWHERE, endpoint_shown, hub_refusals
 from scopebook.release_names import shown
-from scopebook.texts import FIELDS, Problem, Reading, Text, listed, text_of
+from scopebook.texts import FIELDS, Problem, Reading, Text, column_of, listed, text_of
 
 _METADATA_TIMEOUT_S: Final = 20.0
 _SPLIT: Final = "train"
@@ -68,13 +68,14 @@ def _open(repo_id: str, address: str, reading: Reading) -> Any:
     if rows.column_names is not None:
         _check_field(repo_id, reading.text_field, rows.column_names)
         # What is not kept need not be decoded: pictures and sound most of all.
-        wanted = [name for name in rows.column_names if name in (reading.text_field, *FIELDS)]
+        column = column_of(reading.text_field, rows.column_names)
+        wanted = [name for name in rows.column_names if name in (column, *FIELDS)]
         rows = rows.select_columns(wanted)
     return rows
 
 
 def _check_field(repo_id: str, text_field: str, names: object) -> None:
-    if not isinstance(names, list | tuple) or text_field not in names:
+    if not isinstance(names, list | tuple) or column_of(text_field, names) not in names:
         raise InvalidInputError(
             f"hf:{repo_id} has no field {text_field!r} but {listed(names)}; name the one that "
             "holds the text by --text-field."

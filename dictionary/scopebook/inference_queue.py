@@ -27,11 +27,10 @@ from scopebook.inferences import (
 )
 from scopebook.job_ends import INPUT_ERROR
 from scopebook.jobs import INFER
+from scopebook.settings import settings
 
-#: A worker that gives no sign for so long is taken for dead.
-LEASE_S: Final = 15.0
 #: A request whose workers died so often takes them with it.
-MOST_ATTEMPTS: Final = 2
+MOST_ATTEMPTS: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +71,7 @@ def take(session: Session, *, worker: str, limit: int, model_id: int | None = No
             state="loading",
             attempt=Inference.attempt + 1,
             worker=worker,
-            lease_until=seconds_from_now(LEASE_S),
+            lease_until=seconds_from_now(settings().inference_lease_s),
             started_at=func.now(),
             written=text("'[]'"),
         )
@@ -104,7 +103,7 @@ def still_wanted(session: Session, ids: Collection[int], *, worker: str) -> set[
                 Inference.state.in_(TAKEN),
                 Inference.deadline > func.now(),
             )
-            .values(lease_until=seconds_from_now(LEASE_S))
+            .values(lease_until=seconds_from_now(settings().inference_lease_s))
             .returning(Inference.id)
         )
     )

@@ -21,7 +21,8 @@ TURN_ROLES: Final[tuple[TurnRole, ...]] = get_args(TurnRole)
 MOST_CHARACTERS: Final = 1_000_000
 #: Tokens that a model may be asked to write.
 MOST_WRITTEN: Final = 1_000
-MOST_TEXTS: Final = 400
+#: Texts on one side of a comparison.
+MOST_TEXTS: Final = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +93,48 @@ def ask_inspection(
             "seed": going_on.seed,
         }
     return _ask(session, actor, release, "inspect", parameters)
+
+
+def ask_texts(session: Session, actor: Actor, place: Place, prompts: Sequence[Prompt]) -> int:
+    """Queue some texts to be inspected together; return the request's number."""
+    release, layers = find_place(session, place)
+    parameters = {
+        "prompts": [
+            prompt.parameters("The text" if len(prompts) == 1 else f"Text {number}")
+            for number, prompt in enumerate(prompts, start=1)
+        ],
+        "layers": layers,
+    }
+    return _ask(session, actor, release, "inspect", parameters)
+
+
+def ask_comparison(
+    session: Session, actor: Actor, place: Place, a: Sequence[Prompt], b: Sequence[Prompt]
+) -> int:
+    """Queue two sets of texts to be compared; return the request's number."""
+    release, layers = find_place(session, place)
+    for side, texts_of_side in (("A", a), ("B", b)):
+        if not 1 <= len(texts_of_side) <= MOST_TEXTS:
+            raise InvalidInputError(
+                f"{side} has {len(texts_of_side)} texts; give 1 to {MOST_TEXTS} on each side, and "
+                "scan what is more: `scopebook scan`."
+            )
+    names = prompt_names(len(a) + len(b), len(a))
+    prompts = [prompt.parameters(name) for name, prompt in zip(names, [*a, *b], strict=True)]
+    parameters = {"prompts": prompts, "n_a": len(a), "layers": layers}
+    return _ask(session, actor, release, "compare", parameters)
+
+
+def prompt_names(prompts: int, n_a: int) -> list[str]:
+    """Return what sentences call a request's texts, of which the first `n_a` are side A's."""
+    if not n_a:
+        return ["The text"] * prompts
+    sides = [("A", n_a), ("B", prompts - n_a)]
+    return [
+        f"Text {side}" if count == 1 else f"Text {number} of {side}"
+        for side, count in sides
+        for number in range(1, count + 1)
+    ]
 
 
 def _ask(

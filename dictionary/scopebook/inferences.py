@@ -140,11 +140,15 @@ def _find(session: Session, inference_id: int, account_id: int) -> Any:
         ).where(Inference.id == (inference_id if known else 0), Inference.account_id == account_id)
     ).one_or_none()
     if row is None:
-        raise NotFoundError(
-            f"You have no request {inference_id}: requests to run a model are kept for "
-            f"{KEPT_MINUTES} minutes, and shown to who asked; ask again."
-        )
+        raise _none_there(inference_id)
     return row
+
+
+def _none_there(inference_id: int) -> NotFoundError:
+    return NotFoundError(
+        f"You have no request {inference_id} of this kind: requests to run a model are kept for "
+        f"{KEPT_MINUTES} minutes, and shown to who asked; ask again."
+    )
 
 
 def _ahead(session: Session, inference_id: int) -> int:
@@ -174,12 +178,16 @@ def _abandoned(session: Session, since: datetime) -> bool:
     return bool(late) and not seen
 
 
-def answer_of(session: Session, inference_id: int, *, account_id: int) -> bytes:
-    """Return the answer to a request of this account.
+def answer_of(
+    session: Session, inference_id: int, *, account_id: int, kind: Kind | None = None
+) -> bytes:
+    """Return the answer to a request of this account, and of this kind if one is named.
 
     Raises what went wrong, or ConflictError while it is not over.
     """
     state = read_inference(session, inference_id, account_id=account_id)
+    if kind not in (None, state.kind):
+        raise _none_there(inference_id)
     raise_failure(state)
     if state.state != "done":
         raise ConflictError(
@@ -215,9 +223,13 @@ def parameters_of(
     return row.release_id, row.parameters
 
 
-def cancel(session: Session, inference_id: int, *, account_id: int) -> None:
+def cancel(
+    session: Session, inference_id: int, *, account_id: int, kind: Kind | None = None
+) -> None:
     """End a request that nobody waits for any more; one that is over stays what it is."""
-    _find(session, inference_id, account_id)
+    found = _find(session, inference_id, account_id)
+    if kind not in (None, found.kind):
+        raise _none_there(inference_id)
     ended = session.scalars(
         update(Inference)
         .where(Inference.id == inference_id, Inference.state.in_(UNFINISHED))

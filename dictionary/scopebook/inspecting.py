@@ -1,27 +1,23 @@
 """What fires in a text, as people look at it: its tokens, and its features in order of interest."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from scopebook.activations import Activations
-from scopebook.corpus_statistics import SaeStatistics, statistics_of
-from scopebook.db.tables import FEATURE_BITS, Sae
-from scopebook.errors import InvalidInputError
 from scopebook.examples import cut_into_pieces
 from scopebook.feature_views import FeatureInList
 from scopebook.features import features_by_id
+from scopebook.fired import Fired, fired_in
 from scopebook.glyphs import widen_to_glyphs
 
-#: How features are put in order: by how strongly they fire, by how much more strongly than is
-#: usual for them, or by how seldom they do.
-Order = Literal["activation", "surprise", "rarity"]
+#: How features are put in order: by how strongly they fire at their strongest, or over the whole
+#: text, by how much more strongly than is usual for them, or by how seldom they do.
+Order = Literal["activation", "total", "surprise", "rarity"]
 ORDERS: Final[tuple[Order, ...]] = get_args(Order)
 
 
@@ -90,26 +86,9 @@ class Look:
     only: Sequence[int] | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class _Fired:
-    """Activations of some layers, each with its feature's row id and what is usual for it."""
-
-    token: NDArray[np.int64]
-    feature: NDArray[np.int64]
-    value: NDArray[np.float32]
-    #: Whether a collection would count it.
-    counts: NDArray[np.bool_]
-    quiet: NDArray[np.bool_]
-    density: NDArray[np.float32]
-    usual: NDArray[np.float32]
-
-    def where(self, kept: NDArray[np.bool_] | NDArray[np.int64]) -> "_Fired":
-        return _Fired(*(getattr(self, name)[kept] for name in self.__dataclass_fields__))
-
-
 def inspect(session: Session, found: Activations, release_id: int, look: Look) -> Inspection:
     """Return what to show of the first of the texts."""
-    fired = _fired(session, found, release_id, look)
+    fired = fired_in(session, found, release_id, look.layers)
     shown = fired if look.everything else fired.where(fired.counts & ~fired.quiet)
     ranked = _rank(shown, look)
     n_tokens = len(found.token_ids)
@@ -132,47 +111,7 @@ def inspect(session: Session, found: Activations, release_id: int, look: Look) -
     )
 
 
-def saes_of(session: Session, release_id: int, layers: Sequence[int]) -> Mapping[int, Sae]:
-    """Return the SAE of each layer."""
-    rows = session.scalars(select(Sae).where(Sae.release_id == release_id, Sae.layer.in_(layers)))
-    return {sae.layer: sae for sae in rows}
-
-
-def _fired(session: Session, found: Activations, release_id: int, look: Look) -> _Fired:
-    layers = list(found.layers) if look.layers is None else list(look.layers)
-    missing = sorted(set(layers) - set(found.layers))
-    if missing:
-        raise InvalidInputError(
-            f"Layer {missing[0]} was not run for this text, which has "
-            f"{', '.join(map(str, sorted(found.layers)))}; ask again with that layer."
-        )
-    saes = saes_of(session, release_id, layers)
-    parts = [
-        _of_layer(found, layer, saes[layer].id, statistics_of(session, saes[layer]))
-        for layer in layers
-    ]
-    return _Fired(
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in _Fired.__dataclass_fields__
-        )
-    )
-
-
-def _of_layer(found: Activations, layer: int, sae_id: int, usual: SaeStatistics) -> _Fired:
-    of_layer = found.layers[layer]
-    return _Fired(
-        token=of_layer.token.astype(np.int64),
-        feature=(sae_id << FEATURE_BITS) + of_layer.feature.astype(np.int64),
-        value=of_layer.value,
-        counts=found.usable(layer)[of_layer.token],
-        quiet=usual.quiet[of_layer.feature],
-        density=usual.density[of_layer.feature],
-        usual=usual.usual[of_layer.feature],
-    )
-
-
-def _rank(fired: _Fired, look: Look) -> list[Firing]:
+def _rank(fired: Fired, look: Look) -> list[Firing]:
     """Return the features in the order that was asked for, the first `limit` of them."""
     if not len(fired.feature):
         return []
@@ -183,6 +122,7 @@ def _rank(fired: _Fired, look: Look) -> list[Firing]:
     surprise = strongest.value / strongest.usual
     keys = {
         "activation": strongest.value,
+        "total": np.add.reduceat(by_feature.value, heads),
         "surprise": np.nan_to_num(surprise, nan=-1.0),
         "rarity": -np.nan_to_num(strongest.density, nan=2.0),
     }
@@ -195,7 +135,7 @@ def _rank(fired: _Fired, look: Look) -> list[Firing]:
     ]
 
 
-def _firing(fired: _Fired, head: int, count: int, surprise: float) -> Firing:
+def _firing(fired: Fired, head: int, count: int, surprise: float) -> Firing:
     part = slice(head, head + count)
     tokens, values = fired.token[part], fired.value[part]
     in_order = np.argsort(tokens)
@@ -211,7 +151,7 @@ def _firing(fired: _Fired, head: int, count: int, surprise: float) -> Firing:
     )
 
 
-def _strongest(fired: _Fired, n_tokens: int, most: int) -> list[list[tuple[int, float]]]:
+def _strongest(fired: Fired, n_tokens: int, most: int) -> list[list[tuple[int, float]]]:
     """Return for each token its strongest features."""
     order = np.lexsort((fired.feature, -fired.value, fired.token))
     by_token = fired.where(order)

@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from scopebook.corpora import is_registered
 from scopebook.db.jobs import Job
 from scopebook.db.label_tables import Label, LabelEmbedding
 from scopebook.db.tables import Corpus, Document, Release, Sae
@@ -41,7 +42,7 @@ def take_inventory(session: Session) -> Inventory:
     row = session.execute(
         select(
             select(func.count()).select_from(Release).scalar_subquery().label("releases"),
-            select(func.count()).select_from(Corpus).scalar_subquery().label("corpora"),
+            select(func.count(Corpus.id)).where(is_registered()).scalar_subquery().label("corpora"),
             select(func.coalesce(func.sum(Sae.d_sae), 0)).scalar_subquery().label("features"),
             select(func.count())
             .select_from(Label)
@@ -87,6 +88,7 @@ def list_corpora(session: Session) -> list[CorpusReport]:
             func.coalesce(func.sum(func.octet_length(Document.text)), 0),
         )
         .outerjoin(Document, Document.corpus_id == Corpus.id)
+        .where(is_registered())
         .group_by(Corpus.name, Corpus.created_at, Document.tag)
         .order_by(Corpus.name, Document.tag)
     )

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from scopebook.db.jobs import Job, Step
 from scopebook.errors import InvalidInputError, NotFoundError, ScopebookError
-from scopebook.jobs import COLLECT_SHARD
+from scopebook.jobs import READING
 from scopebook.outbox import tell_ended
 
 #: The error kind of a step that was refused because of what it was given.
@@ -108,6 +108,6 @@ def _failure(session: Session, job_id: int) -> dict[str, str | None]:
     ).one()
     message = first.error or "A step failed without a word; look into the worker's log."
     if failed > 1:
-        steps = "shards" if first.kind == COLLECT_SHARD else "steps"
+        steps = "shards" if first.kind in READING else "steps"
         message += f" ({failed} of {total} {steps} failed; a retry does only these again.)"
     return {"error": message, "error_kind": first.error_kind}

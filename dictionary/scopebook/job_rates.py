@@ -8,7 +8,7 @@ from sqlalchemy import Subquery, and_, case, extract, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from scopebook.db.jobs import Job, Step
-from scopebook.jobs import COLLECT_SHARD
+from scopebook.jobs import READING
 
 #: A running collection's rate is that of the last so many seconds.
 WINDOW_S: Final = 120.0
@@ -55,7 +55,7 @@ def _amounts(job_ids: Sequence[int]) -> Any:
             Job.state.in_(("queued", "running")).label("goes_on"),
         )
         .join(Job, Job.id == Step.job_id)
-        .where(Step.job_id.in_(job_ids), Step.kind == COLLECT_SHARD)
+        .where(Step.job_id.in_(job_ids), Step.kind.in_(READING))
         .group_by(Step.job_id, Job.state)
     )
 
@@ -104,7 +104,7 @@ def _spans(job_ids: Sequence[int], *, recent: bool) -> Subquery:
             ended.label("ended"),
             (Step.done * _seconds(ended, begun) / func.nullif(whole, 0)).label("tokens"),
         )
-        .where(Step.job_id.in_(job_ids), Step.kind == COLLECT_SHARD, alive, ended > begun)
+        .where(Step.job_id.in_(job_ids), Step.kind.in_(READING), alive, ended > begun)
         .subquery("spans")
     )
 

@@ -20,7 +20,7 @@ from scopebook.job_ends import check_job_id, no_job
 from scopebook.job_rates import Rate, read_rates
 from scopebook.job_stages import StageReport, job_progress, read_stages
 from scopebook.job_times import WorkTime, read_work_times
-from scopebook.jobs import COLLECT_SHARD
+from scopebook.jobs import READING
 from scopebook.paging import decode_cursor, encode_cursor
 
 OVER: Final = ("done", "failed", "cancelled")
@@ -297,7 +297,7 @@ def _shards(session: Session, job_id: int) -> list[GridRun]:
     code = case(_CODES, value=Step.state, else_=_CANCELLED)
     codes = session.scalar(
         select(func.string_agg(code, aggregate_order_by(literal(""), Step.id))).where(
-            Step.job_id == job_id, Step.kind == COLLECT_SHARD
+            Step.job_id == job_id, Step.kind.in_(READING)
         )
     )
     return [GridRun(_STATE_OF[code], len(list(same))) for code, same in groupby(codes or "")]

@@ -21,7 +21,10 @@ from scopebook.jobs import (
     MAP_RELEASE,
     MERGE_SAE,
     PLAN_RUN,
+    PLAN_SCAN,
     READ_BATCH,
+    REPORT_SCAN,
+    SCAN_SHARD,
     SCORE_SAE,
     TIDY_RUN,
     TOKENISE_CORPUS,
@@ -49,6 +52,9 @@ _WORDS: Final = {
     MAP_RELEASE: "Draw the map",
     SCORE_SAE: "Let a model judge the labels",
     COMPARE_SAE: "Compare labels with windows",
+    PLAN_SCAN: "Cut the texts into shards",
+    SCAN_SHARD: "Scan the shards",
+    REPORT_SCAN: "Hold it against the reference",
 }
 
 

@@ -26,6 +26,9 @@ SCORE_SAE: Final = "sae.score"
 COMPARE_SAE: Final = "sae.compare"
 #: No step: a look at what people wait for (`scopebook.inferences`).
 INFER: Final = "inference.answer"
+PLAN_SCAN: Final = "scan.plan"
+SCAN_SHARD: Final = "scan.shard"
+REPORT_SCAN: Final = "scan.report"
 
 CPU: Final = "cpu"
 GPU: Final = "gpu"
@@ -55,7 +58,13 @@ QUEUE_OF: Final[dict[str, str]] = {
     MAP_RELEASE: CPU,
     SCORE_SAE: LLM,
     COMPARE_SAE: GPU,
+    PLAN_SCAN: CPU,
+    SCAN_SHARD: GPU,
+    REPORT_SCAN: CPU,
 }
+
+#: Steps that run the model over a part of a text, each with its tokens as its size.
+READING: Final = (COLLECT_SHARD, SCAN_SHARD)
 
 QUEUES: Final = tuple(sorted(set(QUEUE_OF.values())))
 

@@ -75,7 +75,7 @@ def list_lists(
     session: Session, actor: Actor, *, limit: int = 50, cursor: str | None = None
 ) -> tuple[list[ListView], str | None]:
     """Return one's own lists and those that are shared, the newest first."""
-    statement = _described().where(_seen_by(actor)).order_by(FeatureList.id.desc())
+    statement = _described().where(seen_by(actor)).order_by(FeatureList.id.desc())
     if cursor is not None:
         statement = statement.where(FeatureList.id < decode_cursor(cursor, [int])[0])
     rows = session.execute(statement.limit(limit + 1)).all()
@@ -86,7 +86,7 @@ def list_lists(
 def read_list(session: Session, actor: Actor, list_id: int) -> ListView:
     """Return a list that one may see."""
     row = session.execute(
-        _described().where(FeatureList.id == list_id, _seen_by(actor))
+        _described().where(FeatureList.id == list_id, seen_by(actor))
     ).one_or_none()
     if row is None:
         raise NotFoundError(f"There is no list {list_id}, or it is not shared with you.")
@@ -180,7 +180,7 @@ def lists_with(session: Session, actor: Actor, feature_id: int) -> list[Membersh
         _described()
         .join(item, item.list_id == FeatureList.id)
         .add_columns(item.note, item.added_at)
-        .where(item.feature_id == feature_id, _seen_by(actor))
+        .where(item.feature_id == feature_id, seen_by(actor))
         .order_by(FeatureList.id)
     )
     return [
@@ -299,7 +299,7 @@ def _item(session: Session, actor: Actor, list_id: int, feature: str) -> Feature
 def _own(session: Session, actor: Actor, list_id: int) -> FeatureList:
     """Return a list that one may change, locked, so that two changes of it do not meet."""
     row = session.scalar(
-        select(FeatureList).where(FeatureList.id == list_id, _seen_by(actor)).with_for_update()
+        select(FeatureList).where(FeatureList.id == list_id, seen_by(actor)).with_for_update()
     )
     if row is None:
         raise NotFoundError(f"There is no list {list_id}, or it is not shared with you.")
@@ -314,7 +314,7 @@ def _may_change(row: FeatureList, actor: Actor) -> bool:
     return row.owner_id == actor.account_id or actor.may("editor")
 
 
-def _seen_by(actor: Actor) -> ColumnElement[bool]:
+def seen_by(actor: Actor) -> ColumnElement[bool]:
     """Return which lists one may see; admins those of imported authors, which nobody else could."""
     seen = or_(FeatureList.shared, FeatureList.owner_id == actor.account_id)
     if not actor.may("admin"):

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scopebook.errors import UnavailableError
-from scopebook.texts import FIELDS, Problem, Text, no_field, text_of
+from scopebook.texts import FIELDS, Problem, Text, column_of, no_field, text_of
 
 #: Rows that are read at once.
 _ROWS: Final = 256
@@ -35,19 +35,23 @@ def read_parquet(
         return
     with file:
         schema = file.schema_arrow
-        if text_field not in schema.names:
+        held_by = column_of(text_field, schema.names)
+        if held_by not in schema.names:
             yield Problem(name, no_field(text_field, schema.names))
-        elif not _is_text(schema.field(text_field).type):
-            kind = schema.field(text_field).type
-            yield Problem(name, f"the column {text_field!r} holds {kind} instead of text")
+        elif not _is_text(schema.field(held_by).type):
+            kind = schema.field(held_by).type
+            yield Problem(name, f"the column {held_by!r} holds {kind} instead of text")
         else:
-            columns = [column for column in (text_field, *FIELDS) if column in schema.names]
+            columns = [column for column in (held_by, *FIELDS) if column in schema.names]
             yield from _read_groups(file, text_field, within, list(dict.fromkeys(columns)))
 
 
 def _is_text(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         return _is_text(kind.value_type)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):  # of messages
+        item = kind.value_type
+        return bool(pa.types.is_struct(item) and item.get_field_index("content") >= 0)
     return bool(
         pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     )

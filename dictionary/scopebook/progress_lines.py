@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from scopebook.job_reports import OVER, JobReport
 from scopebook.job_stages import StageReport
-from scopebook.jobs import COLLECT_SHARD
+from scopebook.jobs import READING
 
 #: Seconds between two lines where no terminal is.
 LINE_EVERY_S = 10.0
@@ -51,7 +51,7 @@ def speed(report: JobReport) -> str:
 def _is_reading(report: JobReport) -> bool:
     """Tell whether the job is at the stage that reads tokens."""
     here = _current(report)
-    return here is not None and COLLECT_SHARD in here[1].kinds
+    return here is not None and not set(READING).isdisjoint(here[1].kinds)
 
 
 def _current(report: JobReport) -> tuple[int, StageReport] | None:

@@ -208,9 +208,9 @@ def collection_steps(
     Stage by stage: tokenise, plan, shards (the plan adds them), merge, label and tidy, embed.
     """
     saes = _saes(session, release, layers)
-    _check_weights(release, saes)
+    check_weights(release, saes)
     corpus = find_corpus(session, corpus_name)
-    tokenisation = _tokenisation(session, release, corpus)
+    tokenisation = tokenisation_of(session, release, corpus)
     run = Run(
         job_id=job_id,
         release_id=release.id,
@@ -240,7 +240,8 @@ def collection_steps(
     return collecting + labeling_steps(saes, run_id=run.id, first_stage=first_stage + 4)
 
 
-def _check_weights(release: Release, saes: Sequence[Sae]) -> None:
+def check_weights(release: Release, saes: Sequence[Sae]) -> None:
+    """Refuse layers whose weights are not here."""
     missing = ",".join(str(sae.layer) for sae in saes if not sae.artifact)
     if missing:
         raise InvalidInputError(
@@ -263,13 +264,18 @@ def _saes(session: Session, release: Release, layers: Sequence[int] | None) -> l
     return saes
 
 
-def _tokenisation(session: Session, release: Release, corpus: Corpus) -> Tokenisation:
-    """Return the corpus's cut for this release's model, created if it is the first use."""
+def tokenisation_of(
+    session: Session, release: Release, corpus: Corpus, *, context_tokens: int | None = None
+) -> Tokenisation:
+    """Return the corpus's cut for this release's model, created if it is the first use.
+
+    In contexts of so many tokens as the settings say, if nothing else is asked for.
+    """
     tokenizer_id = session.get_one(Model, release.model_id).tokenizer_id
     wanted = {
         "corpus_id": corpus.id,
         "tokenizer_id": tokenizer_id,
-        "context_tokens": settings().context_tokens,
+        "context_tokens": context_tokens or settings().context_tokens,
     }
     found = session.scalar(select(Tokenisation).filter_by(**wanted))
     if found is None:

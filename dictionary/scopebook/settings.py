@@ -186,6 +186,12 @@ class Settings(BaseSettings):
     inference_deadline_s: float = Field(
         120.0, gt=0, description="Seconds after which nobody waits for a model any more."
     )
+    inference_lease_s: float = Field(
+        30.0,
+        gt=0,
+        description="Seconds after which an inference worker without a sign of life is taken for "
+        "dead, and what it held is given to another.",
+    )
     inference_patience_s: float = Field(
         30.0,
         gt=0,

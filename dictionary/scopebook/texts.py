@@ -47,7 +47,7 @@ class Reading:
 
 def text_of(record: Mapping[str, object], text_field: str, where: str) -> Text:
     """Return the record's text, or raise `ValueError` with the reason why it has none."""
-    text = record.get(text_field)
+    text = value_of(record, text_field)
     if not isinstance(text, str):
         kind = "nothing" if text is None else type(text).__name__
         raise ValueError(f"the field {text_field!r} holds {kind} instead of text")
@@ -55,6 +55,28 @@ def text_of(record: Mapping[str, object], text_field: str, where: str) -> Text:
     for value in (text, *fields.values()):
         check(value or "")
     return Text(name=fields.pop("id", None) or where, text=text, **fields)
+
+
+def column_of(text_field: str, names: object) -> str:
+    """Return the field that holds the text: `messages` for `messages.user`, unless both are one."""
+    known = names if isinstance(names, list | tuple) else []
+    head, dot, _ = text_field.rpartition(".")
+    return head if dot and text_field not in known else text_field
+
+
+def value_of(record: Mapping[str, object], text_field: str) -> object:
+    """Return what a field holds; of a list of messages their contents, one below the other.
+
+    `messages.user` takes those of one role: messages are objects with `role` and `content`. Where
+    that role has said nothing the text is empty.
+    """
+    field = column_of(text_field, list(record))
+    value = record.get(field)
+    if not isinstance(value, list) or not all(isinstance(one, Mapping) for one in value):
+        return value if field == text_field else None
+    role = None if field == text_field else text_field.rpartition(".")[2]
+    contents = [one.get("content") for one in value if role is None or one.get("role") == role]
+    return "\n\n".join(content for content in contents if isinstance(content, str))
 
 
 def _optional(value: object) -> str | None:

@@ -15,6 +15,7 @@ from makers import (
     make_model,
     make_release,
     make_run,
+    make_scan,
     make_score,
 )
 from people import OWN, client_of, cookie_of, make_account
@@ -44,6 +45,12 @@ NOT_THERE = [
     ("POST", "/api/runs", {"release": KEPT, "corpus": f"corpus {KEPT}"}),
     ("GET", "/api/runs/1", None),
     ("POST", "/api/runs/1/use", None),
+    ("GET", f"/api/scans?release={KEPT}", None),
+    ("POST", "/api/scans", {"release": KEPT, "texts": ["text"]}),
+    ("GET", "/api/scans/1", None),
+    ("GET", "/api/scans/1/features", None),
+    ("GET", "/api/scans/1/hits?feature=Tiny-Model/1-kept/7", None),
+    ("GET", "/api/scans/1/export", None),
     ("GET", "/api/jobs/1", None),
     ("GET", "/api/jobs/1/steps", None),
     ("GET", "/api/jobs/1/events", None),
@@ -62,6 +69,7 @@ LISTS = (
     "/api/labels/coverage",
     "/api/labels/scores",
     "/api/runs",
+    "/api/scans",
     "/api/jobs",
     "/api/status",
 )
@@ -83,6 +91,7 @@ def clients(sessions: Sessions) -> Iterator[dict[str, TestClient]]:
             embedder_id = make_embedding(session, label, [1.0, 0.0, 0.0])
             for _ in range(2):
                 make_labeling(session, sae, run.id)
+            make_scan(session, sae.release_id, documents[0].corpus_id)
             session.add(
                 FeatureMap(
                     release_id=sae.release_id,

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scopebook.jobs import COLLECT_SHARD, QUEUES
@@ -51,6 +51,7 @@ def _variables(more: dict[str, str]) -> dict[str, str]:
         "SCOPEBOOK_BROKER_URL": settings().broker_url or "",
         "SCOPEBOOK_DATA_DIR": str(settings().data_dir),
         "SCOPEBOOK_LLM_TIMEOUT_S": str(settings().llm_timeout_s),
+        "SCOPEBOOK_INFERENCE_LEASE_S": str(settings().inference_lease_s),
         "SCOPEBOOK_TORCH_THREADS": "1",
         "OMP_NUM_THREADS": "1",
         **more,
@@ -110,9 +111,9 @@ class LoneWorker:
 class CeleryWorker:
     """One of Celery's workers, with its pool processes."""
 
-    def __init__(self, log: Path, *, processes: int) -> None:
+    def __init__(self, log: Path, *, processes: int, queues: Sequence[str] = QUEUES) -> None:
         self._log = log
-        argv = ["-A", "scopebook_workers.app:app", "worker", "-Q", ",".join(QUEUES)]
+        argv = ["-A", "scopebook_workers.app:app", "worker", "-Q", ",".join(queues)]
         argv += ["--without-mingle", "--without-gossip", "-l", "INFO", "-n", f"{log.stem}@%h"]
         with log.open("wb") as output:
             self._process = subprocess.Popen(
@@ -122,6 +123,10 @@ class CeleryWorker:
                 stdout=output,
                 stderr=output,
             )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def ready(self) -> bool:
         """Tell whether it takes notices."""

@@ -57,6 +57,13 @@ def test_the_api_starts_without_torch() -> None:
     assert not held & {"torch", "transformers", "safetensors", "sentence_transformers", "sklearn"}
 
 
+def test_a_step_that_asks_a_server_for_labels_imports_no_torch() -> None:
+    held = imported_by("import scopebook_workers.tasks.word")
+
+    assert "httpx2" in held
+    assert not held & {"torch", "transformers", "sentence_transformers"}
+
+
 def test_the_command_line_starts_without_torch_and_fastapi() -> None:
     held = imported_by(
         "from scopebook.cli import app; from typer.main import get_group; commands = get_group(app)"

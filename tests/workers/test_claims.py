@@ -1,3 +1,4 @@
+import gc
 import os
 import signal
 import subprocess
@@ -317,6 +318,26 @@ def test_a_worker_that_freezes_in_a_transaction_does_not_keep_its_step(worker: S
 
     assert second is not None
     assert second.fence == first.fence + 1
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_garbage_is_looked_for_after_an_import_as_before_it(
+    monkeypatch: pytest.MonkeyPatch, enabled: bool
+) -> None:
+    monkeypatch.setattr(gc, "isenabled", lambda: enabled)
+    turned: list[str] = []
+    monkeypatch.setattr(gc, "disable", lambda: turned.append("off"))
+    monkeypatch.setattr(gc, "enable", lambda: turned.append("on"))
+
+    def broken(name: str) -> None:
+        turned.append("import")
+        raise ImportError(name)
+
+    monkeypatch.setattr(claims, "import_module", broken)
+    with pytest.raises(ImportError):
+        claims._work_of(COLLECT_SHARD)
+
+    assert turned == ["off", "import", *(["on"] if enabled else [])]
 
 
 HOLDER = """

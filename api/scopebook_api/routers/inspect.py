@@ -73,11 +73,11 @@ def look_again(session: DbSession, me: Me, inference_id: int, looking: Looking) 
 @router.delete("/inspect/{inference_id}", status_code=204)
 def cancel(session: DbSession, me: Me, inference_id: int) -> None:
     """Cancel a request of yours; one that is over stays what it is."""
-    inferences.cancel(session, inference_id, account_id=me.account_id)
+    inferences.cancel(session, inference_id, account_id=me.account_id, kind="inspect")
 
 
 def _view(session: Session, inference_id: int, account_id: int, looking: Look) -> InspectionRead:
-    packed = inferences.answer_of(session, inference_id, account_id=account_id)
+    packed = inferences.answer_of(session, inference_id, account_id=account_id, kind="inspect")
     release_id, _ = inferences.parameters_of(session, inference_id, account_id=account_id)
     seen = inspect(session, unpack_activations(packed), release_id, looking)
     release = session.get_one(Release, release_id).name

@@ -14,6 +14,7 @@ from scopebook.client.errors import (
 )
 from scopebook.client.live import Live
 from scopebook.client.reading import Filters, Reading
+from scopebook.client.scans import Scans
 from scopebook.client.team import Team
 from scopebook.client.work import Work
 
@@ -27,5 +28,5 @@ __all__ = [
 ]
 
 
-class Client(Reading, Annotating, Team, Work, Live, Accounts):
+class Client(Reading, Annotating, Team, Work, Scans, Live, Accounts):
     """One instance of Scopebook; lists are iterators that fetch their pages as they are read."""

@@ -4,9 +4,18 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal, cast
 
 from scopebook.client.transport import Transport
-from scopebook.client.types.inspect import GoingOnRequest, InspectionRead, TurnRequest
+from scopebook.client.types.compare import ComparisonRead
+from scopebook.client.types.inspect import (
+    GoingOnRequest,
+    InspectionRead,
+    PromptRequest,
+    TurnRequest,
+)
 
-Order = Literal["activation", "surprise", "rarity"]
+Order = Literal["activation", "total", "surprise", "rarity"]
+Measure = Literal["effect", "rate", "mean", "max"]
+Shared = Literal["prefix", "tokens"]
+Side = Literal["a", "b"]
 
 #: An instance lets nobody wait longer, unless it is set to.
 WAIT_S: Final = 150.0
@@ -70,3 +79,70 @@ class Live(Transport):
     def cancel_inspection(self, inspection_id: int) -> None:
         """End a request that runs; one that is over stays what it is."""
         self._send("DELETE", f"/inspect/{inspection_id}")
+
+    def compare(
+        self,
+        model: str,
+        a: Sequence[PromptRequest | str],
+        b: Sequence[PromptRequest | str],
+        *,
+        layers: Sequence[int] | None = None,
+        sort: Measure | None = None,
+        everything: bool | None = None,
+        leave_out: Sequence[Shared] = ("prefix",),
+        more_in: Side | None = None,
+        limit: int | None = None,
+    ) -> ComparisonRead:
+        """Return in which features two sets of texts differ, or two texts.
+
+        `leave_out` names what both sides share and is not compared.
+        """
+        body = {
+            "model": model,
+            "layers": None if layers is None else list(layers),
+            "a": [_prompt(text) for text in a],
+            "b": [_prompt(text) for text in b],
+        }
+        params = {
+            "sort": sort,
+            "everything": everything,
+            "leave_out": list(leave_out),
+            "more_in": more_in,
+            "limit": limit,
+        }
+        answer = self._send("POST", "/compare", body, params=params, timeout_s=WAIT_S)
+        return cast(ComparisonRead, answer)
+
+    def comparison(
+        self,
+        comparison_id: int,
+        *,
+        layers: Sequence[int] | None = None,
+        sort: Measure | None = None,
+        everything: bool | None = None,
+        leave_out: Sequence[Shared] = ("prefix",),
+        more_in: Side | None = None,
+        limit: int | None = None,
+        text_a: int | None = None,
+        text_b: int | None = None,
+    ) -> ComparisonRead:
+        """Look at texts that were compared within the hour another way: nothing is run again."""
+        params = {
+            "layer": None if layers is None else list(layers),
+            "sort": sort,
+            "everything": everything,
+            "leave_out": list(leave_out),
+            "more_in": more_in,
+            "limit": limit,
+            "text_a": text_a,
+            "text_b": text_b,
+        }
+        return cast(ComparisonRead, self._get(f"/compare/{comparison_id}", params))
+
+    def cancel_comparison(self, comparison_id: int) -> None:
+        """End a comparison that runs; one that is over stays what it is."""
+        self._send("DELETE", f"/compare/{comparison_id}")
+
+
+def _prompt(given: PromptRequest | str) -> PromptRequest:
+    return {"text": given} if isinstance(given, str) else given

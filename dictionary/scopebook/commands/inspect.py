@@ -4,13 +4,12 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from scopebook.accounts import local_actor
 from scopebook.activations import unpack_activations
-from scopebook.commands.waiting import wait_for
-from scopebook.console import dictionary, err, out, print_json
+from scopebook.commands.waiting import short_name, wait_for
+from scopebook.console import dictionary, err, out, print_json, print_table, table
 from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.errors import InvalidInputError
 from scopebook.inference_requests import GoingOn, Place, Prompt, Turn, ask_inspection, find_place
@@ -125,17 +124,20 @@ def _print(seen: Inspection) -> None:
     if written:
         out.print(Text(seen.text))
         out.print()
-    shown = Table("feature", "label", "max", "× usual", "tokens", "where", box=None)
+    shown = table(
+        *("label", "max", "× usual", "tokens", "where", "feature"),
+        whole=("max", "× usual", "tokens", "feature"),
+    )
     for firing in seen.firings:
         shown.add_row(
-            Text("/".join(seen.features[firing.feature_id].id.split("/")[-2:]), style="dim"),
             Text(_label(seen, firing.feature_id) or "unlabelled"),
             f"{firing.max:.1f}",
             "" if firing.surprise is None else f"{firing.surprise:.2f}",
             str(firing.count),
             _where(seen, firing),
+            Text(short_name(seen.features[firing.feature_id].id), style="dim"),
         )
-    out.print(shown)
+    print_table(shown)
     if seen.hidden:
         err.print(
             f"{seen.hidden} of {seen.firing} features are not shown: they fire on almost anything, "

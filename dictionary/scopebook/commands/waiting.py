@@ -47,3 +47,8 @@ def _told(state: InferenceView) -> str:
         return "Loading the model ..."
     written = "".join(piece for piece, _ in state.written)
     return f"Writing: {written[-60:]!r}" if written else "Running the text ..."
+
+
+def short_name(feature: str) -> str:
+    """Return a feature's id without its model's name, which is the same in a whole table."""
+    return "/".join(feature.split("/")[-2:])

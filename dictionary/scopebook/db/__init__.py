@@ -15,6 +15,7 @@ from scopebook.db import (  # noqa: F401 - fill the metadata
     list_tables,
     map_tables,
     review_tables,
+    scan_tables,
     tables,
     webhook_tables,
 )

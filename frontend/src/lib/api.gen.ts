@@ -1473,6 +1473,110 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/scans": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Browse
+         * @description List scans, newest first, without what they found.
+         */
+        get: operations["browse_api_scans_get"];
+        put?: never;
+        /**
+         * Ask
+         * @description Hold a text against a collection, as a job; the scan is there to be read when it is done.
+         */
+        post: operations["ask_api_scans_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/scans/{scan_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read
+         * @description Return one scan with what it found.
+         */
+        get: operations["read_api_scans__scan_id__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/scans/{scan_id}/features": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Features
+         * @description List all features of a scan with their ratios.
+         */
+        get: operations["features_api_scans__scan_id__features_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/scans/{scan_id}/hits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Hits
+         * @description List where a feature fires, or what fires in a document, the strongest first.
+         */
+        get: operations["hits_api_scans__scan_id__hits_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/scans/{scan_id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export
+         * @description Return a scan as a file: all features as Parquet or CSV, or the report as HTML.
+         */
+        get: operations["export_api_scans__scan_id__export_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/inspect": {
         parameters: {
             query?: never;
@@ -1514,6 +1618,52 @@ export interface paths {
          * @description Cancel a request of yours; one that is over stays what it is.
          */
         delete: operations["cancel_api_inspect__inference_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Compare Texts
+         * @description Run two texts, or two sets of texts, and return in which features they differ.
+         *
+         *     Waits for the model. Whoever closes the connection cancels the request.
+         */
+        post: operations["compare_texts_api_compare_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/compare/{inference_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Look Again
+         * @description Look at texts of yours that were compared within the hour another way.
+         */
+        get: operations["look_again_api_compare__inference_id__get"];
+        put?: never;
+        post?: never;
+        /**
+         * Cancel
+         * @description Cancel a request of yours; one that is over stays what it is.
+         */
+        delete: operations["cancel_api_compare__inference_id__delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -2097,6 +2247,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/search-all": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Search All
+         * @description Return the features that fire in a text, or in several.
+         */
+        post: operations["search_all_api_search_all_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/search-topk-by-token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Topk By Token
+         * @description Return each token's strongest features.
+         */
+        post: operations["topk_by_token_api_search_topk_by_token_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/activation/new": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * New Activation
+         * @description Return how strongly one feature fires on each token of a text.
+         */
+        post: operations["new_activation_api_activation_new_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -2617,6 +2827,58 @@ export interface components {
             text: string;
         };
         /**
+         * CompareRequest
+         * @description Two texts, or two sets of texts, to be compared.
+         */
+        CompareRequest: {
+            /**
+             * Model
+             * @description A release, or a model that has one release here.
+             * @example Scopebook-Demo-4M-Base
+             */
+            model: string;
+            /**
+             * Layers
+             * @description Null: all that have an SAE with weights here.
+             */
+            layers?: number[] | null;
+            /** A */
+            a: components["schemas"]["PromptRequest"][];
+            /** B */
+            b: components["schemas"]["PromptRequest"][];
+        };
+        /**
+         * ComparisonRead
+         * @description Two sides and the features that differ, in the order that was asked for.
+         */
+        ComparisonRead: {
+            /**
+             * Id
+             * @description To look at the same texts another way, for an hour.
+             */
+            id: number;
+            /** Release */
+            release: string;
+            a: components["schemas"]["SideRead"];
+            b: components["schemas"]["SideRead"];
+            /** Test */
+            test: ("permutation" | "mann-whitney") | null;
+            /** Features */
+            features: components["schemas"]["FeatureBrief"][];
+            /** Differences */
+            differences: components["schemas"]["DifferenceRead"][];
+            /**
+             * Firing
+             * @description How many features fire.
+             */
+            firing: number;
+            /**
+             * Hidden
+             * @description How many of them are not compared.
+             */
+            hidden: number;
+        };
+        /**
          * CorpusRead
          * @description A registered body of text.
          */
@@ -2695,6 +2957,27 @@ export interface components {
             resolution: components["schemas"]["ResolutionRead"] | null;
         };
         /**
+         * CoverageRowRead
+         * @description How many documents fire a feature of the list.
+         */
+        CoverageRowRead: {
+            /** Feature */
+            feature: string;
+            /** Label */
+            label: string | null;
+            /** Documents */
+            documents: number;
+            /** Share */
+            share: number;
+            /**
+             * Parts
+             * @description Shares by part.
+             */
+            parts: {
+                [key: string]: number;
+            };
+        };
+        /**
          * DeliveryRead
          * @description An event that a webhook was told, or is to be told.
          */
@@ -2730,6 +3013,39 @@ export interface components {
             created_at: string;
             /** Finished At */
             finished_at: string | null;
+        };
+        /**
+         * DifferenceRead
+         * @description A feature and how it differs.
+         */
+        DifferenceRead: {
+            /**
+             * Feature
+             * @description Its place in `features`.
+             */
+            feature: number;
+            /**
+             * More In
+             * @enum {string}
+             */
+            more_in: "a" | "b";
+            a: components["schemas"]["SideOfFeatureRead"];
+            b: components["schemas"]["SideOfFeatureRead"];
+            /**
+             * Effect
+             * @description Above 0: more in b. Of two texts, the difference of the means in standard deviations of a token's activation (Cohen's d); of sets, the rank-biserial correlation of the texts' means, -1 to 1.
+             */
+            effect: number;
+            /**
+             * P
+             * @description Two-sided; null for two texts, which allow no test.
+             */
+            p: number | null;
+            /**
+             * Q
+             * @description The false discovery rate among all features (Benjamini-Hochberg).
+             */
+            q: number | null;
         };
         /**
          * DocumentRead
@@ -3091,6 +3407,24 @@ export interface components {
             listId: number | string;
         };
         /**
+         * FeatureNamed
+         * @description A feature by its three names.
+         */
+        FeatureNamed: {
+            /**
+             * Modelid
+             * @description The last part of our model's name in lower case, or all.
+             */
+            modelId: string;
+            /**
+             * Layer
+             * @description `{layer}-{set}`, as `layer` or as `source`.
+             */
+            layer: string;
+            /** Index */
+            index: number | string;
+        };
+        /**
          * FeatureRead
          * @description Everything known of a feature.
          */
@@ -3334,6 +3668,43 @@ export interface components {
              * @description One for each of `tokens`.
              */
             activations: number[];
+        };
+        /**
+         * FoundFeature
+         * @description A feature that fires in a text.
+         */
+        FoundFeature: {
+            /** Modelid */
+            modelId: string;
+            /** Layer */
+            layer: string;
+            /** Index */
+            index: string;
+            /**
+             * Values
+             * @description One for each of `tokens`.
+             */
+            values: number[];
+            /** Maxvalue */
+            maxValue: number;
+            /** Maxvalueindex */
+            maxValueIndex: number;
+            neuron: components["schemas"]["ShortNeuron"] | null;
+            /**
+             * Dfavalues
+             * @description Scopebook has no such thing.
+             */
+            dfaValues?: unknown[];
+            /**
+             * Dfatargetindex
+             * @description Scopebook has no such thing.
+             */
+            dfaTargetIndex?: null;
+            /**
+             * Dfamaxvalue
+             * @description Scopebook has no such thing.
+             */
+            dfaMaxValue?: null;
         };
         /**
          * FullList
@@ -4341,6 +4712,22 @@ export interface components {
             name: string;
         };
         /**
+         * NearEmptyRead
+         * @description A document in which next to nothing that tells something fires.
+         */
+        NearEmptyRead: {
+            /** Document Id */
+            document_id: number;
+            /** Document */
+            document: string;
+            /** Part */
+            part: string;
+            /** Tokens */
+            tokens: number;
+            /** Informative */
+            informative: number;
+        };
+        /**
          * NeighbourRead
          * @description A feature whose decoder direction is close.
          */
@@ -5052,6 +5439,64 @@ export interface components {
             role: "viewer" | "annotator" | "editor" | "admin";
         };
         /**
+         * NewActivation
+         * @description One feature in a text.
+         */
+        NewActivation: {
+            /** Modelid */
+            modelId: string;
+            /** Layer */
+            layer: string;
+            /** Index */
+            index: string;
+            /** Tokens */
+            tokens: string[];
+            /** Values */
+            values: number[];
+            /** Maxvalue */
+            maxValue: number;
+            /** Maxvalueindex */
+            maxValueIndex: number;
+            /** Maxvaluetokenindex */
+            maxValueTokenIndex: number;
+            /** Minvalue */
+            minValue: number;
+            /**
+             * Dfavalues
+             * @description Scopebook has no such thing.
+             */
+            dfaValues?: unknown[];
+            /**
+             * Dfatargetindex
+             * @description Scopebook has no such thing.
+             */
+            dfaTargetIndex?: null;
+            /**
+             * Dfamaxvalue
+             * @description Scopebook has no such thing.
+             */
+            dfaMaxValue?: null;
+            /**
+             * Creatorid
+             * @description Scopebook has no such thing.
+             */
+            creatorId?: null;
+        };
+        /**
+         * NewActivationRequest
+         * @description A text in which one feature is looked at.
+         */
+        NewActivationRequest: {
+            feature: components["schemas"]["FeatureNamed"];
+            /** Customtext */
+            customText: string;
+            /**
+             * Ignorebos
+             * @default false
+             */
+            ignoreBos: boolean;
+        };
+        /**
          * NewApiToken
          * @description A token to make for oneself.
          */
@@ -5424,6 +5869,27 @@ export interface components {
             /** Next */
             next?: string | null;
         };
+        /** Page[ScanFeatureRead] */
+        Page_ScanFeatureRead_: {
+            /** Items */
+            items: components["schemas"]["ScanFeatureRead"][];
+            /** Next */
+            next?: string | null;
+        };
+        /** Page[ScanHitRead] */
+        Page_ScanHitRead_: {
+            /** Items */
+            items: components["schemas"]["ScanHitRead"][];
+            /** Next */
+            next?: string | null;
+        };
+        /** Page[ScanRead] */
+        Page_ScanRead_: {
+            /** Items */
+            items: components["schemas"]["ScanRead"][];
+            /** Next */
+            next?: string | null;
+        };
         /** Page[StepRead] */
         Page_StepRead_: {
             /** Items */
@@ -5486,6 +5952,26 @@ export interface components {
              */
             share: number;
             label: components["schemas"]["LabelRead"] | null;
+        };
+        /**
+         * PartsContrastRead
+         * @description One part held against another; `other_rate` is that of the other part.
+         */
+        PartsContrastRead: {
+            /** One */
+            one: string;
+            /** Other */
+            other: string;
+            /** Tested */
+            tested: number;
+            /** Over Total */
+            over_total: number;
+            /** Under Total */
+            under_total: number;
+            /** Over */
+            over: components["schemas"]["ScannedFeatureRead"][];
+            /** Under */
+            under: components["schemas"]["ScannedFeatureRead"][];
         };
         /**
          * PasswordChange
@@ -5560,6 +6046,28 @@ export interface components {
             status: number;
             /** Detail */
             detail: string;
+        };
+        /**
+         * PromptRequest
+         * @description A text as it is, or a chat that the model's own template turns into one.
+         */
+        PromptRequest: {
+            /**
+             * Text
+             * @description Run as it is.
+             * @example The river Rhine
+             */
+            text?: string | null;
+            /**
+             * Messages
+             * @description Instead of `text`: the turns of a chat.
+             */
+            messages?: components["schemas"]["TurnRequest"][];
+            /**
+             * Thinking
+             * @description Whether the model may think first, where its template knows of it.
+             */
+            thinking?: boolean | null;
         };
         /**
          * ProposalRequest
@@ -5863,6 +6371,481 @@ export interface components {
             tokens_seen: number | null;
         };
         /**
+         * ScanAskRequest
+         * @description Ask for a scan of a registered corpus, or of texts or records that come along.
+         */
+        ScanAskRequest: {
+            /** Release */
+            release: string;
+            /**
+             * Corpus
+             * @description A registered corpus.
+             */
+            corpus?: string | null;
+            /** Texts */
+            texts?: string[] | null;
+            /**
+             * Records
+             * @description As in a file of JSON lines.
+             */
+            records?: {
+                [key: string]: unknown;
+            }[] | null;
+            /**
+             * Fields
+             * @description Of the records: each is a part; `messages.user` are messages of one role.
+             */
+            fields?: string[];
+            /**
+             * Name
+             * @description What to call texts or records.
+             * @default texts of a request
+             */
+            name: string;
+            /**
+             * Layers
+             * @description Null: all that were collected.
+             */
+            layers?: number[] | null;
+            /**
+             * Against
+             * @description The corpus whose newest collection is the reference.
+             */
+            against?: string | null;
+            /**
+             * Coverage
+             * @description A list of features to look for.
+             */
+            coverage?: string | null;
+            /** Fail If */
+            fail_if?: string[];
+            /**
+             * Fdr
+             * @default 0.05
+             */
+            fdr: number;
+        };
+        /**
+         * ScanAskedRead
+         * @description A scan that was asked for, and its job.
+         */
+        ScanAskedRead: {
+            scan: components["schemas"]["ScanRead"];
+            job: components["schemas"]["JobRead"];
+            /**
+             * Left Out
+             * @description Records that could not be read, the first of them.
+             */
+            left_out: string[];
+        };
+        /**
+         * ScanConceptRead
+         * @description Features of one label text, taken together; `documents` is at least how many fire any.
+         */
+        ScanConceptRead: {
+            /** Label */
+            label: string | null;
+            /** Tokens */
+            tokens: number;
+            /** Documents */
+            documents: number;
+            /** Share */
+            share: number;
+            /** Rate */
+            rate: number;
+            /**
+             * Other Rate
+             * @description In the reference, or in the other part.
+             */
+            other_rate: number;
+            /** Log2 */
+            log2: number;
+            /**
+             * Low
+             * @description Of the 95 % interval.
+             */
+            low: number;
+            /** High */
+            high: number;
+            /** P */
+            p: number;
+            /**
+             * Fdr
+             * @description Null: too few firings to be tested, or flagged.
+             */
+            fdr: number | null;
+            /**
+             * Count
+             * @description How many features have the label.
+             */
+            count: number;
+            /**
+             * Features
+             * @description Some of them.
+             */
+            features: string[];
+        };
+        /**
+         * ScanConditionRead
+         * @description A condition, and whether the text fulfils it, which fails the scan.
+         */
+        ScanConditionRead: {
+            /** Condition */
+            condition: string;
+            /** Documents */
+            documents: number;
+            /** Share */
+            share: number;
+            /** Failed */
+            failed: boolean;
+            /** Sentence */
+            sentence: string;
+        };
+        /**
+         * ScanCoverageRead
+         * @description How many documents fire the features of a list.
+         */
+        ScanCoverageRead: {
+            /** Name */
+            name: string;
+            /**
+             * Documents
+             * @description That fire any of them.
+             */
+            documents: number;
+            /** Share */
+            share: number;
+            /** Parts */
+            parts: {
+                [key: string]: number;
+            };
+            /** Features */
+            features: components["schemas"]["CoverageRowRead"][];
+        };
+        /**
+         * ScanFeatureRead
+         * @description A row of a scan's table of all features.
+         */
+        ScanFeatureRead: {
+            /** Label */
+            label: string | null;
+            /** Tokens */
+            tokens: number;
+            /** Documents */
+            documents: number;
+            /** Share */
+            share: number;
+            /** Rate */
+            rate: number;
+            /**
+             * Other Rate
+             * @description In the reference, or in the other part.
+             */
+            other_rate: number;
+            /** Log2 */
+            log2: number;
+            /**
+             * Low
+             * @description Of the 95 % interval.
+             */
+            low: number;
+            /** High */
+            high: number;
+            /** P */
+            p: number;
+            /**
+             * Fdr
+             * @description Null: too few firings to be tested, or flagged.
+             */
+            fdr: number | null;
+            /** Feature */
+            feature: string;
+            /** Layer */
+            layer: number;
+            /** Index */
+            index: number;
+            /** Flags */
+            flags: string[];
+            /** Mean */
+            mean: number;
+            /** Max */
+            max: number;
+            /**
+             * Part
+             * @description Empty: of all documents.
+             */
+            part: string;
+            /** Other Tokens */
+            other_tokens: number;
+            /** Other Contexts */
+            other_contexts: number;
+        };
+        /**
+         * ScanHitRead
+         * @description A document that fires a feature.
+         */
+        ScanHitRead: {
+            /** Document Id */
+            document_id: number;
+            /** Document */
+            document: string;
+            /** Part */
+            part: string;
+            /** Activation */
+            activation: number;
+            /**
+             * Tokens
+             * @description Tokens of the document that fire it.
+             */
+            tokens: number;
+            /** Before */
+            before: string;
+            /** Peak */
+            peak: string;
+            /** After */
+            after: string;
+            /** Feature */
+            feature: string;
+            /**
+             * Complete
+             * @description Whether every document that fires the feature is kept, or the strongest only.
+             */
+            complete: boolean;
+        };
+        /**
+         * ScanLanguageRead
+         * @description Documents whose features fire, in the reference, mostly in texts of one language.
+         */
+        ScanLanguageRead: {
+            /** Language */
+            language: string;
+            /** Documents */
+            documents: number;
+            /** Share */
+            share: number;
+            /**
+             * Tokens
+             * @description Of these documents, those that count.
+             */
+            tokens: number;
+        };
+        /**
+         * ScanPartRead
+         * @description A part of the text: a field of its records, or all of it.
+         */
+        ScanPartRead: {
+            /** Name */
+            name: string;
+            /** Documents */
+            documents: number;
+            /** Tokens */
+            tokens: number;
+            /**
+             * Empty
+             * @description Documents without a token that counts.
+             */
+            empty: number;
+            /**
+             * Near Empty
+             * @description Documents in which next to nothing but flagged features fires.
+             */
+            near_empty: number;
+        };
+        /**
+         * ScanRead
+         * @description A scan; in lists without its summary.
+         */
+        ScanRead: {
+            /** Id */
+            id: number;
+            /** Job Id */
+            job_id: number;
+            /**
+             * State
+             * @description Of its job.
+             * @enum {string}
+             */
+            state: "queued" | "running" | "done" | "failed" | "cancelling" | "cancelled";
+            /** Error */
+            error: string | null;
+            /** Release */
+            release: string;
+            /** Model */
+            model: string;
+            /** Dataset */
+            dataset: string;
+            /** Layers */
+            layers: number[];
+            /** Parts */
+            parts: string[];
+            /** Against */
+            against: string | null;
+            /** Fdr */
+            fdr: number;
+            /**
+             * Coverage
+             * @description The list that was looked for.
+             */
+            coverage: string | null;
+            /** Fail If */
+            fail_if: string[];
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Finished At */
+            finished_at: string | null;
+            /**
+             * Failed
+             * @description Whether a condition failed it; null: it is not done, or has none.
+             */
+            failed: boolean | null;
+            summary: components["schemas"]["ScanSummaryRead"] | null;
+        };
+        /**
+         * ScanReferenceRead
+         * @description What a layer is held against.
+         */
+        ScanReferenceRead: {
+            /** Layer */
+            layer: number;
+            /** Run */
+            run: number;
+            /** Corpus */
+            corpus: string;
+            /** Tokens */
+            tokens: number;
+            /** Sae Sha256 */
+            sae_sha256: string;
+        };
+        /**
+         * ScanSummaryRead
+         * @description What a scan found.
+         */
+        ScanSummaryRead: {
+            /** Release */
+            release: string;
+            /** Model */
+            model: string;
+            /** Caution */
+            caution: string | null;
+            /** Documents */
+            documents: number;
+            /** Tokens */
+            tokens: number;
+            /**
+             * Sinks
+             * @description Sinks that were masked, by layer.
+             */
+            sinks: {
+                [key: string]: number;
+            };
+            /** Parts */
+            parts: components["schemas"]["ScanPartRead"][];
+            /** References */
+            references: components["schemas"]["ScanReferenceRead"][];
+            /**
+             * Tested
+             * @description Features with enough firings that are not flagged.
+             */
+            tested: number;
+            /** Over Total */
+            over_total: number;
+            /** Under Total */
+            under_total: number;
+            /**
+             * Over
+             * @description By the bound of the interval that is nearest to 0, the surest first.
+             */
+            over: components["schemas"]["ScannedFeatureRead"][];
+            /** Under */
+            under: components["schemas"]["ScannedFeatureRead"][];
+            /** Concepts Over */
+            concepts_over: components["schemas"]["ScanConceptRead"][];
+            /** Concepts Under */
+            concepts_under: components["schemas"]["ScanConceptRead"][];
+            /** Flagged Total */
+            flagged_total: number;
+            /**
+             * Flagged
+             * @description Dense, bound to a position or to parked attention; not ranked.
+             */
+            flagged: components["schemas"]["ScannedFeatureRead"][];
+            /** Languages */
+            languages: components["schemas"]["ScanLanguageRead"][];
+            /**
+             * Languages Unknown
+             * @description Documents whose features speak for no language.
+             */
+            languages_unknown: number;
+            /**
+             * Near Empty
+             * @description The first of them.
+             */
+            near_empty: components["schemas"]["NearEmptyRead"][];
+            coverage: components["schemas"]["ScanCoverageRead"] | null;
+            /** Conditions */
+            conditions: components["schemas"]["ScanConditionRead"][];
+            /** Compared */
+            compared: components["schemas"]["PartsContrastRead"][];
+            /** Parameters */
+            parameters: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * ScannedFeatureRead
+         * @description A feature of a scan.
+         */
+        ScannedFeatureRead: {
+            /** Label */
+            label: string | null;
+            /** Tokens */
+            tokens: number;
+            /** Documents */
+            documents: number;
+            /** Share */
+            share: number;
+            /** Rate */
+            rate: number;
+            /**
+             * Other Rate
+             * @description In the reference, or in the other part.
+             */
+            other_rate: number;
+            /** Log2 */
+            log2: number;
+            /**
+             * Low
+             * @description Of the 95 % interval.
+             */
+            low: number;
+            /** High */
+            high: number;
+            /** P */
+            p: number;
+            /**
+             * Fdr
+             * @description Null: too few firings to be tested, or flagged.
+             */
+            fdr: number | null;
+            /** Feature */
+            feature: string;
+            /** Layer */
+            layer: number;
+            /** Index */
+            index: number;
+            /** Flags */
+            flags: string[];
+            /** Mean */
+            mean: number;
+            /** Max */
+            max: number;
+            /** Examples */
+            examples: components["schemas"]["SnippetRead"][];
+        };
+        /**
          * ScoreDistributionRead
          * @description The newest scores that one scorer gave the labels in force.
          */
@@ -6031,6 +7014,68 @@ export interface components {
             scorer: string | null;
         };
         /**
+         * SearchAllAnswer
+         * @description What fires in a text.
+         */
+        SearchAllAnswer: {
+            /** Tokens */
+            tokens: string[];
+            /** Result */
+            result: components["schemas"]["FoundFeature"][];
+            /** Sortindexes */
+            sortIndexes: number[];
+        };
+        /**
+         * SearchAllAnswers
+         * @description What fires in several texts, in their order.
+         */
+        SearchAllAnswers: {
+            /** Results */
+            results: components["schemas"]["SearchAllAnswer"][];
+        };
+        /**
+         * SearchAllRequest
+         * @description Texts of which the features that fire are wanted.
+         */
+        SearchAllRequest: {
+            /** Modelid */
+            modelId: string;
+            /**
+             * Sourceset
+             * @description The set of a release, such as `res-w32k-l0_50`.
+             */
+            sourceSet: string;
+            /** Text */
+            text: string | string[];
+            /**
+             * Selectedlayers
+             * @description `{layer}-{set}` of each; none: all.
+             */
+            selectedLayers?: string[];
+            /**
+             * Sortindexes
+             * @description Tokens whose activations put the features in order; none: the largest.
+             */
+            sortIndexes?: number[];
+            /**
+             * Ignorebos
+             * @description Leave the first token out.
+             * @default true
+             */
+            ignoreBos: boolean;
+            /**
+             * Densitythreshold
+             * @description Leave out what fires on a larger share of tokens; -1: nothing.
+             * @default -1
+             */
+            densityThreshold: number;
+            /**
+             * Numresults
+             * @default 50
+             */
+            numResults: number;
+        };
+        /**
          * SearchHit
          * @description A feature that answers a search.
          */
@@ -6191,6 +7236,85 @@ export interface components {
             explanations: components["schemas"]["NeuronpediaExplanation"][];
             /** Activations */
             activations: components["schemas"]["NeuronpediaActivation"][];
+        };
+        /**
+         * SideOfFeatureRead
+         * @description A feature on one side.
+         */
+        SideOfFeatureRead: {
+            /**
+             * Rate
+             * @description Share of the compared tokens that fire it.
+             */
+            rate: number;
+            /**
+             * Mean
+             * @description Mean activation over the compared tokens.
+             */
+            mean: number;
+            /** Max */
+            max: number;
+            /**
+             * Texts
+             * @description Texts in which it fires.
+             */
+            texts: number;
+            /**
+             * Tokens
+             * @description Where it fires in the text that is shown.
+             */
+            tokens: number[];
+            /** Activations */
+            activations: number[];
+        };
+        /**
+         * SideRead
+         * @description A side: how much of it was compared, and one of its texts.
+         */
+        SideRead: {
+            /** Texts */
+            texts: number;
+            /**
+             * Compared
+             * @description Tokens that were compared.
+             */
+            compared: number;
+            /** Text */
+            text: string;
+            /** Pieces */
+            pieces: string[];
+            /** Tokens */
+            tokens: components["schemas"]["TokenRead"][];
+            /**
+             * Left Out
+             * @description For each token whether it was left out as shared.
+             */
+            left_out: boolean[];
+        };
+        /**
+         * SnippetRead
+         * @description A passage of a document in which a feature fires most strongly.
+         */
+        SnippetRead: {
+            /** Document Id */
+            document_id: number;
+            /** Document */
+            document: string;
+            /** Part */
+            part: string;
+            /** Activation */
+            activation: number;
+            /**
+             * Tokens
+             * @description Tokens of the document that fire it.
+             */
+            tokens: number;
+            /** Before */
+            before: string;
+            /** Peak */
+            peak: string;
+            /** After */
+            after: string;
         };
         /**
          * SplitRequest
@@ -6474,6 +7598,68 @@ export interface components {
             text: string;
             /** Value */
             value: number;
+        };
+        /**
+         * TopFeature
+         * @description A feature on a token.
+         */
+        TopFeature: {
+            /** Activationvalue */
+            activationValue: number;
+            /** Featureindex */
+            featureIndex: number;
+            feature: components["schemas"]["ShortNeuron"] | null;
+        };
+        /**
+         * TopKAnswer
+         * @description The tokens of a text.
+         */
+        TopKAnswer: {
+            /** Source */
+            source: string;
+            /** Results */
+            results: components["schemas"]["TopOfToken"][];
+        };
+        /**
+         * TopKRequest
+         * @description A text of which each token's strongest features are wanted.
+         */
+        TopKRequest: {
+            /** Modelid */
+            modelId: string;
+            /** Source */
+            source: string;
+            /** Text */
+            text: string;
+            /**
+             * Numresults
+             * @default 10
+             */
+            numResults: number;
+            /**
+             * Ignorebos
+             * @default true
+             */
+            ignoreBos: boolean;
+            /**
+             * Densitythreshold
+             * @default 0.01
+             */
+            densityThreshold: number;
+        };
+        /**
+         * TopOfToken
+         * @description A token and its strongest features.
+         */
+        TopOfToken: {
+            /** Position */
+            position: number;
+            /** Token */
+            token: string;
+            /** Isspecial */
+            isSpecial: boolean;
+            /** Topfeatures */
+            topFeatures: components["schemas"]["TopFeature"][];
         };
         /**
          * TurnRequest
@@ -10870,7 +12056,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -14270,11 +15456,570 @@ export interface operations {
             };
         };
     };
+    browse_api_scans_get: {
+        parameters: {
+            query?: {
+                release?: string | null;
+                /** @description Items on a page. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ScanRead_"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ask_api_scans_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Sent again with the same key within a day, the request is not done again and gets the same answer; with another body it is refused. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScanAskRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScanAskedRead"];
+                };
+            };
+            /** @description The body cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_api_scans__scan_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                scan_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScanRead"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    features_api_scans__scan_id__features_get: {
+        parameters: {
+            query?: {
+                /** @description A field; empty: all documents. */
+                part?: string;
+                /** @description `over`, `under`: by the bound of the interval that is nearest to 0. */
+                sort?: "over" | "under" | "share" | "tokens" | "max" | "log2";
+                /** @description The largest false discovery rate; untested are left out. */
+                fdr?: number | null;
+                /** @description Take flagged features too. */
+                flagged?: boolean;
+                /** @description Items on a page. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                scan_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ScanFeatureRead_"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    hits_api_scans__scan_id__hits_get: {
+        parameters: {
+            query?: {
+                /** @description `{model}/{layer}-{set}/{index}`. */
+                feature?: string | null;
+                document?: number | null;
+                /** @description Items on a page. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                scan_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ScanHitRead_"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_api_scans__scan_id__export_get: {
+        parameters: {
+            query?: {
+                form?: "parquet" | "csv" | "html";
+            };
+            header?: never;
+            path: {
+                scan_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.apache.parquet": unknown;
+                    "text/csv; charset=utf-8": unknown;
+                    "text/html; charset=utf-8": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     inspect_text_api_inspect_post: {
         parameters: {
             query?: {
                 /** @description Which features come first. */
-                sort?: "activation" | "surprise" | "rarity";
+                sort?: "activation" | "total" | "surprise" | "rarity";
                 /** @description Null: all that were run. */
                 layer?: number[] | null;
                 /** @description Dense, position and register features too, and tokens left out. */
@@ -14387,7 +16132,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description Which features come first. */
-                sort?: "activation" | "surprise" | "rarity";
+                sort?: "activation" | "total" | "surprise" | "rarity";
                 /** @description Null: all that were run. */
                 layer?: number[] | null;
                 /** @description Dense, position and register features too, and tokens left out. */
@@ -14486,6 +16231,316 @@ export interface operations {
         };
     };
     cancel_api_inspect__inference_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                inference_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    compare_texts_api_compare_post: {
+        parameters: {
+            query?: {
+                /** @description By what the features are put in order. */
+                sort?: "effect" | "rate" | "mean" | "max";
+                /** @description Null: all that were run. */
+                layer?: number[] | null;
+                /** @description Dense, position and register features too, and tokens left out. */
+                everything?: boolean;
+                /** @description What both sides share: how all texts begin, tokens of both. */
+                leave_out?: ("prefix" | "tokens")[] | null;
+                /** @description Only what is more on this side. */
+                more_in?: ("a" | "b") | null;
+                /** @description Features to return. */
+                limit?: number;
+                /** @description The text of a that is shown. */
+                text_a?: number;
+                /** @description The text of b that is shown. */
+                text_b?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CompareRequest"];
+            };
+        };
+        responses: {
+            /** @description The answer; with `Accept: text/event-stream` server-sent events: `progress` (how far it is), then `answer` or `problem`. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ComparisonRead"];
+                };
+            };
+            /** @description The body cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    look_again_api_compare__inference_id__get: {
+        parameters: {
+            query?: {
+                /** @description By what the features are put in order. */
+                sort?: "effect" | "rate" | "mean" | "max";
+                /** @description Null: all that were run. */
+                layer?: number[] | null;
+                /** @description Dense, position and register features too, and tokens left out. */
+                everything?: boolean;
+                /** @description What both sides share: how all texts begin, tokens of both. */
+                leave_out?: ("prefix" | "tokens")[] | null;
+                /** @description Only what is more on this side. */
+                more_in?: ("a" | "b") | null;
+                /** @description Features to return. */
+                limit?: number;
+                /** @description The text of a that is shown. */
+                text_a?: number;
+                /** @description The text of b that is shown. */
+                text_b?: number;
+            };
+            header?: never;
+            path: {
+                inference_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ComparisonRead"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel_api_compare__inference_id__delete: {
         parameters: {
             query?: never;
             header?: never;
@@ -16141,7 +18196,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16232,7 +18287,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16323,7 +18378,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16414,7 +18469,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16505,7 +18560,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16599,7 +18654,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16693,7 +18748,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16787,7 +18842,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16881,7 +18936,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16975,7 +19030,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17069,7 +19124,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17163,7 +19218,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17257,7 +19312,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17348,7 +19403,7 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17435,7 +19490,280 @@ export interface operations {
                     "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
-            /** @description The database does not answer. */
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+        };
+    };
+    search_all_api_search_all_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SearchAllRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SearchAllAnswer"] | components["schemas"]["SearchAllAnswers"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+        };
+    };
+    topk_by_token_api_search_topk_by_token_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TopKRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TopKAnswer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+        };
+    };
+    new_activation_api_activation_new_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewActivationRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewActivation"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Service Unavailable */
             503: {
                 headers: {
                     [name: string]: unknown;

@@ -1,10 +1,13 @@
 """A tiny release with weights, and somebody who asks."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
+from tests.apps import app_over
 from tests.tiny_collections import RELEASE, make_tiny
 
 from scopebook import inferences
@@ -77,3 +80,30 @@ def make_asking(worker: Sessions, tmp_path: Path) -> Iterator[Callable[..., Aski
 @pytest.fixture
 def asking(make_asking: Callable[..., Asking]) -> Asking:
     return make_asking()
+
+
+@pytest.fixture
+def client(asking: Asking) -> Iterator[TestClient]:
+    with TestClient(
+        app_over(asking.sessions),
+        base_url="http://localhost:8000",
+        client=("127.0.0.1", 50000),
+        headers={"X-Scopebook": "1"},
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+def working(asking: Asking) -> Iterator[None]:
+    """Answer what is asked, beside the test."""
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.wait(0.02):
+            asking.work()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield
+    over.set()
+    thread.join()

@@ -231,7 +231,7 @@ def test_what_kills_its_workers_is_given_up(asking: Asking) -> None:
         with unit_of_work(asking.sessions) as session:
             tidy_inferences(session)
 
-    with pytest.raises(UnavailableError, match="The worker died 2 times"):
+    with pytest.raises(UnavailableError, match="The worker died 3 times"):
         asking.answer(asked)
 
 

@@ -26,9 +26,15 @@ class Prompt:
 
 
 def read_prompts(
-    resident: Resident, asked: Sequence[Mapping[str, Any]], *, most_tokens: int
+    resident: Resident,
+    asked: Sequence[Mapping[str, Any]],
+    *,
+    names: Sequence[str],
+    most_tokens: int,
 ) -> list[Prompt]:
     """Return the prompts: each is `{"text": ...}` or `{"messages": [...], "thinking": ...}`.
+
+    `names` is what a sentence calls each.
 
     Raises InvalidInputError for a text without tokens or with more than `most_tokens`.
     """
@@ -39,8 +45,7 @@ def read_prompts(
             texts, cut_texts(resident.tokenizer, texts), strict=True
         )
     ]
-    for number, prompt in enumerate(found):
-        which = "The text" if len(found) == 1 else f"Text {number + 1}"
+    for which, prompt in zip(names, found, strict=True):
         if not len(prompt.token_ids):
             raise InvalidInputError(f"{which} has no tokens; give some words.")
         if len(prompt.token_ids) > most_tokens:

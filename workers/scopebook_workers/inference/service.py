@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from scopebook import inference_queue
 from scopebook.db.sessions import Sessions, sessions, unit_of_work
 from scopebook.errors import ScopebookError, UnavailableError
-from scopebook.inference_queue import LEASE_S, Asked
+from scopebook.inference_queue import Asked
 from scopebook.settings import settings
 from scopebook_workers import process
 from scopebook_workers.outages import AWAY
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from scopebook_workers.inference.residents import Residents
     from scopebook_workers.inference.running import Wanted
     from scopebook_workers.inference.works import Work
+    from scopebook_workers.inference.writing import Writing
 
 log = logging.getLogger(__name__)
 
@@ -123,17 +124,23 @@ class Service:
         assert writing is not None
         try:
             work.write()
+            self._tell(work.id, writing)
+        except AWAY:
+            raise
         except Exception as error:  # the edge of every request
             self._fail(work.id, error)
             return
-        now = time.monotonic()
-        if writing.ended or now - self._told.get(work.id, 0.0) >= _TOLD_S:
-            self._told[work.id] = now
-            with unit_of_work(self._factory) as session:
-                shown = writing.shown()
-                inference_queue.note_written(session, work.id, shown, worker=self._worker)
         if writing.ended:
             work.written, work.writing = len(writing.token_ids), None
+
+    def _tell(self, inference_id: int, writing: "Writing") -> None:
+        """Show now and then what is written by now."""
+        now = time.monotonic()
+        if writing.ended or now - self._told.get(inference_id, 0.0) >= _TOLD_S:
+            self._told[inference_id] = now
+            with unit_of_work(self._factory) as session:
+                shown = writing.shown()
+                inference_queue.note_written(session, inference_id, shown, worker=self._worker)
 
     def _run(self, chosen: "Sequence[tuple[Work, Wanted]]") -> None:
         from scopebook_workers.inference.works import run_turn  # noqa: PLC0415
@@ -149,10 +156,16 @@ class Service:
                 self._fail(chosen[0][0].id, error)
 
     def _answer(self, work: "Work") -> None:
-        answer = work.answer()
-        with unit_of_work(self._factory) as session:
-            inference_queue.note_answer(session, work.id, answer, worker=self._worker)
-        self._forget(work.id)
+        try:
+            answer = work.answer()
+            with unit_of_work(self._factory) as session:
+                inference_queue.note_answer(session, work.id, answer, worker=self._worker)
+        except AWAY:
+            raise
+        except Exception as error:  # the edge of every request
+            self._fail(work.id, error)
+        else:
+            self._forget(work.id)
 
     def _fail(self, inference_id: int, error: Exception) -> None:
         if not isinstance(error, ScopebookError):
@@ -180,7 +193,7 @@ class Service:
         ended = threading.Event()
 
         def renew() -> None:
-            while not ended.wait(LEASE_S / 3):
+            while not ended.wait(settings().inference_lease_s / 3):
                 try:
                     with unit_of_work(self._factory) as session:
                         held = set(self._held)

@@ -11,6 +11,7 @@ from scopebook.activations import pack_activations
 from scopebook.db.tables import Model, Release, Sae
 from scopebook.errors import InvalidInputError
 from scopebook.inference_queue import Asked
+from scopebook.inference_requests import prompt_names
 from scopebook.settings import settings
 from scopebook_workers.inference.prompts import Prompt, read_prompts
 from scopebook_workers.inference.residents import Resident, Residents
@@ -96,7 +97,13 @@ def begin(residents: Residents, asked: Asked, weights: Weights) -> Work:
     parameters = asked.parameters
     going_on = parameters.get("continue")
     room = settings().inference_tokens - (going_on["tokens"] if going_on else 0)
-    prompts = read_prompts(resident, parameters["prompts"], most_tokens=room)
+    asked_prompts = parameters["prompts"]
+    prompts = read_prompts(
+        resident,
+        asked_prompts,
+        names=prompt_names(len(asked_prompts), parameters.get("n_a", 0)),
+        most_tokens=room,
+    )
     total = sum(len(prompt.token_ids) for prompt in prompts)
     if total > settings().inference_total_tokens:
         raise InvalidInputError(

@@ -81,7 +81,9 @@ class Writing:
         texts = [reader.decode(self.resident.pieces[token]) for token in self.token_ids]
         if self.ended and texts:
             texts[-1] += reader.decode(b"", final=True)
-        return list(zip(texts, self.probabilities, strict=True))
+        # The one character that Postgres cannot hold.
+        shown = [text.replace("\0", "\N{SYMBOL FOR NULL}") for text in texts]
+        return list(zip(shown, self.probabilities, strict=True))
 
     def whole(self) -> Prompt:
         """Return the text with what is written, cut into the tokens that the model has seen."""

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -12,7 +13,6 @@ from pydantic import SecretStr
 
 from scopebook_workers.llm.addresses import is_address, read_address, read_key
 from scopebook_workers.llm.tokens import Counter, estimate_tokens
-from scopebook_workers.qwen.tokenizer import load_tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,8 @@ def counting_of(endpoint: str, *, model: str, api_key: SecretStr | None = None) 
         return Counting(count=lru_cache(maxsize=256)(server), by="server")
     if not folder.is_dir():
         return GUESS
-    tokenizer = load_tokenizer(folder)
+    # Here, since it takes seconds, and a server's tokens are counted without it.
+    tokenizer = import_module("scopebook_workers.qwen.tokenizer").load_tokenizer(folder)
 
     @lru_cache(maxsize=256)
     def count(text: str) -> int:

@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
@@ -10,8 +12,10 @@ from scopebook.errors import InvalidInputError
 from scopebook_workers.llm.addresses import is_address
 from scopebook_workers.llm.budget import Budget
 from scopebook_workers.llm.chat import Chat
-from scopebook_workers.llm.local import LocalChat
 from scopebook_workers.llm.server import ServerChat
+
+if TYPE_CHECKING:
+    from scopebook_workers.llm.local import LocalChat
 
 
 @asynccontextmanager
@@ -48,6 +52,11 @@ async def open_chat(
             f"{endpoint!r} is neither an http(s):// address nor a folder; give a server's base "
             "URL, e.g. http://localhost:8080/v1, or the folder of a model."
         )
-    local = LocalChat(folder, model=model, device=device, budget=budget)
-    async with local as chat:
+    async with _local(folder, model=model, device=device, budget=budget) as chat:
         yield chat
+
+
+def _local(folder: Path, *, model: str | None, device: str, budget: Budget | None) -> "LocalChat":
+    """Return a checkpoint's model; who asks a server does not wait until torch is imported."""
+    kind: type[LocalChat] = import_module("scopebook_workers.llm.local").LocalChat
+    return kind(folder, model=model, device=device, budget=budget)

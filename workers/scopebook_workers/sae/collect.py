@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,8 +14,7 @@ from transformers import PreTrainedModel
 from scopebook.errors import UnavailableError
 from scopebook_workers.qwen.capture import Captured, capture_rows
 from scopebook_workers.sae.encode import Active, active_features
-from scopebook_workers.sae.firings import Contexts, make_batch
-from scopebook_workers.sae.state import FeatureState
+from scopebook_workers.sae.firings import Batch, Contexts, make_batch
 from scopebook_workers.sae.weights import SparseAutoencoder
 
 log = logging.getLogger(__name__)
@@ -23,12 +23,30 @@ log = logging.getLogger(__name__)
 _NO_MEMORY = "can't allocate memory"
 
 
+@runtime_checkable
+class State(Protocol):
+    """What takes in what fires: `FeatureState` of a collection, `ScanState` of a scan."""
+
+    def update(
+        self,
+        batch: Batch,
+        active: Active,
+        *,
+        usable: Bool[Tensor, " token"],
+        sinks: Bool[Tensor, " token"],
+    ) -> None:
+        """Take in a batch of contexts that were not taken in yet."""
+
+    def settle(self) -> None:
+        """Take in what the last update has left to be done while the model works on."""
+
+
 @dataclass(frozen=True)
 class Layer:
     """An SAE and the state of its features."""
 
     sae: SparseAutoencoder
-    state: FeatureState
+    state: State
 
 
 @dataclass(frozen=True)

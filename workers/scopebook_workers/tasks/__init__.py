@@ -26,4 +26,7 @@ MODULE_OF: Final[dict[str, str]] = {
     jobs.MAP_RELEASE: "scopebook_workers.tasks.draw_map",
     jobs.SCORE_SAE: "scopebook_workers.tasks.score",
     jobs.COMPARE_SAE: "scopebook_workers.tasks.score",
+    jobs.PLAN_SCAN: "scopebook_workers.tasks.scan_plan",
+    jobs.SCAN_SHARD: "scopebook_workers.tasks.scan_shard",
+    jobs.REPORT_SCAN: "scopebook_workers.tasks.scan_report",
 }

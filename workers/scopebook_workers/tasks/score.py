@@ -31,12 +31,12 @@ from scopebook.labeling_requests import LanguageModel
 from scopebook.settings import settings
 from scopebook.steps import Claim, retitle_step
 from scopebook_workers.claims import Finish, Progress, step_task
-from scopebook_workers.labeling.scoring.asking import together
 from scopebook_workers.labeling.scoring.detection import detection_requests
 from scopebook_workers.labeling.scoring.null import LABELS, null_warning, permuted
 from scopebook_workers.labeling.scoring.score import Score
 from scopebook_workers.llm.budget import Budget, Estimate, Usage
 from scopebook_workers.llm.chat import Chat
+from scopebook_workers.llm.together import together
 from scopebook_workers.prefetch import ahead
 from scopebook_workers.tasks.embed import embed_function
 from scopebook_workers.tasks.language_models import (

@@ -32,10 +32,10 @@ from scopebook_workers.labeling.prompts import (
     likely_answer_tokens,
     request_for,
 )
-from scopebook_workers.labeling.scoring.asking import together
 from scopebook_workers.llm.budget import Budget, Estimate, estimate
 from scopebook_workers.llm.chat import Chat
 from scopebook_workers.llm.counting import Counting
+from scopebook_workers.llm.together import together
 from scopebook_workers.outages import patiently, read_patiently
 from scopebook_workers.prefetch import ahead
 from scopebook_workers.tasks.language_models import (

@@ -66,6 +66,14 @@ class InspectionRead(TypedDict):
     hidden: int
 
 
+class PromptRequest(TypedDict):
+    """A text as it is, or a chat that the model's own template turns into one."""
+
+    text: NotRequired[str | None]
+    messages: NotRequired[list[TurnRequest]]
+    thinking: NotRequired[bool | None]
+
+
 class TokenRead(TypedDict):
     """A token of the text."""
 

@@ -1,9 +1,8 @@
 """Put cases before a judge, some at a time, and read its answers; unreadable ones are counted."""
 
-import asyncio
 import json
 import re
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -12,6 +11,7 @@ from scopebook_workers.labeling.hostile_text import delimiter_of, fenced
 from scopebook_workers.labeling.scoring.cases import Case, JudgedLabel
 from scopebook_workers.labeling.scoring.score import Predictions, Usage
 from scopebook_workers.llm.chat import Chat, ChatAnswer, ChatFailedError, ChatRequest, Message
+from scopebook_workers.llm.together import together
 
 #: Windows of one request.
 TOGETHER: Final = 5
@@ -89,17 +89,6 @@ async def predict(
             start = number * TOGETHER
             said[start : start + len(values)] = values
     return Predictions(said=said, usage=usage, model_requested=chat.model)
-
-
-async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Return all results in order; the first error ends what is still under way, and is raised."""
-    tasks = [asyncio.ensure_future(part) for part in work]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def ask_all(

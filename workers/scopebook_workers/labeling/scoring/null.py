@@ -6,12 +6,12 @@ from typing import Final
 import numpy as np
 
 from scopebook.errors import InvalidInputError
-from scopebook_workers.labeling.scoring.asking import together
 from scopebook_workers.labeling.scoring.cases import Case, JudgedLabel, seed_of
 from scopebook_workers.labeling.scoring.detection import score_detection
 from scopebook_workers.labeling.scoring.fuzzing import score_fuzzing
 from scopebook_workers.labeling.scoring.score import Score
 from scopebook_workers.llm.chat import Chat
+from scopebook_workers.llm.together import together
 
 #: Labels of a null: its mean balanced accuracy is then known to about 0.01.
 LABELS: Final = 200

@@ -11,7 +11,6 @@ from typing import Final
 import numpy as np
 
 from scopebook.errors import InvalidInputError
-from scopebook_workers.labeling.scoring.asking import together
 from scopebook_workers.labeling.scoring.cases import Case, JudgedLabel
 from scopebook_workers.labeling.scoring.detection import detect
 from scopebook_workers.labeling.scoring.metrics import Confusion
@@ -23,6 +22,7 @@ from scopebook_workers.labeling.scoring.score import (
     score_of,
 )
 from scopebook_workers.llm.chat import Chat
+from scopebook_workers.llm.together import together
 
 SCORER: Final = "union"
 VERSION: Final = "union-2"
