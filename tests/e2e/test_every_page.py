@@ -42,6 +42,11 @@ def _point_at_a_feature(page: Page) -> None:
     expect(page.get_by_role("grid")).to_be_visible()
 
 
+def _light_a_difference(page: Page) -> None:
+    page.locator("tbody tr").get_by_role("button").first.click()
+    expect(page.locator("tbody tr.lit")).to_be_visible()
+
+
 def _of_several_senses(page: Page) -> str:
     listed = page.request.get("/api/features?layer=2&limit=50").json()["items"]
     return next(
@@ -63,6 +68,8 @@ def stops(page: Page, feature_id: str, loaded: None) -> Iterator[list[Stop]]:
     yield [
         *(Stop(address) for address in addresses),
         Stop("/inspect?text=The+river+and+打开系统设置&go=4", _point_at_a_feature),
+        Stop("/compare"),
+        Stop("/compare?a=The+river+and+the+sea&b=The+river+and+打开系统设置", _light_a_difference),
         Stop("/?q=Chinese+text"),
         Stop("/?q=Python+code", _open_filters),
         Stop("/?q=Chinese+text&density=0.99.."),

@@ -235,6 +235,8 @@ export interface InspectedPiece {
   special: boolean;
   written: boolean;
   leftOut: boolean;
+  /** It is on both sides of a comparison that leaves such tokens out. */
+  shared?: boolean;
 }
 
 /** The pieces of the text, each with the strongest colour of its tokens. */
