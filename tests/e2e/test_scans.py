@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import FilePayload, Locator, Page, expect
 
 from scopebook.demo import bundle_path
 
@@ -79,8 +79,12 @@ def test_a_planted_language_comes_first_and_leads_to_its_documents_and_files(
 ) -> None:
     page.goto("/scans")
 
-    file = {"name": "answers.jsonl", "mimeType": "application/json", "buffer": answers}
-    page.get_by_label("Choose files").set_input_files(files=[file])  # type: ignore[list-item]
+    file: FilePayload = {
+        "name": "answers.jsonl",
+        "mimeType": "application/json",
+        "buffer": answers,
+    }
+    page.get_by_label("Choose files").set_input_files(file)
     expect(page.locator("[data-read]")).to_have_text("24 records")
     expect(page.get_by_role("checkbox", name="response")).to_be_checked()
     page.get_by_label("List to look for").select_option(wanted_list)
