@@ -169,12 +169,13 @@ CALLERS = {
     "admin token of one who is a viewer by now": "viewer",
 }
 #: Nothing is there, so that whoever may come in changes nothing.
+#: Numbers that nothing has, however many tokens the matrix makes.
 _VALUES = {
     **{"model:path": "m", "source": "1-x", "index": "0", "release:path": "r", "name": "nobody"},
     **{"model_id:path": "m", "layer": "1-x", "name:path": "a", "tag:path": "a", "token": "a"},
-    **dict.fromkeys(("job_id", "run_id", "map_id", "token_id", "comment_id", "list_id"), "999"),
-    **dict.fromkeys(("change_id", "context_id", "bulk_id", "webhook_id", "delivery_id"), "999"),
-    **dict.fromkeys(("login_id", "inference_id", "scan_id"), "999"),
+    **dict.fromkeys(("job_id", "run_id", "map_id", "token_id", "comment_id", "list_id"), "999999"),
+    **dict.fromkeys(("change_id", "context_id", "bulk_id", "webhook_id", "delivery_id"), "999999"),
+    **dict.fromkeys(("login_id", "inference_id", "scan_id"), "999999"),
 }
 
 
