@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from transformers import PreTrainedModel
 
 from scopebook.errors import InvalidInputError
-from scopebook_workers.qwen.capture import capture, cut_batches
+from scopebook_workers.qwen.capture import capture, cut_batches, run_to
 
 
 def random_rows(*lengths: int) -> list[NDArray[np.int32]]:
@@ -127,3 +127,17 @@ def test_batches_hold_rows_of_like_length_and_few_enough_tokens() -> None:
     batches = list(cut_batches(lengths, 20))
 
     assert batches == [[6, 2, 0, 4], [5], [1]]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_padding_on_the_left_changes_nothing(family: str) -> None:
+    model = tiny_model(family)
+    token_ids = torch.arange(5, 17)[None]
+    padded = torch.cat([torch.zeros(1, 4, dtype=torch.int64), token_ids], dim=1)
+    mask = torch.arange(16)[None] >= 4
+
+    alone = run_to(model, [1, 3], token_ids, torch.ones_like(token_ids, dtype=torch.bool))
+    left = run_to(model, [1, 3], padded, mask)
+
+    for layer in (1, 3):
+        assert_close(left[layer][:, 4:], alone[layer], rtol=1e-4, atol=1e-4)
