@@ -34,7 +34,7 @@ from scopebook.feature_names import row_ids_of
 from scopebook.labelings import NewWording, begin_labeling, publish_keywords, sha256_of
 from scopebook.tokens import create_token
 
-SECONDS = float(os.environ.get("DRILL_ANNOTATORS_S", "8"))
+SECONDS = float(os.environ.get("DRILL_ANNOTATORS_S", "15"))
 PEOPLE = 50
 FEATURES = 400
 #: Features that everybody writes to.

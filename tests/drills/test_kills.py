@@ -1,4 +1,4 @@
-"""A dozen kills in one run, and it ends with the dictionary of a run that nobody disturbed.
+"""Twenty kills in one run, and it ends with the dictionary of a run that nobody disturbed.
 
 `make drill` runs it longer: `DRILL_KILLS` kills over `DRILL_TEXTS` texts, at moments drawn from
 `DRILL_SEED`, which it prints.
@@ -30,17 +30,17 @@ from scopebook.registration import request_release
 from scopebook.runs import request_collection
 from scopebook_workers.claims import work_off
 
-KILLS = int(os.environ.get("DRILL_KILLS", "12"))
+KILLS = int(os.environ.get("DRILL_KILLS", "20"))
 TEXTS = int(os.environ.get("DRILL_TEXTS", "700"))
 SEED = int(os.environ.get("DRILL_SEED", "1"))
-#: How often each kind of process is hit in a dozen kills.
+#: How often each kind of process is hit in twenty kills.
 VICTIMS = {
-    "pool process": 2,
-    "worker": 2,
-    "broker": 2,
-    "backend": 2,
-    "postmaster": 2,
-    "everything": 2,
+    "pool process": 5,
+    "worker": 3,
+    "broker": 3,
+    "backend": 3,
+    "postmaster": 3,
+    "everything": 3,
 }
 #: The kills spread over this part of the run, so that none of them comes too late.
 LAST_SHARE = 0.8
@@ -88,7 +88,7 @@ def kill_again_and_again(hurt: HurtInstance, rng: random.Random) -> list[str]:
     return killed
 
 
-def test_a_dozen_kills_leave_the_dictionary_of_an_undisturbed_run(
+def test_twenty_kills_leave_the_dictionary_of_an_undisturbed_run(
     worker: Sessions, tmp_path: Path
 ) -> None:
     write_files(tmp_path, texts=TEXTS)
