@@ -56,7 +56,7 @@ def serving(database_url: str, *, by_header: bool = True) -> Iterator[str]:
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 300
         while not _answers(url):
             assert process.poll() is None, "the server ended"
             assert time.monotonic() < until, "the server did not answer"

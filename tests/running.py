@@ -55,7 +55,7 @@ class Running:
     #: One for all requests: a new one reads the certificates of all authorities first.
     _client: httpx2.Client = field(
         default_factory=lambda: httpx2.Client(
-            timeout=10, limits=httpx2.Limits(max_keepalive_connections=0)
+            timeout=60, limits=httpx2.Limits(max_keepalive_connections=0)
         ),
         repr=False,
     )
@@ -116,4 +116,4 @@ class Running:
         """End it as a person would, and return its exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(120)
+        return self.process.wait(600)

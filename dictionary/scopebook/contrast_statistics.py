@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import mannwhitneyu, norm, rankdata
+from scipy.special import ndtr, ndtri
 
 Floats = NDArray[np.float64]
 
@@ -129,10 +129,10 @@ def log2_ratio(one: Rates, other: Rates, *, confidence: float = 0.95) -> Ratios:
     documents that happen to agree do not make a narrow interval. The interval is that of a normal
     distribution of the logarithm.
     """
-    z = float(norm.ppf((1 + confidence) / 2))
+    z = float(ndtri((1 + confidence) / 2))
     log2 = np.log2(_rate(one) / _rate(other))
     width = np.sqrt(_variance(one) + _variance(other)) / np.log(2)
-    p = 2 * norm.sf(np.abs(log2) / width)
+    p = 2 * ndtr(-np.abs(log2) / width)
     return Ratios(log2=log2, low=log2 - z * width, high=log2 + z * width, p=np.asarray(p))
 
 
@@ -179,6 +179,9 @@ def _slices(length: int, step: int) -> Iterator[slice]:
 
 
 def _asymptotic(a: NDArray[Any], b: NDArray[Any]) -> tuple[Floats, Floats]:
+    # Not on top: a server would start a third later for it, and most never compare sets.
+    from scipy.stats import mannwhitneyu  # noqa: PLC0415
+
     with np.errstate(invalid="ignore", divide="ignore"):
         found = mannwhitneyu(a, b, axis=0, method="asymptotic")
     # Where all values are the same there is no spread to divide by.
@@ -187,6 +190,8 @@ def _asymptotic(a: NDArray[Any], b: NDArray[Any]) -> tuple[Floats, Floats]:
 
 
 def _exact(a: NDArray[Any], b: NDArray[Any]) -> tuple[Floats, Floats]:
+    from scipy.stats import rankdata  # noqa: PLC0415, as above
+
     n, texts = len(a), len(a) + len(b)
     ranks = rankdata(np.concatenate([a, b]), axis=0)
     chosen = _choices(texts, n)

@@ -306,7 +306,7 @@ class Stream:
         """Return the first event that tells what is waited for."""
         while True:
             try:
-                event = self.events.get(timeout=20)
+                event = self.events.get(timeout=120)
             except Empty:
                 raise AssertionError("the news did not come") from None
             if told(event):

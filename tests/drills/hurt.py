@@ -15,6 +15,7 @@ import psutil
 from sqlalchemy import create_engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
+from tests.drills.workers import PATIENCE_S
 from tests.qwen_scope_files import write_release
 from tests.running import Running, run
 from tests.tiny_models import save_tiny_model
@@ -73,7 +74,7 @@ class HurtInstance:
     def prepare(self, files: Path) -> None:
         """Register the model, the release and the corpus by the command line, then ask."""
         self.running.start()
-        self.running.wait_for("/api/status", lambda _: True, within_s=120)
+        self.running.wait_for("/api/status", lambda _: True, within_s=PATIENCE_S)
         model, release = str(files / "Tiny-Model"), str(files / RELEASE)
         for arguments in (
             ("add", release, "--model", model),

@@ -20,6 +20,7 @@ from tests.drills.hurt import (
     hurt_instance,
     write_files,
 )
+from tests.drills.workers import PATIENCE_S
 from tests.tiny_collections import do_all_steps
 
 from scopebook.corpora import add_corpus
@@ -75,14 +76,14 @@ def kill_again_and_again(hurt: HurtInstance, rng: random.Random) -> list[str]:
     killed = []
     for share, delay_s, victim in plan(rng):
         standing = hurt.wait_until(
-            lambda now, share=share: now.shards > 0 and now.share >= share, within_s=240
+            lambda now, share=share: now.shards > 0 and now.share >= share, within_s=PATIENCE_S
         )
         assert not standing.over, f"{standing} after {len(killed)} kills:\n{hurt.running.log()}"
         time.sleep(delay_s)
         while not hurt.kill_one(victim, rng):
             time.sleep(0.05)  # it is being started again
         # A run that is seen unfinished after the kill was unfinished when it hit.
-        after = hurt.wait_until(lambda now: True, within_s=120)
+        after = hurt.wait_until(lambda now: True, within_s=PATIENCE_S)
         if not after.over:
             killed.append(victim)
     return killed
@@ -96,7 +97,7 @@ def test_twenty_kills_leave_the_dictionary_of_an_undisturbed_run(
 
     with hurt_instance(tmp_path) as hurt:
         killed = kill_again_and_again(hurt, random.Random(SEED))
-        end = hurt.wait_until(lambda now: False, within_s=600)
+        end = hurt.wait_until(lambda now: False, within_s=2 * PATIENCE_S)
         found, states, files = hurt.fingerprint(), hurt.states(), hurt.files()
         evidence = hurt.evidence()
 

@@ -72,4 +72,4 @@ def _wait_for_shards(sessions: Sessions, scan_id: int) -> None:
             return session.scalar(left) is None
 
     # Another process has to load the model first.
-    until(over, within_s=240)
+    until(over)

@@ -44,7 +44,7 @@ AWAY_S = 1.5
 LEASE_S = {"worker": "4", "database": "60", "broker": "60"}
 #: What hangs is given up after this; an answer that is only slow to be read must not be.
 PATIENCE_S = 10.0
-WITHIN_S = 240.0
+WITHIN_S = 600.0
 
 
 @dataclass

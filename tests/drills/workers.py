@@ -36,7 +36,11 @@ while True:
 """
 
 
-def until(claim: Callable[[], object], *, within_s: float = 60.0) -> None:
+#: Nothing is claimed of how fast things come true: a machine may be busy with much else.
+PATIENCE_S = 600.0
+
+
+def until(claim: Callable[[], object], *, within_s: float = PATIENCE_S) -> None:
     """Wait until the claim holds."""
     end = time.monotonic() + within_s
     while not claim():

@@ -42,14 +42,14 @@ def apart(provider: Provider) -> Iterator[Running]:
     }
     running = Running(data_dir, arguments=("--no-demo",), variables=variables)
     running.start()
-    running.wait_for("/api/health", lambda _: True, within_s=120)
+    running.wait_for("/api/health", lambda _: True, within_s=600)
     yield running
     running.stop()
     shutil.rmtree(data_dir)
 
 
 def _context(browser: Browser, apart: Running, width: int = 1280) -> BrowserContext:
-    expect.set_options(timeout=20_000)
+    expect.set_options(timeout=60_000)
     context = browser.new_context(base_url=apart.url, viewport={"width": width, "height": 900})
     context.set_default_timeout(20_000)
     return context

@@ -26,7 +26,7 @@ def shown(page: Page) -> Locator:
         page.get_by_role("button", name="Draw the map").click()
         expect(page.get_by_role("progressbar")).to_be_visible()
     frame = page.get_by_role("application")
-    expect(frame).to_be_visible(timeout=240_000)
+    expect(frame).to_be_visible(timeout=600_000)
     return frame
 
 

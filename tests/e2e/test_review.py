@@ -51,7 +51,7 @@ def enter(browser: Browser, address: str, sessions: Sessions) -> Iterator[Enter]
         contexts.append(context)
         return context.new_page()
 
-    expect.set_options(timeout=20_000)
+    expect.set_options(timeout=60_000)
     yield open_page
     for context in contexts:
         context.close()

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 from running import SCOPEBOOK, Running, environment, run
 
 #: What a collection of a few shards may take on a slow machine.
-COLLECTED_MS = 180_000
+COLLECTED_MS = 600_000
 NUMBER = re.compile(r"^[\d,]+$")
 
 

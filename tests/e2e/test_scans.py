@@ -14,7 +14,7 @@ from playwright.sync_api import FilePayload, Locator, Page, expect
 from scopebook.demo import bundle_path
 
 #: What a scan of a few texts may take on a slow machine.
-SCANNED_MS = 180_000
+SCANNED_MS = 600_000
 HAN = re.compile(r"[\u4e00-\u9fff]{2}")
 OWN = {"X-Scopebook": "1"}
 

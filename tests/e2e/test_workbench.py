@@ -13,7 +13,7 @@ SWITCHES = "The house stands beside the river and 文件系统的命令行参数
 STAYS = "The house stands beside the river and the file system has commands for the documents."
 OWN = {"X-Scopebook": "1"}
 #: The worker imports torch and loads the model when it is first asked.
-FIRST_MS = 120_000
+FIRST_MS = 600_000
 
 
 def _asked(page: Page, path: str, body: dict[str, Any]) -> Any:

@@ -42,7 +42,7 @@ def open_folder() -> Iterator[Path]:
     folder.chmod(0o777)
     yield folder
     # An instance that served a command in the background ends after the command has.
-    wait_for(lambda: processes_of(folder) == [], within_s=60)
+    wait_for(lambda: processes_of(folder) == [], within_s=300)
     wait_for(lambda: _removed(folder))
 
 
@@ -59,7 +59,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(claim: Callable[[], object], *, within_s: float = 20.0) -> None:
+def wait_for(claim: Callable[[], object], *, within_s: float = 120.0) -> None:
     until = time.monotonic() + within_s
     while not claim():
         assert time.monotonic() < until, "it did not come true in time"
@@ -132,7 +132,7 @@ class Up:
             assert self.process.poll() is None, self.said()
             return "is ready" in self.said()
 
-        wait_for(ready, within_s=60)
+        wait_for(ready, within_s=300)
         return self
 
     def stop(self, number: int) -> int:

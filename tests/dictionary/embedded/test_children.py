@@ -55,7 +55,7 @@ def test_a_watched_child_hands_on_the_signal_and_the_exit_code() -> None:
 
     watcher.send_signal(signal.SIGTERM)
 
-    watcher.communicate(timeout=10)
+    watcher.communicate(timeout=60)
     assert watcher.returncode == 5
 
 

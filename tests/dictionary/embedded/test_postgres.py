@@ -200,7 +200,7 @@ def test_the_server_ends_when_its_owner_is_killed(made: Path) -> None:
     owner.kill()
     owner.wait()
 
-    wait_for(lambda: not processes_of(made), within_s=10)
+    wait_for(lambda: not processes_of(made), within_s=60)
 
 
 def test_a_normal_user_runs_the_server_as_themselves() -> None:

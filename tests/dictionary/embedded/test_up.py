@@ -145,7 +145,7 @@ def test_nothing_is_left_of_a_killed_supervisor_and_what_it_wrote_is_not_believe
     up.process.kill()
     up.process.wait()
 
-    wait_for(lambda: processes_of(data_dir) == [], within_s=20)
+    wait_for(lambda: processes_of(data_dir) == [], within_s=60)
     assert (data_dir / "instance.json").exists()
     assert DataFolder(data_dir).running() is None
 

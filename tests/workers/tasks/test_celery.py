@@ -114,7 +114,7 @@ def test_two_pool_processes_do_a_collection_and_torch_stays_out_of_the_master(
 
 def wait_for_children(pool: Pool) -> list[psutil.Process]:
     waiting = threading.Event()
-    for _ in range(600):
+    for _ in range(int(WITHIN_S / 0.1)):
         if b"ready" in pool.log.read_bytes() and len(pool.children()) == 2:
             return pool.children()
         waiting.wait(0.1)
@@ -126,7 +126,7 @@ def test_pool_processes_die_with_a_killed_master(pool: Pool) -> None:
 
     pool.kill()
 
-    _, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=60)
     assert alive == []
 
 
