@@ -1,0 +1,208 @@
+"""Let a model go on with a text unsteered and steered, side by side, a token of each at a time.
+
+All variants are rows of one batch, padded on the left, which share a cache that is theirs alone: it
+holds what their steering did, and ends with them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from scopebook_workers.inference.prompts import Prompt
+from scopebook_workers.inference.residents import Resident
+from scopebook_workers.inference.writing import Sampling, ends
+from scopebook_workers.qwen.steer import real_positions, steered
+from scopebook_workers.sae.edits import Edit, LayerEdits
+from scopebook_workers.sae.weights import SparseAutoencoder
+
+#: Tokens that could have come instead, shown beside each.
+ALTERNATIVES: Final = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Positions:
+    """Which tokens are steered. The last of the prompt decides what is written first."""
+
+    prompt: Literal["all", "last", "none"] = "all"
+    written: bool = True
+    #: Leave out tokens that stand for no text, as those of a chat's template.
+    special: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Variant:
+    """A prompt, and what is edited while the model reads it and goes on; nothing: unsteered."""
+
+    prompt: Prompt
+    #: By layer. Variants that are steered edit the same features by the same operations.
+    edits: Mapping[int, Sequence[Edit]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WrittenToken:
+    """A token that the model has written, and what it might have written."""
+
+    id: int
+    probability: float
+    #: The likeliest, the first of them first: token and probability.
+    alternatives: list[tuple[int, float]]
+
+
+class SteeredWriting:
+    """Variants that grow side by side."""
+
+    def __init__(
+        self,
+        resident: Resident,
+        saes: Mapping[int, SparseAutoencoder],
+        variants: Sequence[Variant],
+        *,
+        positions: Positions,
+        sampling: Sampling,
+    ) -> None:
+        """Begin; every variant draws from the same seed."""
+        self._resident = resident
+        self._sampling = sampling
+        self._positions = positions
+        self._layers = _layers(saes, variants)
+        self._is_steered = torch.tensor([bool(variant.edits) for variant in variants])
+        self._token_ids, self._real = _padded([one.prompt.token_ids for one in variants])
+        self._cache: Any = None
+        self._draws = [torch.Generator().manual_seed(sampling.seed) for _ in variants]
+        #: What each variant has written by now.
+        self.written: list[list[WrittenToken]] = [[] for _ in variants]
+
+    @property
+    def ended(self) -> bool:
+        """Whether no variant goes on."""
+        return all(map(self._has_ended, self.written))
+
+    def _has_ended(self, written: Sequence[WrittenToken]) -> bool:
+        if not written:
+            return False
+        return len(written) >= self._sampling.tokens or written[-1].id in ends(self._resident.model)
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Write one more token of each variant that has not ended."""
+        model: Any = self._resident.model
+        if self._cache is None:
+            self._cache = DynamicCache(config=model.config.get_text_config())
+            fresh, where = self._token_ids, self._in_prompt()
+        else:
+            # A variant that has ended goes on unread.
+            last = [written[-1].id for written in self.written]
+            fresh = torch.tensor(last)[:, None]
+            where = (self._is_steered & self._positions.written)[:, None] & self._counts(fresh)
+            self._real = torch.cat([self._real, torch.ones_like(fresh, dtype=torch.bool)], dim=1)
+        with steered(model, self._layers) as steering, steering.at(where):
+            answer = model(
+                input_ids=fresh.to(model.device),
+                attention_mask=self._real.to(model.device, torch.int64),
+                past_key_values=self._cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+        self._take(answer.logits[:, -1].float().cpu())
+
+    def _in_prompt(self) -> Tensor:
+        where = self._is_steered[:, None] & self._real & self._counts(self._token_ids)
+        if self._positions.prompt == "none":
+            where[:] = False
+        elif self._positions.prompt == "last":
+            where[:, :-1] = False
+        return where
+
+    def _counts(self, token_ids: Tensor) -> Tensor:
+        """Tell which tokens may be steered."""
+        if self._positions.special:
+            return torch.ones_like(token_ids, dtype=torch.bool)
+        return ~torch.isin(token_ids, torch.tensor(sorted(self._resident.special)))
+
+    def _take(self, logits: Tensor) -> None:
+        # A padded vocabulary has places that are no token.
+        logits = logits[:, : len(self._resident.pieces)]
+        likely = logits.softmax(-1)
+        for row, written in enumerate(self.written):
+            if self._has_ended(written):
+                continue
+            best = likely[row].topk(min(ALTERNATIVES, logits.shape[1]))
+            token = self._draw(logits[row], self._draws[row])
+            written.append(
+                WrittenToken(
+                    token,
+                    float(likely[row, token]),
+                    list(zip(best.indices.tolist(), best.values.tolist(), strict=True)),
+                )
+            )
+
+    def _draw(self, logits: Tensor, draws: torch.Generator) -> int:
+        if not self._sampling.temperature:
+            return int(logits.argmax())
+        drawn = (logits / self._sampling.temperature).softmax(0)
+        return int(torch.multinomial(drawn, 1, generator=draws))
+
+
+def _layers(
+    saes: Mapping[int, SparseAutoencoder], variants: Sequence[Variant]
+) -> dict[int, LayerEdits]:
+    """Return the edits of each layer, a row for each variant; unsteered ones are never changed."""
+    [*steered_ones] = [variant.edits for variant in variants if variant.edits]
+    layers = sorted({layer for edits in steered_ones for layer in edits})
+    return {
+        layer: LayerEdits(
+            saes[layer],
+            [(one.edits or steered_ones[0]).get(layer, ()) for one in variants],
+        )
+        for layer in layers
+    }
+
+
+def _padded(rows: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+    """Return token ids and which are real, padded on the left."""
+    lengths = [len(row) for row in rows]
+    real = real_positions(lengths, max(lengths))
+    token_ids = torch.zeros(real.shape, dtype=torch.int64)
+    token_ids[real] = torch.from_numpy(np.concatenate(rows).astype(np.int64))
+    return token_ids, real
+
+
+@torch.no_grad()
+def divergence(
+    resident: Resident,
+    layers: Mapping[int, LayerEdits],
+    token_ids: Sequence[np.ndarray],
+    *,
+    batch: int = 8,
+) -> float:
+    """Return how far steering moves the model on texts that it is not about.
+
+    The mean over all tokens of KL(unsteered || steered) of the next token, in nats; the edits act
+    on every token.
+    """
+    model: Any = resident.model
+    total, tokens = 0.0, 0
+    for start in range(0, len(token_ids), batch):
+        padded, real = _padded(token_ids[start : start + batch])
+        inputs = {
+            "input_ids": padded.to(model.device),
+            "attention_mask": real.to(model.device, torch.int64),
+            "use_cache": False,
+        }
+        before = model(**inputs).logits.float()[real].log_softmax(-1)
+        with steered(model, layers) as steering, steering.at(real):
+            after = model(**inputs).logits.float()[real].log_softmax(-1)
+        total += float((before.exp() * (before - after)).sum(-1).double().sum())
+        tokens += int(real.sum())
+    return total / tokens
+
+
+def distinct_share(token_ids: Sequence[int], *, of: int = 1) -> float:
+    """Return the share of n-grams that are different ones: 1 for a text that repeats nothing."""
+    grams = [tuple(token_ids[place : place + of]) for place in range(len(token_ids) - of + 1)]
+    return len(set(grams)) / len(grams) if grams else 1.0

@@ -1,0 +1,199 @@
+"""Edits of features, as changes of the residual stream: what steering adds to it.
+
+With h the residual at a layer, f the SAE's activations of it and d_i the row of `w_dec` that
+feature i writes, an edit of f_i to g changes h by (g - f_i) d_i. What the SAE does not explain of h
+stays in it: a reconstruction is never put in its place. Several edits of a layer are made from the
+same, unedited h.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+import torch
+from jaxtyping import Float, Float32, Float64, Int64
+from torch import Tensor
+
+from scopebook_workers.sae.autoencoder import SparseAutoencoder
+from scopebook_workers.sae.encode import active_features
+
+#: add: h + v d. set: f becomes v. min_set: f becomes v where it is less. ablate: f becomes 0.
+#: scale: f becomes v f. project: the part of h along d becomes v times itself.
+Op = Literal["add", "set", "min_set", "ablate", "scale", "project"]
+OPS: Final[tuple[Op, ...]] = get_args(Op)
+#: Those that must know whether a feature fires.
+ENCODED: Final = frozenset[Op]({"set", "min_set", "ablate", "scale"})
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What is done to one feature; the value of `ablate` does not count."""
+
+    feature: int
+    op: Op
+    #: In units of activations for `add`, `set`, `min_set`; a factor for `scale`, `project`.
+    value: float = 0.0
+
+
+class LayerEdits:
+    """The edits of one layer for one or more rows of a batch.
+
+    All rows edit the same features by the same operations; their values may differ, so that a
+    sweep of strengths is one batch.
+    """
+
+    def __init__(self, sae: SparseAutoencoder, rows: Sequence[Sequence[Edit]]) -> None:
+        """Hold the edits of each row; one row stands for all.
+
+        Raises:
+            ValueError: Rows differ in more than values, a feature is edited twice, or is not the
+                SAE's.
+        """
+        first = rows[0]
+        asked = [(edit.feature, edit.op) for edit in first]
+        if any([(edit.feature, edit.op) for edit in row] != asked for row in rows):
+            raise ValueError("the rows of a batch may differ in their values alone")
+        if len({feature for feature, _ in asked}) < len(asked):
+            raise ValueError("a feature can be edited once")
+        if any(not 0 <= feature < sae.d_sae for feature, _ in asked):
+            raise ValueError(f"features are numbered 0 to {sae.d_sae - 1}")
+        device = sae.w_dec.device
+        values = torch.tensor([[edit.value for edit in row] for row in rows], dtype=torch.float64)
+        self._sae = sae
+        self._written = _added(sae, first, values).to(device, torch.float32)
+        self._encoded = _Encoded.of(sae, first, values)
+        self._projected = _Projected.of(sae, first, values)
+
+    @property
+    def vectors(self) -> Float32[Tensor, "row d_model"] | None:
+        """What is added for each row whatever the residual is; None: it depends on that too."""
+        return None if self._encoded or self._projected else self._written
+
+    @torch.no_grad()
+    def change(
+        self, residual: Float[Tensor, "token d_model"], row: Int64[Tensor, " token"]
+    ) -> Float32[Tensor, "token d_model"]:
+        """Return what is to be added to the residual of each token, which is of a row."""
+        row = row if len(self._written) > 1 else torch.zeros_like(row)
+        change = self._written[row]
+        if self._encoded:
+            change = change + self._encoded.change(residual, row, self._sae)
+        if self._projected:
+            change = change + self._projected.change(residual, row)
+        return change
+
+
+def _chosen(edits: Sequence[Edit], ops: frozenset[Op]) -> list[int]:
+    return [place for place, edit in enumerate(edits) if edit.op in ops]
+
+
+def _added(
+    sae: SparseAutoencoder, edits: Sequence[Edit], values: Float64[Tensor, "row edit"]
+) -> Float64[Tensor, "row d_model"]:
+    """Sum what `add` writes in float64: what is exported is the same number for number."""
+    places = _chosen(edits, frozenset({"add"}))
+    features = torch.tensor([edits[place].feature for place in places], dtype=torch.int64)
+    directions = sae.w_dec[features.to(sae.w_dec.device)].double().cpu()
+    return values[:, places] @ directions
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """Edits that depend on how strongly a feature fires."""
+
+    ops: list[Op]
+    values: Float32[Tensor, "row edit"]
+    directions: Float32[Tensor, "edit d_model"]
+    #: The place of each feature among these edits; -1: it is not edited.
+    place_of: Int64[Tensor, " d_sae"]
+
+    @classmethod
+    def of(
+        cls, sae: SparseAutoencoder, edits: Sequence[Edit], values: Float64[Tensor, "row edit"]
+    ) -> "_Encoded | None":
+        places = _chosen(edits, ENCODED)
+        if not places:
+            return None
+        device = sae.w_dec.device
+        features = torch.tensor([edits[place].feature for place in places], device=device)
+        place_of = torch.full((sae.d_sae,), -1, device=device)
+        place_of[features] = torch.arange(len(places), device=device)
+        return cls(
+            ops=[edits[place].op for place in places],
+            values=values[:, places].to(device, torch.float32),
+            directions=sae.w_dec[features].float(),
+            place_of=place_of,
+        )
+
+    def change(
+        self,
+        residual: Float[Tensor, "token d_model"],
+        row: Int64[Tensor, " token"],
+        sae: SparseAutoencoder,
+    ) -> Float32[Tensor, "token d_model"]:
+        # By the rule of the SAE over all features: of the k strongest a row alone knows nothing.
+        active = active_features(residual, sae)
+        place = self.place_of[active.feature]
+        ours = place >= 0
+        fires = torch.zeros(len(residual), len(self.ops), device=residual.device)
+        fires[active.token[ours], place[ours]] = active.value[ours]
+        wanted = self.values[row]
+        more = torch.empty_like(fires)
+        for column, op in enumerate(self.ops):
+            now, value = fires[:, column], wanted[:, column]
+            more[:, column] = _edited(op, now, value) - now
+        return more @ self.directions
+
+
+def _edited(
+    op: Op, now: Float32[Tensor, " token"], value: Float32[Tensor, " token"]
+) -> Float32[Tensor, " token"]:
+    if op == "set":
+        return value
+    if op == "min_set":
+        return torch.maximum(now, value)
+    if op == "scale":
+        return now * value
+    return torch.zeros_like(now)  # ablate
+
+
+@dataclass(frozen=True)
+class _Projected:
+    """The part of the residual along some directions, scaled.
+
+    Several directions are one space, whose part is scaled at once: were each taken off by itself,
+    what they share would go twice.
+    """
+
+    #: An orthonormal basis of the space.
+    basis: Float32[Tensor, "direction d_model"]
+    #: What the part is multiplied by, for each row.
+    kept: Float32[Tensor, " row"]
+
+    @classmethod
+    def of(
+        cls, sae: SparseAutoencoder, edits: Sequence[Edit], values: Float64[Tensor, "row edit"]
+    ) -> "_Projected | None":
+        places = _chosen(edits, frozenset({"project"}))
+        if not places:
+            return None
+        of_project = values[:, places]
+        if (of_project != of_project[:, :1]).any():
+            raise ValueError("projections of one layer share one value")
+        device = sae.w_dec.device
+        features = torch.tensor([edits[place].feature for place in places], device=device)
+        directions = sae.w_dec[features].double()
+        # Directions that say the same are one.
+        _, sizes, basis = torch.linalg.svd(directions, full_matrices=False)
+        basis = basis[sizes > sizes.max() * _SAME_DIRECTION]
+        return cls(basis.float(), of_project[:, 0].to(device, torch.float32))
+
+    def change(
+        self, residual: Float[Tensor, "token d_model"], row: Int64[Tensor, " token"]
+    ) -> Float32[Tensor, "token d_model"]:
+        along = residual.float() @ self.basis.T
+        return ((self.kept[row] - 1)[:, None] * along) @ self.basis
+
+
+#: Share of the largest singular value below which a direction adds nothing to a space.
+_SAME_DIRECTION: Final = 1e-6
