@@ -39,8 +39,6 @@ if ! .venv/bin/python -m uv --version >/dev/null 2>&1; then
     .venv/bin/python -m pip install -q 'uv>=0.9,<1' || { with_pip; exit; }
 fi
 export UV_SYSTEM_CERTS=1
-# Once here instead of at the first start of each program, or at every one where Python may not.
-export UV_COMPILE_BYTECODE=1
 [ -n "$folders" ] && export UV_FIND_LINKS="$folders"
 install() {
     .venv/bin/python -m uv pip install -q --python .venv/bin/python -c constraints.txt "$@" -e ".[$extras]"

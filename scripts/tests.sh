@@ -8,9 +8,6 @@
 # stopped with all that it has started.
 set -muo pipefail
 cd "$(dirname "$0")/.."
-# Images for containers set this. Tests start hundreds of programs, each of which would compile
-# all of Scopebook's modules anew, which no installer has compiled: they are not installed by copy.
-unset PYTHONDONTWRITEBYTECODE
 log=$(mktemp)
 slowest=(--durations=25 --durations-min=5)
 trap 'kill -INT -- "-$browser" 2>/dev/null; rm -f "$log"' EXIT
