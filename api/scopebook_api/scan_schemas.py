@@ -35,6 +35,17 @@ class ScanHitRead(SnippetRead):
     )
 
 
+class ScanDocumentRead(Schema):
+    """A document of a scan with so much of its text as was asked for."""
+
+    id: int
+    name: str
+    part: str = Field(description="The field it comes from; empty where there is one part.")
+    characters: int = Field(description="Of the whole text.")
+    start: int
+    text: str
+
+
 class RatioRead(Schema):
     """How often something fires in one text and in another."""
 

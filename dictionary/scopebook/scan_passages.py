@@ -1,17 +1,19 @@
-"""Show where a feature fires in a scanned document: the token, and some text on either side."""
+"""Show scanned documents: their texts, and where a feature fires in them, with what is around."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from scopebook.db.arrays import among
+from scopebook.db.scan_tables import Scan
 from scopebook.db.tables import Context, Document
+from scopebook.errors import NotFoundError
 from scopebook.packing import unpack_ints
 from scopebook.passages import read_passages
-from scopebook.scan_views import Snippet
+from scopebook.scan_views import ScannedDocument, Snippet
 
 #: Characters shown before and after the token.
 BEFORE: Final = 90
@@ -66,3 +68,32 @@ def read_snippets(session: Session, hits: Sequence[Hit]) -> list[Snippet]:
         )
         for hit, (first, last), start, text in zip(there, borders, starts, texts, strict=True)
     ]
+
+
+def read_scanned_document(
+    session: Session, scan: Scan, document_id: int, *, start: int = 0, length: int = 4000
+) -> ScannedDocument:
+    """Return a document of a scan with at most `length` characters of its text.
+
+    Raises:
+        NotFoundError: The scan holds no such document.
+    """
+    row = session.execute(
+        select(Document.name, Document.tag, func.length(Document.text).label("characters")).where(
+            Document.id == document_id, Document.corpus_id == scan.corpus_id
+        )
+    ).one_or_none()
+    if row is None:
+        raise NotFoundError(
+            f"Scan {scan.id} has no document {document_id}; "
+            f"`GET /api/scans/{scan.id}/hits` names documents of its features."
+        )
+    [text] = read_passages(session, [document_id], [start], [length])
+    return ScannedDocument(
+        id=document_id,
+        name=row.name,
+        part=row.tag if row.tag in scan.parts else "",
+        characters=row.characters,
+        start=start,
+        text=text,
+    )

@@ -19,7 +19,8 @@ from scopebook.paging import decode_cursor, encode_cursor
 from scopebook.releases import find_release
 from scopebook.scan_files import Sort, csv_of_features, read_features_page, read_hits_page
 from scopebook.scan_html import scan_html
-from scopebook.scan_passages import Hit, read_snippets
+from scopebook.scan_passages import Hit, read_scanned_document, read_snippets
+from scopebook.scan_views import ScannedDocument
 
 Form = Literal["parquet", "csv", "html"]
 MEDIA_TYPES: Final[dict[Form, str]] = {
@@ -182,6 +183,15 @@ def scan_hits(
         cursor=cursor,
     )
     return _with_passages(session, rows), following
+
+
+def scan_document(
+    session: Session, scan_id: int, document_id: int, *, start: int = 0, length: int = 4000
+) -> ScannedDocument:
+    """Return a document of a scan with at most `length` characters of its text."""
+    read_scan(session, scan_id)
+    scan = session.get_one(Scan, scan_id)
+    return read_scanned_document(session, scan, document_id, start=start, length=length)
 
 
 def _with_passages(session: Session, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -20,6 +20,20 @@ class Snippet:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScannedDocument:
+    """A document that was scanned, and so much of its text as was asked for."""
+
+    id: int
+    name: str
+    part: str
+    #: Of the whole text.
+    characters: int
+    #: The character that `text` begins with.
+    start: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class FeatureFound:
     """How often a feature fires in one text and in another."""
 

@@ -114,6 +114,7 @@ ROUTES = {
     "GET /api/scans/{scan_id}": "viewer",
     "GET /api/scans/{scan_id}/features": "viewer",
     "GET /api/scans/{scan_id}/hits": "viewer",
+    "GET /api/scans/{scan_id}/documents/{document_id}": "viewer",
     "GET /api/scans/{scan_id}/export": "viewer",
     "GET /api/lists": "viewer",
     "POST /api/lists": "annotator",
@@ -175,7 +176,7 @@ _VALUES = {
     **{"model_id:path": "m", "layer": "1-x", "name:path": "a", "tag:path": "a", "token": "a"},
     **dict.fromkeys(("job_id", "run_id", "map_id", "token_id", "comment_id", "list_id"), "999999"),
     **dict.fromkeys(("change_id", "context_id", "bulk_id", "webhook_id", "delivery_id"), "999999"),
-    **dict.fromkeys(("login_id", "inference_id", "scan_id"), "999999"),
+    **dict.fromkeys(("login_id", "inference_id", "scan_id", "document_id"), "999999"),
 }
 
 

@@ -112,6 +112,7 @@ def test_a_planted_language_comes_first_and_leads_to_its_documents_and_files(
     dialog = page.get_by_role("dialog")
     expect(dialog.locator("[data-fires] q").first).to_contain_text(HAN)
     hindered = {"document": _hindrances(page)}
+    whole = dialog.get_by_role("link", name="Read it with").get_attribute("href")
     page.keyboard.press("Escape")
     page.eval_on_selector_all("main details", "all => all.forEach(one => one.open = true)")
     expect(_first(page, "All features")).to_contain_text("Chinese")
@@ -129,6 +130,14 @@ def test_a_planted_language_comes_first_and_leads_to_its_documents_and_files(
     assert str(name) in _taken_away(page, "Report", tmp_path).read_text()
     assert _taken_away(page, "Parquet", tmp_path).read_bytes().startswith(b"PAR1")
     assert complaints == []
+
+    page.goto(str(whole))
+    expect(page.locator("[data-feature]").first).to_be_visible(timeout=SCANNED_MS)
+    expect(page.get_by_role("textbox", name="Text")).to_have_value(HAN)
+    expect(page.locator("[data-piece]").filter(has_text=HAN).first).to_be_visible()
+    expect(page).to_have_url(re.compile(r"scan=\d+&document=\d+"))
+    page.goto(re.sub(r"document=\d+", "document=999999", str(whole)))
+    expect(page.get_by_role("alert")).to_contain_text("has no document 999999")
 
     page.goto("/scans")
     expect(page.locator("[data-scan]").first).to_contain_text("answers.jsonl")

@@ -148,3 +148,14 @@ def test_a_mistyped_word_is_searched_as_what_it_is_like_and_the_match_is_marked(
 
     expect(page.get_by_text("no label holds “chinesse”")).to_be_visible()
     expect(page.locator(f"{HITS} h2 mark").first).to_have_text("Chinese")
+
+
+def test_an_example_text_is_handed_over_to_inspect(page: Page) -> None:
+    text = "The boat went slowly to the other side of the river, and then it came back."
+    page.goto("/")
+
+    page.get_by_role("searchbox").fill(text)
+    page.get_by_role("link", name="See which features fire on it").click()
+
+    expect(page.get_by_role("heading", name="Inspect")).to_be_visible()
+    expect(page.get_by_role("textbox", name="Text")).to_have_value(text)

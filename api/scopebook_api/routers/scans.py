@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from fastapi.responses import StreamingResponse
 
 from scopebook.errors import InvalidInputError
@@ -16,15 +16,18 @@ from scopebook.scan_reports import (
     export_scan,
     list_scans,
     read_scan,
+    scan_document,
     scan_features,
     scan_hits,
 )
+from scopebook.scan_views import ScannedDocument
 from scopebook.scans import ScanRequest, check_request, registered_dataset, request_scan
 from scopebook_api.deps import Cursor, DbSession, Editor, Limit
 from scopebook_api.idempotency import KeyedRoute
 from scopebook_api.scan_schemas import (
     ScanAskedRead,
     ScanAskRequest,
+    ScanDocumentRead,
     ScanFeatureRead,
     ScanHitRead,
     ScanRead,
@@ -132,6 +135,18 @@ def hits(
         session, scan_id, feature=feature, document=document, limit=limit, cursor=cursor
     )
     return {"items": found, "next": following}
+
+
+@router.get("/{scan_id}/documents/{document_id}", response_model=ScanDocumentRead)
+def document(
+    session: DbSession,
+    scan_id: int,
+    document_id: Annotated[int, Path(ge=1, lt=2**63)],
+    start: Annotated[int, Query(ge=0, lt=2**31 - 1, description="The first character.")] = 0,
+    length: Annotated[int, Query(ge=1, le=100_000, description="Characters at most.")] = 4000,
+) -> ScannedDocument:
+    """Return a document of a scan with its text, or the part of it that is asked for."""
+    return scan_document(session, scan_id, document_id, start=start, length=length)
 
 
 @router.get(

@@ -4,7 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, cast
 
 from scopebook.client.transport import Transport
-from scopebook.client.types.scan import ScanAskedRead, ScanFeatureRead, ScanHitRead, ScanRead
+from scopebook.client.types.scan import (
+    ScanAskedRead,
+    ScanDocumentRead,
+    ScanFeatureRead,
+    ScanHitRead,
+    ScanRead,
+)
 
 ScanSort = Literal["over", "under", "share", "tokens", "max", "log2"]
 
@@ -76,6 +82,14 @@ class Scans(Transport):
         """List where a feature fires, or what fires in a document, the strongest first."""
         params = {"feature": feature, "document": document}
         return self._items(f"/scans/{scan_id}/hits", params, limit)
+
+    def scan_document(
+        self, scan_id: int, document_id: int, *, start: int = 0, length: int = 4000
+    ) -> ScanDocumentRead:
+        """Return a document of a scan with at most `length` characters of its text."""
+        params = {"start": start, "length": length}
+        found = self._get(f"/scans/{scan_id}/documents/{document_id}", params)
+        return cast(ScanDocumentRead, found)
 
     def export_scan(
         self, scan_id: int, *, form: Literal["parquet", "csv", "html"] = "html"

@@ -71,6 +71,8 @@ export const MOST_FEATURES = 500;
 const FEATURES_PER_TOKEN = 10;
 /** What browsers, proxies and people still take as an address. */
 const LONGEST_IN_ADDRESS = 4000;
+/** An address that names a text names no document of a scan. */
+const NO_DOCUMENT = { scan: null, document: null };
 
 export function requestOf(question: Question): InspectRequest {
   const { release, layers, text, turns, thinking, goOn } = question;
@@ -130,13 +132,14 @@ export function toParams(question: Question): Record<string, string | null> | nu
     temperature: goOn?.temperature ? String(goOn.temperature) : null,
     seed: goOn?.seed ? String(goOn.seed) : null,
     id: null,
+    ...NO_DOCUMENT,
   };
 }
 
 /** What stands in an address of a text that is too long for one: where its answer lies. */
 export function idParams({ release, layers }: Question, id: number): Record<string, string | null> {
   const none = { text: null, chat: null, thinking: null, go: null, temperature: null, seed: null };
-  return { ...placeParams(release, layers), ...none, id: String(id) };
+  return { ...placeParams(release, layers), ...none, ...NO_DOCUMENT, id: String(id) };
 }
 
 function placeParams(release: string, layers: number[] | null): Record<string, string | null> {

@@ -1,5 +1,5 @@
 /** What pages ask of scans. */
-import { ask, get, withBody, type Feature, type Page, type Schemas } from "./client";
+import { address, ask, get, withBody, type Feature, type Page, type Schemas } from "./client";
 
 export type Scan = Schemas["ScanRead"];
 export type ScanAsked = Schemas["ScanAskedRead"];
@@ -14,6 +14,17 @@ export type Hit = Schemas["ScanHitRead"] & { id: string };
 export type FeatureOfScan = Schemas["ScanFeatureRead"] & { id: string };
 export type ScanSort = "over" | "under" | "share" | "tokens" | "max" | "log2";
 export type Form = "html" | "csv" | "parquet";
+
+export type ScanDocument = Schemas["ScanDocumentRead"];
+
+/** The numbers as text: those of an address may be too long for a number. */
+export interface DocumentOfScan {
+  scan: string;
+  document: string;
+}
+
+/** Characters of a document: with room within the tokens that a request may have. */
+const READ_AT_ONCE = 8000;
 
 /** What is asked of a scan; the API fills in what is left out. */
 export type ScanRequest = Partial<Schemas["ScanAskRequest"]> & { release: string };
@@ -61,6 +72,27 @@ export async function scanHits(
   const { items, next } = await get(path, { ...of, cursor, limit: 25 }, signal);
   const known = items.map((hit) => ({ ...hit, id: `${hit.document_id} ${hit.feature}` }));
   return { items: known, next: next ?? null };
+}
+
+/** A document of a scan: its text, or as much of it as the model is to read at once. */
+export function scanDocument(
+  { scan, document }: DocumentOfScan,
+  signal?: AbortSignal,
+): Promise<ScanDocument> {
+  const path = `/api/scans/${scan}/documents/${document}`;
+  return ask(address(path, { length: READ_AT_ONCE }), { signal: signal ?? null });
+}
+
+export function documentAddress(release: string, scan: number, document: number): string {
+  return address("/inspect", { release, scan, document });
+}
+
+/** The document of a scan that an address names. */
+export function documentOf(params: URLSearchParams): DocumentOfScan | null {
+  const [scan, document] = [params.get("scan"), params.get("document")];
+  return scan && document && /^\d+$/.test(scan) && /^\d+$/.test(document)
+    ? { scan, document }
+    : null;
 }
 
 /** The wordings of features by their ids; those without one are left out. */

@@ -8,7 +8,10 @@ export interface Opened {
 export class ScanView {
   document = $state.raw<Opened | null>(null);
 
-  constructor(readonly scan: number) {}
+  constructor(
+    readonly scan: number,
+    readonly release: string,
+  ) {}
 
   open = (id: number, name: string): void => {
     this.document = { id, name };

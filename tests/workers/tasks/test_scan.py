@@ -301,6 +301,16 @@ def test_a_scan_is_asked_for_and_read_over_http(scanned: Scanned) -> None:
         files = {
             form: client.export_scan(scan["id"], form=form) for form in ("parquet", "csv", "html")
         }
+        [best, *_] = hits
+        document = client.scan_document(scan["id"], best["document_id"])
+        part = client.scan_document(scan["id"], best["document_id"], start=3, length=4)
+        with scanned.sessions() as session:
+            foreign = session.scalars(
+                select(Document.id).where(
+                    Document.corpus_id != scan_of(scanned.sessions, scan["id"]).corpus_id
+                )
+            ).first()
+        missing = app.get(f"/api/scans/{scan['id']}/documents/{foreign}")
         none = app.get(f"/api/scans/{scan['id']}/hits")
         both = app.post("/api/scans", json={"release": RELEASE, "corpus": "tiny", "texts": ["a"]})
 
@@ -316,6 +326,10 @@ def test_a_scan_is_asked_for_and_read_over_http(scanned: Scanned) -> None:
     assert pq.read_table(io.BytesIO(files["parquet"])).num_rows == len(LAYERS) * D_SAE
     assert files["csv"].count(b"\n") >= len(LAYERS) * D_SAE + 1
     assert b"<svg" in files["html"]
+    assert best["before"] + best["peak"] in document["text"]
+    assert (document["name"], document["characters"]) == (best["document"], len(document["text"]))
+    assert (part["start"], part["text"]) == (3, document["text"][3:7])
+    assert f"has no document {foreign}" in missing.json()["detail"]
     assert (none.status_code, both.status_code) == (422, 422)
 
 

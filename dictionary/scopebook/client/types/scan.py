@@ -102,6 +102,17 @@ class ScanCoverageRead(TypedDict):
     features: list[CoverageRowRead]
 
 
+class ScanDocumentRead(TypedDict):
+    """A document of a scan with so much of its text as was asked for."""
+
+    id: int
+    name: str
+    part: str
+    characters: int
+    start: int
+    text: str
+
+
 class ScanFeatureRead(TypedDict):
     """A row of a scan's table of all features."""
 
