@@ -55,6 +55,7 @@ from scopebook_api.routers import (
     scans,
     scores,
     search,
+    steer,
     tags,
     tokens,
     webhooks,
@@ -165,7 +166,7 @@ def add_routes(app: FastAPI) -> None:
         *(lists, scores, maps),
         *(releases, corpora, jobs, runs, scans),
     )
-    live_runs = (inspect, compare)
+    live_runs = (inspect, compare, steer)
     people = (accounts, tokens, webhooks, audit)
     for routes in (*said, *nouns, *live_runs, *people):
         include(api, routes.router, problems(401, 403, 429))

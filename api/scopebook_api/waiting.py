@@ -45,6 +45,8 @@ class Waiting:
     me: Actor
     id: int
     view: View
+    #: How progress is told.
+    progress: type[BaseModel] = InferenceRead
 
     async def states(self) -> AsyncGenerator[InferenceView]:
         """Yield how far it is whenever that may have changed; raise what went wrong."""
@@ -79,9 +81,16 @@ class Waiting:
             )
 
 
-def waiting_answer(request: Request, me: Actor, inference_id: int, view: View) -> Response:
+def waiting_answer(
+    request: Request,
+    me: Actor,
+    inference_id: int,
+    view: View,
+    *,
+    progress: type[BaseModel] = InferenceRead,
+) -> Response:
     """Return the answer in the form that is asked for by `Accept`."""
-    waiting = Waiting(request.app.state.live, me, inference_id, view)
+    waiting = Waiting(request.app.state.live, me, inference_id, view, progress)
     if _EVENTS in request.headers.get("accept", ""):
         return StreamingResponse(_events(waiting), media_type=_EVENTS, headers=_HEADERS)
     return _AtItsEnd(waiting)
@@ -137,7 +146,7 @@ async def _events(waiting: Waiting) -> AsyncIterator[str]:
     try:
         async with aclosing(waiting.states()) as states:
             async for state in states:
-                data = InferenceRead.model_validate(state).model_dump_json()
+                data = waiting.progress.model_validate(state).model_dump_json()
                 if state.state != "done" or state.written:
                     yield ": still here\n\n" if data == sent else _event("progress", data)
                 sent = data

@@ -35,6 +35,7 @@ _COMMANDS: Final = {
     "feature": "features.feature",
     "inspect": "inspect.inspect_text",
     "compare": "compare.compare_texts",
+    "steer": "steer.steer_text",
     "drift": "drift.drift",
     "fingerprint": "fingerprint.fingerprint",
     "doctor": "doctor.doctor",

@@ -115,10 +115,9 @@ def note_running(session: Session, ids: Collection[int], *, worker: str) -> None
 
 
 def note_written(
-    session: Session, inference_id: int, pieces: Sequence[tuple[str, float]], *, worker: str
+    session: Session, inference_id: int, written: Sequence[Any], *, worker: str
 ) -> None:
-    """Show what the model has written by now."""
-    written = [list(piece) for piece in pieces]
+    """Show what the model has written by now, as `InferenceView` tells it."""
     tell_of(session, _change(session, [inference_id], worker, written=written))
 
 

@@ -1,7 +1,8 @@
 """What people may ask a model: texts or chats, checked before anything is queued."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, get_args
 
 from sqlalchemy import select
@@ -82,17 +83,18 @@ def ask_inspection(
         "layers": layers,
     }
     if going_on is not None:
-        if not 1 <= going_on.tokens <= MOST_WRITTEN or going_on.temperature < 0:
-            raise InvalidInputError(
-                f"The model cannot go on by {going_on.tokens} tokens at a temperature of "
-                f"{going_on.temperature:g}; ask for 1 to {MOST_WRITTEN:,} at 0 or more."
-            )
-        parameters["continue"] = {
-            "tokens": going_on.tokens,
-            "temperature": going_on.temperature,
-            "seed": going_on.seed,
-        }
-    return _ask(session, actor, release, "inspect", parameters)
+        check_going_on(going_on)
+        parameters["continue"] = asdict(going_on)
+    return queue(session, actor, release, "inspect", parameters)
+
+
+def check_going_on(going_on: GoingOn) -> None:
+    """Refuse to let the model go on by nothing, by too much, or below a temperature of 0."""
+    if not 1 <= going_on.tokens <= MOST_WRITTEN or not 0 <= going_on.temperature < math.inf:
+        raise InvalidInputError(
+            f"The model cannot go on by {going_on.tokens} tokens at a temperature of "
+            f"{going_on.temperature:g}; ask for 1 to {MOST_WRITTEN:,} at 0 or more."
+        )
 
 
 def ask_texts(session: Session, actor: Actor, place: Place, prompts: Sequence[Prompt]) -> int:
@@ -105,7 +107,7 @@ def ask_texts(session: Session, actor: Actor, place: Place, prompts: Sequence[Pr
         ],
         "layers": layers,
     }
-    return _ask(session, actor, release, "inspect", parameters)
+    return queue(session, actor, release, "inspect", parameters)
 
 
 def ask_comparison(
@@ -122,7 +124,7 @@ def ask_comparison(
     names = prompt_names(len(a) + len(b), len(a))
     prompts = [prompt.parameters(name) for name, prompt in zip(names, [*a, *b], strict=True)]
     parameters = {"prompts": prompts, "n_a": len(a), "layers": layers}
-    return _ask(session, actor, release, "compare", parameters)
+    return queue(session, actor, release, "compare", parameters)
 
 
 def prompt_names(prompts: int, n_a: int) -> list[str]:
@@ -137,13 +139,14 @@ def prompt_names(prompts: int, n_a: int) -> list[str]:
     ]
 
 
-def _ask(
+def queue(
     session: Session,
     actor: Actor,
     release: Release,
     kind: inferences.Kind,
     parameters: Mapping[str, Any],
 ) -> int:
+    """Queue a request of an account; return its number."""
     return inferences.ask(
         session,
         account_id=actor.account_id,

@@ -27,7 +27,7 @@ from scopebook.job_ends import INPUT_ERROR
 from scopebook.jobs import INFER
 from scopebook.settings import settings
 
-Kind = Literal["inspect", "compare"]
+Kind = Literal["inspect", "compare", "steer"]
 State = Literal["queued", "loading", "running", "done", "failed", "cancelled"]
 
 KEPT_MINUTES: Final = 60
@@ -46,8 +46,9 @@ class InferenceView:
     state: State
     #: How many requests come before it; 0 once it is taken.
     ahead: int
-    #: What the model has written by now: text and probability of each token.
-    written: Sequence[tuple[str, float]]
+    #: What the model has written by now: text and probability of each token; of a text that is
+    #: steered for each variant.
+    written: Sequence[Any]
     error: str | None
     error_kind: str | None
     created_at: datetime
@@ -118,7 +119,7 @@ def read_inference(session: Session, inference_id: int, *, account_id: int) -> I
         kind=row.kind,
         state=row.state,
         ahead=_ahead(session, row.id) if row.state == "queued" else 0,
-        written=[(piece, probability) for piece, probability in row.written],
+        written=row.written,
         error=row.error,
         error_kind=row.error_kind,
         created_at=row.created_at,

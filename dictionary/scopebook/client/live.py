@@ -11,6 +11,7 @@ from scopebook.client.types.inspect import (
     PromptRequest,
     TurnRequest,
 )
+from scopebook.client.types.steer import InterventionRequest, PositionsRequest, SteeringRead
 
 Order = Literal["activation", "total", "surprise", "rarity"]
 Measure = Literal["effect", "rate", "mean", "max"]
@@ -142,6 +143,39 @@ class Live(Transport):
     def cancel_comparison(self, comparison_id: int) -> None:
         """End a comparison that runs; one that is over stays what it is."""
         self._send("DELETE", f"/compare/{comparison_id}")
+
+    def steer(
+        self,
+        text: str | None,
+        interventions: Sequence[InterventionRequest],
+        *,
+        messages: Sequence[TurnRequest] | None = None,
+        thinking: bool | None = None,
+        go_on: GoingOnRequest | None = None,
+        positions: PositionsRequest | None = None,
+        strengths: Sequence[float] = (1.0,),
+        asked_for: PromptRequest | None = None,
+    ) -> SteeringRead:
+        """Let a model go on with a text, or a chat, unsteered and steered, side by side."""
+        body: dict[str, Any] = {
+            "text": text,
+            "messages": list(messages or ()),
+            "thinking": thinking,
+            "interventions": list(interventions),
+            "strengths": list(strengths),
+            "asked_for": asked_for,
+        }
+        given = {"go_on": go_on, "positions": positions}
+        body |= {name: value for name, value in given.items() if value is not None}
+        return cast(SteeringRead, self._send("POST", "/steer", body, timeout_s=WAIT_S))
+
+    def steering(self, steering_id: int) -> SteeringRead:
+        """Return what was written for a request within the hour: nothing is run again."""
+        return cast(SteeringRead, self._get(f"/steer/{steering_id}"))
+
+    def cancel_steering(self, steering_id: int) -> None:
+        """End a request that runs; one that is over stays what it is."""
+        self._send("DELETE", f"/steer/{steering_id}")
 
 
 def _prompt(given: PromptRequest | str) -> PromptRequest:

@@ -45,7 +45,7 @@ def inspect_text(
 ) -> None:
     """Show which features fire in a text, and where."""
     [order] = chosen("--sort", [sort], ORDERS)
-    words = _read_text(text)
+    words = read_text(text)
     turns = [Turn(role="user", content=words)] if chat else []
     prompt = Prompt(text=None if chat else words, messages=turns, thinking=thinking)
     going_on = GoingOn(tokens=go_on, temperature=temperature, seed=seed) if go_on else None
@@ -59,7 +59,8 @@ def inspect_text(
         _print(seen)
 
 
-def _read_text(given: str) -> str:
+def read_text(given: str) -> str:
+    """Return a text of the command line, or all of standard input for `-`."""
     if given != "-":
         return given
     raw = sys.stdin.buffer.read()

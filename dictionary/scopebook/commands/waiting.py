@@ -45,7 +45,9 @@ def _told(state: InferenceView) -> str:
         return f"In the queue{before} ..."
     if state.state == "loading":
         return "Loading the model ..."
-    written = "".join(piece for piece, _ in state.written)
+    # Of a text that is steered the last variant is told of.
+    pieces = state.written[-1] if state.kind == "steer" and state.written else state.written
+    written = "".join(piece for piece, _ in pieces)
     return f"Writing: {written[-60:]!r}" if written else "Running the text ..."
 
 

@@ -1689,6 +1689,52 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/steer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Steer
+         * @description Let a model go on with a text unsteered and steered, and measure what that moved.
+         *
+         *     Waits for the model. Whoever closes the connection cancels the request.
+         */
+        post: operations["steer_api_steer_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/steer/{inference_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Look Again
+         * @description Return what was written for a request of yours within the hour.
+         */
+        get: operations["look_again_api_steer__inference_id__get"];
+        put?: never;
+        post?: never;
+        /**
+         * Cancel
+         * @description Cancel a request of yours; one that is over stays what it is.
+         */
+        delete: operations["cancel_api_steer__inference_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/accounts": {
         parameters: {
             query?: never;
@@ -2623,6 +2669,29 @@ export interface components {
             last_used_at: string | null;
             /** Revoked At */
             revoked_at: string | null;
+        };
+        /**
+         * AppliedRead
+         * @description An intervention in absolute numbers, at a strength of 1.
+         */
+        AppliedRead: {
+            /** Feature */
+            feature: string;
+            /**
+             * Op
+             * @enum {string}
+             */
+            op: "add" | "set" | "min_set" | "ablate" | "scale" | "project";
+            /**
+             * Value
+             * @description An activation, or the factor of `scale` and `project`.
+             */
+            value: number;
+            /**
+             * Share Of Norm
+             * @description Of `add`: the length of what is added over the residual's mean norm there.
+             */
+            share_of_norm: number | null;
         };
         /**
          * AuditRead
@@ -3940,6 +4009,37 @@ export interface components {
              * @description How many of them are not shown.
              */
             hidden: number;
+        };
+        /**
+         * InterventionRequest
+         * @description What is to be done to a feature.
+         */
+        InterventionRequest: {
+            /**
+             * Feature
+             * @description `{model}/{layer}-{set}/{index}`.
+             * @example Scopebook-Demo-4M-Base/2-res-w1k-l0_8/917
+             */
+            feature: string;
+            /**
+             * Op
+             * @description `add`: its direction, `value` times. `set`: it fires with `value`. `min_set`: with at least that. `ablate`: it does not fire. `scale`: with `value` times itself. `project`: so much of the residual's part along its direction stays.
+             * @default add
+             * @enum {string}
+             */
+            op: "add" | "set" | "min_set" | "ablate" | "scale" | "project";
+            /**
+             * Value
+             * @description None for `ablate`.
+             */
+            value?: number | null;
+            /**
+             * Unit
+             * @description Of `add`, `set`, `min_set`: `raw`, an activation; `max_act`, times its largest on the corpus; `resid_norm`, times the residual's mean norm.
+             * @default max_act
+             * @enum {string}
+             */
+            unit: "raw" | "max_act" | "resid_norm";
         };
         /**
          * ItemRead
@@ -6051,6 +6151,29 @@ export interface components {
             reason: string;
         };
         /**
+         * PositionsRequest
+         * @description Which tokens are steered; the last of the prompt decides what is written first.
+         */
+        PositionsRequest: {
+            /**
+             * Prompt
+             * @default all
+             * @enum {string}
+             */
+            prompt: "all" | "last" | "none";
+            /**
+             * Written
+             * @default true
+             */
+            written: boolean;
+            /**
+             * Special
+             * @description Also tokens that stand for no text.
+             * @default true
+             */
+            special: boolean;
+        };
+        /**
          * Problem
          * @description RFC 9457 problem details.
          */
@@ -7499,6 +7622,128 @@ export interface components {
             semantic: boolean;
         };
         /**
+         * SteerAskRequest
+         * @description A text that the model goes on with unsteered and steered.
+         */
+        SteerAskRequest: {
+            /**
+             * Text
+             * @description Run as it is.
+             * @example The river Rhine
+             */
+            text?: string | null;
+            /**
+             * Messages
+             * @description Instead of `text`: the turns of a chat.
+             */
+            messages?: components["schemas"]["TurnRequest"][];
+            /**
+             * Thinking
+             * @description Whether the model may think first, where its template knows of it.
+             */
+            thinking?: boolean | null;
+            /** Interventions */
+            interventions: components["schemas"]["InterventionRequest"][];
+            /**
+             * @default {
+             *       "tokens": 40,
+             *       "temperature": 0,
+             *       "seed": 0
+             *     }
+             */
+            go_on: components["schemas"]["GoingOnRequest"];
+            /**
+             * @default {
+             *       "prompt": "all",
+             *       "written": true,
+             *       "special": true
+             *     }
+             */
+            positions: components["schemas"]["PositionsRequest"];
+            /**
+             * Strengths
+             * @description What all interventions are multiplied by, a variant for each.
+             * @default [
+             *       1
+             *     ]
+             */
+            strengths: number[];
+            /** @description A prompt that asks for the same in words, written unsteered beside. */
+            asked_for?: components["schemas"]["PromptRequest"] | null;
+        };
+        /**
+         * SteeredVariantRead
+         * @description What the model wrote one way.
+         */
+        SteeredVariantRead: {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "unsteered" | "steered" | "asked";
+            /**
+             * Strength
+             * @description What the interventions were multiplied by.
+             */
+            strength: number | null;
+            /**
+             * Text
+             * @description The prompt with what is written.
+             */
+            text: string;
+            /**
+             * Begun
+             * @description The character at which the model began.
+             */
+            begun: number;
+            /** Tokens */
+            tokens: components["schemas"]["WrittenTokenRead"][];
+            /**
+             * Means
+             * @description Of each intervention's feature: its mean activation over what is written, read by the unsteered model.
+             */
+            means: number[];
+            /**
+             * Distinct
+             * @description Share of the written tokens that are different ones.
+             */
+            distinct: number;
+            /**
+             * Divergence
+             * @description How far steering moves the model on texts of the corpus: mean KL of the next token, in nats. Null: nothing was collected, or the variant is unsteered.
+             */
+            divergence: number | null;
+        };
+        /**
+         * SteeringRead
+         * @description What the model wrote unsteered and steered, and what steering moved.
+         */
+        SteeringRead: {
+            /** Id */
+            id: number;
+            /** Variants */
+            variants: components["schemas"]["SteeredVariantRead"][];
+            /** Interventions */
+            interventions: components["schemas"]["AppliedRead"][];
+            /**
+             * Norms
+             * @description Of each layer: the mean norm of the residual on texts of the corpus.
+             */
+            norms: {
+                [key: string]: number;
+            };
+            /**
+             * Neutral Tokens
+             * @description Tokens that norms and divergence are measured on.
+             */
+            neutral_tokens: number;
+            /**
+             * Caution
+             * @description The release's own words on how it may be used.
+             */
+            caution: string | null;
+        };
+        /**
          * StepRead
          * @description A part of a job, done by one task.
          */
@@ -7865,6 +8110,24 @@ export interface components {
              * @description False: it gives no sign of life; another takes the step.
              */
             alive: boolean;
+        };
+        /**
+         * WrittenTokenRead
+         * @description A token that the model has written.
+         */
+        WrittenTokenRead: {
+            /** Text */
+            text: string;
+            /** Probability */
+            probability: number;
+            /**
+             * Alternatives
+             * @description The likeliest tokens there with their probabilities.
+             */
+            alternatives: [
+                string,
+                number
+            ][];
         };
     };
     responses: never;
@@ -16671,6 +16934,282 @@ export interface operations {
         };
     };
     cancel_api_compare__inference_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                inference_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    steer_api_steer_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SteerAskRequest"];
+            };
+        };
+        responses: {
+            /** @description The answer; with `Accept: text/event-stream` server-sent events: `progress` (how far it is), then `answer` or `problem`. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SteeringRead"];
+                };
+            };
+            /** @description The body cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    look_again_api_steer__inference_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                inference_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SteeringRead"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel_api_steer__inference_id__delete: {
         parameters: {
             query?: never;
             header?: never;

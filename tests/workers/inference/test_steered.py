@@ -9,15 +9,15 @@ import torch
 from tests.tiny_models import FAMILIES, save_tiny_model
 from torch import Tensor
 
+from scopebook.steering import Positions
 from scopebook_workers.inference.prompts import Prompt
 from scopebook_workers.inference.residents import Resident, Residents
 from scopebook_workers.inference.steered import (
-    Positions,
     SteeredWriting,
     Variant,
     WrittenToken,
     distinct_share,
-    divergence,
+    divergences,
 )
 from scopebook_workers.inference.writing import Sampling
 from scopebook_workers.qwen.steer import steered
@@ -196,8 +196,8 @@ def test_divergence_is_that_of_the_next_token_over_all_real_tokens(resident: Res
             total += float((p * (p / q).log()).sum())
             tokens += len(text)
 
-    found = divergence(resident, {1: LayerEdits(SAES[1], [[Edit(3, "add", 2.0)]])}, texts, batch=2)
-    none = divergence(resident, {1: LayerEdits(SAES[1], [[Edit(3, "add", 0.0)]])}, texts)
+    variants = [{1: LayerEdits(SAES[1], [[Edit(3, "add", value)]])} for value in (2.0, 0.0)]
+    found, none = divergences(resident, variants, texts, batch=2)
 
     assert found == pytest.approx(total / tokens, rel=1e-3)
     assert none == pytest.approx(0.0, abs=1e-5)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import groupby
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from scopebook import inference_queue
 from scopebook.db.sessions import Sessions, sessions, unit_of_work
@@ -27,6 +27,7 @@ from scopebook_workers.outages import AWAY
 if TYPE_CHECKING:
     from scopebook_workers.inference.residents import Residents
     from scopebook_workers.inference.running import Wanted
+    from scopebook_workers.inference.steered import SteeredWriting
     from scopebook_workers.inference.works import Work
     from scopebook_workers.inference.writing import Writing
 
@@ -95,17 +96,19 @@ class Service:
         self._looked = time.monotonic()
 
     def _begin(self, request: Asked) -> "Work | None":
-        from scopebook_workers.inference.works import begin, read_weights  # noqa: PLC0415
+        from scopebook_workers.inference import steer_works, works  # noqa: PLC0415
 
+        kind: Any = steer_works if request.kind == "steer" else works
         try:
             with unit_of_work(self._factory) as session:
-                weights = read_weights(session, request)
-            return begin(_residents(), request, weights)
+                weights = kind.read_weights(session, request)
+            begun: Work = kind.begin_work(_residents(), request, weights)
         except AWAY:
             raise
         except Exception as error:  # the edge of every request: it must not end the others
             self._fail(request.id, error)
             return None
+        return begun
 
     def _turn(self) -> None:
         """Let everybody have a turn: those who write a token, the others some text."""
@@ -129,11 +132,8 @@ class Service:
             raise
         except Exception as error:  # the edge of every request
             self._fail(work.id, error)
-            return
-        if writing.ended:
-            work.written, work.writing = len(writing.token_ids), None
 
-    def _tell(self, inference_id: int, writing: "Writing") -> None:
+    def _tell(self, inference_id: int, writing: "Writing | SteeredWriting") -> None:
         """Show now and then what is written by now."""
         now = time.monotonic()
         if writing.ended or now - self._told.get(inference_id, 0.0) >= _TOLD_S:

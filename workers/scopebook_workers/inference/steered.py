@@ -6,32 +6,23 @@ holds what their steering did, and ends with them.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from scopebook.steering import Positions
 from scopebook_workers.inference.prompts import Prompt
 from scopebook_workers.inference.residents import Resident
-from scopebook_workers.inference.writing import Sampling, ends
+from scopebook_workers.inference.writing import Sampling, ends, extended, show
 from scopebook_workers.qwen.steer import real_positions, steered
 from scopebook_workers.sae.edits import Edit, LayerEdits
 from scopebook_workers.sae.weights import SparseAutoencoder
 
 #: Tokens that could have come instead, shown beside each.
 ALTERNATIVES: Final = 10
-
-
-@dataclass(frozen=True, kw_only=True)
-class Positions:
-    """Which tokens are steered. The last of the prompt decides what is written first."""
-
-    prompt: Literal["all", "last", "none"] = "all"
-    written: bool = True
-    #: Leave out tokens that stand for no text, as those of a chat's template.
-    special: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,6 +58,7 @@ class SteeredWriting:
     ) -> None:
         """Begin; every variant draws from the same seed."""
         self._resident = resident
+        self._prompts = [variant.prompt for variant in variants]
         self._sampling = sampling
         self._positions = positions
         self._layers = _layers(saes, variants)
@@ -86,6 +78,26 @@ class SteeredWriting:
         if not written:
             return False
         return len(written) >= self._sampling.tokens or written[-1].id in ends(self._resident.model)
+
+    def shown(self) -> list[list[tuple[str, float]]]:
+        """Return what each variant has written: the text of each token, and how likely it was."""
+        return [
+            list(
+                zip(
+                    show(self._resident, [one.id for one in row], ended=self._has_ended(row)),
+                    [one.probability for one in row],
+                    strict=True,
+                )
+            )
+            for row in self.written
+        ]
+
+    def whole(self) -> list[Prompt]:
+        """Return each variant's prompt with what is written after it."""
+        return [
+            extended(self._resident, prompt, [one.id for one in row])
+            for prompt, row in zip(self._prompts, self.written, strict=True)
+        ]
 
     @torch.no_grad()
     def step(self) -> None:
@@ -173,20 +185,20 @@ def _padded(rows: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def divergence(
+def divergences(
     resident: Resident,
-    layers: Mapping[int, LayerEdits],
+    variants: Sequence[Mapping[int, LayerEdits]],
     token_ids: Sequence[np.ndarray],
     *,
     batch: int = 8,
-) -> float:
-    """Return how far steering moves the model on texts that it is not about.
+) -> list[float]:
+    """Return how far each variant moves the model on texts that it is not about.
 
     The mean over all tokens of KL(unsteered || steered) of the next token, in nats; the edits act
     on every token.
     """
     model: Any = resident.model
-    total, tokens = 0.0, 0
+    totals, tokens = [0.0] * len(variants), 0
     for start in range(0, len(token_ids), batch):
         padded, real = _padded(token_ids[start : start + batch])
         inputs = {
@@ -194,12 +206,13 @@ def divergence(
             "attention_mask": real.to(model.device, torch.int64),
             "use_cache": False,
         }
-        before = model(**inputs).logits.float()[real].log_softmax(-1)
-        with steered(model, layers) as steering, steering.at(real):
-            after = model(**inputs).logits.float()[real].log_softmax(-1)
-        total += float((before.exp() * (before - after)).sum(-1).double().sum())
         tokens += int(real.sum())
-    return total / tokens
+        before = model(**inputs).logits[real].float().log_softmax(-1)
+        for place, layers in enumerate(variants):
+            with steered(model, layers) as steering, steering.at(real):
+                after = model(**inputs).logits[real].float().log_softmax(-1)
+            totals[place] += float((before.exp() * (before - after)).sum(-1).double().sum())
+    return [total / tokens for total in totals]
 
 
 def distinct_share(token_ids: Sequence[int], *, of: int = 1) -> float:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -16,6 +16,7 @@ from scopebook.settings import settings
 from scopebook_workers.inference.prompts import Prompt, read_prompts
 from scopebook_workers.inference.residents import Resident, Residents
 from scopebook_workers.inference.running import Row, Wanted, gather, run_rows
+from scopebook_workers.inference.steered import SteeredWriting
 from scopebook_workers.inference.writing import Sampling, Writing
 from scopebook_workers.sae.weights import SparseAutoencoder
 
@@ -52,7 +53,7 @@ class Work:
     resident: Resident
     saes: Mapping[int, SparseAutoencoder]
     prompts: list[Prompt]
-    writing: Writing | None = None
+    writing: Writing | SteeredWriting | None = None
     rows: list[Row] = field(default_factory=list)
     #: Tokens at the end of the text that the model has written.
     written: int = 0
@@ -69,10 +70,11 @@ class Work:
 
     def write(self) -> None:
         """Let the model write one more token; the whole text is run when it has ended."""
-        assert self.writing is not None
+        assert isinstance(self.writing, Writing)
         self.writing.step()
         if self.writing.ended:
             self.prompts = [self.writing.whole()]
+            self.written, self.writing = len(self.writing.token_ids), None
 
     def wanted(self, ahead: int) -> Wanted | None:
         """Return the text that is next after `ahead` of those that are not run; None: no more."""
@@ -88,22 +90,14 @@ class Work:
         return pack_activations(gather(self.prompts, self.rows, written=written, special=special))
 
 
-def begin(residents: Residents, asked: Asked, weights: Weights) -> Work:
+def begin_work(residents: Residents, asked: Asked, weights: Weights) -> Work:
     """Return a request with its model loaded and its texts cut.
 
     Raises InvalidInputError for texts that are too long, or none.
     """
     resident = residents.model(weights.model_path)
-    parameters = asked.parameters
-    going_on = parameters.get("continue")
-    room = settings().inference_tokens - (going_on["tokens"] if going_on else 0)
-    asked_prompts = parameters["prompts"]
-    prompts = read_prompts(
-        resident,
-        asked_prompts,
-        names=prompt_names(len(asked_prompts), parameters.get("n_a", 0)),
-        most_tokens=room,
-    )
+    going_on = asked.parameters.get("continue")
+    prompts = prompts_of(resident, asked.parameters)
     total = sum(len(prompt.token_ids) for prompt in prompts)
     if total > settings().inference_total_tokens:
         raise InvalidInputError(
@@ -112,6 +106,18 @@ def begin(residents: Residents, asked: Asked, weights: Weights) -> Work:
         )
     writing = Writing(resident, prompts[0], Sampling(**going_on)) if going_on else None
     return Work(asked, resident, residents.saes(weights.artifacts), prompts, writing)
+
+
+def prompts_of(resident: Resident, parameters: Mapping[str, Any]) -> list[Prompt]:
+    """Return the texts of a request, with room for what is to be written after them."""
+    going_on = parameters.get("continue")
+    asked = parameters["prompts"]
+    return read_prompts(
+        resident,
+        asked,
+        names=prompt_names(len(asked), parameters.get("n_a", 0)),
+        most_tokens=settings().inference_tokens - (going_on["tokens"] if going_on else 0),
+    )
 
 
 def next_rows(works: Sequence[Work]) -> list[tuple[Work, Wanted]]:

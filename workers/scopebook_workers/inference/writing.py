@@ -73,27 +73,33 @@ class Writing:
         return token, float(likely[token])
 
     def shown(self) -> list[tuple[str, float]]:
-        """Return what is written by now: the text of each token, and how likely it was.
-
-        A character that several tokens share stands at the last of them.
-        """
-        reader = codecs.getincrementaldecoder("utf-8")("replace")
-        texts = [reader.decode(self.resident.pieces[token]) for token in self.token_ids]
-        if self.ended and texts:
-            texts[-1] += reader.decode(b"", final=True)
-        # The one character that Postgres cannot hold.
-        shown = [text.replace("\0", "\N{SYMBOL FOR NULL}") for text in texts]
-        return list(zip(shown, self.probabilities, strict=True))
+        """Return what is written by now: the text of each token, and how likely it was."""
+        texts = show(self.resident, self.token_ids, ended=self.ended)
+        return list(zip(texts, self.probabilities, strict=True))
 
     def whole(self) -> Prompt:
         """Return the text with what is written, cut into the tokens that the model has seen."""
-        pieces = [self.resident.pieces[token] for token in self.token_ids]
-        text, spans = spell(pieces)
-        return Prompt(
-            text=self.prompt.text + text,
-            token_ids=np.concatenate([self.prompt.token_ids, np.asarray(self.token_ids, np.int32)]),
-            spans=np.concatenate([self.prompt.spans, spans + np.int32(len(self.prompt.text))]),
-        )
+        return extended(self.resident, self.prompt, self.token_ids)
+
+
+def show(resident: Resident, token_ids: Sequence[int], *, ended: bool) -> list[str]:
+    """Return the text of each token; a character that several share stands at the last of them."""
+    reader = codecs.getincrementaldecoder("utf-8")("replace")
+    texts = [reader.decode(resident.pieces[token]) for token in token_ids]
+    if ended and texts:
+        texts[-1] += reader.decode(b"", final=True)
+    # The one character that Postgres cannot hold.
+    return [text.replace("\0", "\N{SYMBOL FOR NULL}") for text in texts]
+
+
+def extended(resident: Resident, prompt: Prompt, token_ids: Sequence[int]) -> Prompt:
+    """Return a prompt with tokens that were written after it."""
+    text, spans = spell([resident.pieces[token] for token in token_ids])
+    return Prompt(
+        text=prompt.text + text,
+        token_ids=np.concatenate([prompt.token_ids, np.asarray(token_ids, np.int32)]),
+        spans=np.concatenate([prompt.spans, spans + np.int32(len(prompt.text))]),
+    )
 
 
 def ends(model: Any) -> set[int]:

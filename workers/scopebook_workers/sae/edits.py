@@ -8,19 +8,16 @@ same, unedited h.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final
 
 import torch
 from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
+from scopebook.steering import Op
 from scopebook_workers.sae.autoencoder import SparseAutoencoder
 from scopebook_workers.sae.encode import active_features
 
-#: add: h + v d. set: f becomes v. min_set: f becomes v where it is less. ablate: f becomes 0.
-#: scale: f becomes v f. project: the part of h along d becomes v times itself.
-Op = Literal["add", "set", "min_set", "ablate", "scale", "project"]
-OPS: Final[tuple[Op, ...]] = get_args(Op)
 #: Those that must know whether a feature fires.
 ENCODED: Final = frozenset[Op]({"set", "min_set", "ablate", "scale"})
 

@@ -1,0 +1,47 @@
+"""Steer live: let a model go on with a text unsteered and steered, side by side."""
+
+import json
+from functools import partial
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy.orm import Session
+
+from scopebook import inferences
+from scopebook.db.tables import Release
+from scopebook.steering import ask_steering
+from scopebook_api.deps import DbSession, Me
+from scopebook_api.schemas import problems
+from scopebook_api.steer_schemas import SteerAskRequest, SteeringRead, SteerProgressRead
+from scopebook_api.waiting import waiting_answer, waiting_responses
+
+router = APIRouter(tags=["steer"], responses=problems(404, 409, 429, 503))
+
+
+@router.post("/steer", responses=waiting_responses(SteeringRead))
+def steer(request: Request, session: DbSession, me: Me, wanted: SteerAskRequest) -> Response:
+    """Let a model go on with a text unsteered and steered, and measure what that moved.
+
+    Waits for the model. Whoever closes the connection cancels the request.
+    """
+    asked = ask_steering(session, me, wanted.wanted())
+    view = partial(_view, inference_id=asked, account_id=me.account_id)
+    return waiting_answer(request, me, asked, view, progress=SteerProgressRead)
+
+
+@router.get("/steer/{inference_id}", response_model=SteeringRead)
+def look_again(session: DbSession, me: Me, inference_id: int) -> SteeringRead:
+    """Return what was written for a request of yours within the hour."""
+    return _view(session, inference_id, me.account_id)
+
+
+@router.delete("/steer/{inference_id}", status_code=204)
+def cancel(session: DbSession, me: Me, inference_id: int) -> None:
+    """Cancel a request of yours; one that is over stays what it is."""
+    inferences.cancel(session, inference_id, account_id=me.account_id, kind="steer")
+
+
+def _view(session: Session, inference_id: int, account_id: int) -> SteeringRead:
+    packed = inferences.answer_of(session, inference_id, account_id=account_id, kind="steer")
+    release_id, _ = inferences.parameters_of(session, inference_id, account_id=account_id)
+    caution = session.get_one(Release, release_id).caution
+    return SteeringRead(id=inference_id, caution=caution, **json.loads(packed))

@@ -1,0 +1,213 @@
+"""What may be done to features while a model runs: operations, strengths and their units."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, get_args
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from scopebook.accounts import Actor
+from scopebook.corpus_statistics import statistics_of
+from scopebook.db.tables import FEATURE_BITS, Release, Sae
+from scopebook.errors import InvalidInputError
+from scopebook.feature_names import row_ids_of
+from scopebook.inference_requests import GoingOn, Place, Prompt, check_going_on, find_place, queue
+
+#: add: its direction, v times. set: it fires with v. min_set: with v at least. ablate: it does not
+#: fire. scale: with v times itself. project: v of the residual's part along its direction stays.
+Op = Literal["add", "set", "min_set", "ablate", "scale", "project"]
+OPS: Final[tuple[Op, ...]] = get_args(Op)
+#: Those whose value is an activation, which has a unit.
+MEASURED: Final = frozenset[Op]({"add", "set", "min_set"})
+#: raw: an activation. max_act: times the feature's largest on the corpus. resid_norm: times the
+#: mean norm of the residual there, over that of the feature's direction.
+Unit = Literal["raw", "max_act", "resid_norm"]
+UNITS: Final[tuple[Unit, ...]] = get_args(Unit)
+
+#: Features that are steered at once.
+MOST_FEATURES: Final = 100
+#: Strengths of a sweep, which are rows of one batch.
+MOST_STRENGTHS: Final = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intervention:
+    """What is to be done to a feature."""
+
+    #: `{model}/{layer}-{set}/{index}`.
+    feature: str
+    op: Op = "add"
+    #: None where the operation takes none.
+    value: float | None = None
+    unit: Unit = "max_act"
+
+
+PromptPosition = Literal["all", "last", "none"]
+PROMPT_POSITIONS: Final[tuple[PromptPosition, ...]] = get_args(PromptPosition)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Positions:
+    """Which tokens are steered. The last of the prompt decides what is written first."""
+
+    prompt: PromptPosition = "all"
+    written: bool = True
+    #: Tokens that stand for no text too, as those of a chat's template.
+    special: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved:
+    """An intervention as a worker takes it."""
+
+    feature: str
+    layer: int
+    index: int
+    op: Op
+    #: An activation, or a factor; where `of_norm`, a share of the mean norm of the residual.
+    value: float
+    of_norm: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class SteerRequest:
+    """A text that the model goes on with unsteered and steered."""
+
+    interventions: Sequence[Intervention]
+    prompt: Prompt
+    going_on: GoingOn
+    positions: Positions = Positions()
+    #: What all interventions are multiplied by, a variant for each.
+    strengths: Sequence[float] = (1.0,)
+    #: A prompt that asks for the same in words, written unsteered beside the others.
+    asked_for: Prompt | None = None
+
+
+def ask_steering(session: Session, actor: Actor, wanted: SteerRequest) -> int:
+    """Queue a text to be steered; return the request's number."""
+    check_going_on(wanted.going_on)
+    _check_strengths(wanted.strengths)
+    resolved = resolve(session, wanted.interventions)
+    release = _release_of(session, resolved)
+    layers = sorted({one.layer for one in resolved})
+    find_place(session, Place(model=release.name, layers=layers))
+    prompts = [wanted.prompt.parameters("The text")]
+    if wanted.asked_for is not None:
+        prompts.append(wanted.asked_for.parameters("The text that asks for it"))
+    parameters = {
+        "prompts": prompts,
+        "layers": layers,
+        "continue": asdict(wanted.going_on),
+        "interventions": [asdict(one) for one in resolved],
+        "positions": asdict(wanted.positions),
+        "strengths": list(wanted.strengths),
+    }
+    return queue(session, actor, release, "steer", parameters)
+
+
+def resolve(session: Session, interventions: Sequence[Intervention]) -> list[Resolved]:
+    """Return the interventions with absolute values, in their order.
+
+    Raises InvalidInputError for one that is not possible, and for features of several releases.
+    """
+    if not 1 <= len(interventions) <= MOST_FEATURES:
+        raise InvalidInputError(
+            f"{len(interventions)} features are to be steered; name 1 to {MOST_FEATURES}."
+        )
+    names = [one.feature for one in interventions]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidInputError(f"{name} is named twice; say once what is to be done to it.")
+    for one in interventions:
+        _check(one)
+    ids = row_ids_of(session, names)
+    saes = _saes_of(session, ids)
+    return [_resolved(session, one, ids[one.feature], saes) for one in interventions]
+
+
+def _check(one: Intervention) -> None:
+    if one.op == "ablate":
+        if one.value is not None:
+            raise InvalidInputError(
+                f"ablate takes no value, and {one.feature} has {one.value:g}; leave it out, or "
+                "use set or scale."
+            )
+        return
+    if one.value is None:
+        raise InvalidInputError(f"{one.op} of {one.feature} needs a value; give a number.")
+    if not math.isfinite(one.value):
+        raise InvalidInputError(
+            f"{one.op} of {one.feature} has the value {one.value}; give a finite number."
+        )
+
+
+def _saes_of(session: Session, ids: Mapping[str, int]) -> dict[int, Sae]:
+    numbers = {row_id >> FEATURE_BITS for row_id in ids.values()}
+    saes = {sae.id: sae for sae in session.scalars(select(Sae).where(Sae.id.in_(numbers)))}
+    if len({sae.release_id for sae in saes.values()}) > 1:
+        raise InvalidInputError(
+            "These features belong to several releases, and one is loaded at a time; steer those "
+            "of one release."
+        )
+    return saes
+
+
+def _resolved(
+    session: Session, one: Intervention, row_id: int, saes: Mapping[int, Sae]
+) -> Resolved:
+    sae = saes[row_id >> FEATURE_BITS]
+    index = row_id - (sae.id << FEATURE_BITS)
+    value = one.value or 0.0
+    of_norm = one.op in MEASURED and one.unit == "resid_norm"
+    if one.op in MEASURED and one.unit == "max_act":
+        largest = float(statistics_of(session, sae).max[index])
+        if not largest > 0:
+            raise InvalidInputError(
+                f"{one.feature} fired nowhere in what was collected, so its largest activation is "
+                "not known; give the value in raw or resid_norm."
+            )
+        value *= largest
+    return Resolved(
+        feature=one.feature,
+        layer=sae.layer,
+        index=index,
+        op=one.op,
+        value=value,
+        of_norm=of_norm,
+    )
+
+
+def _release_of(session: Session, resolved: Sequence[Resolved]) -> Release:
+    row_id = next(iter(row_ids_of(session, [resolved[0].feature]).values()))
+    sae = session.get_one(Sae, row_id >> FEATURE_BITS)
+    return session.get_one(Release, sae.release_id)
+
+
+def _check_strengths(strengths: Sequence[float]) -> None:
+    if not 1 <= len(strengths) <= MOST_STRENGTHS or not all(map(math.isfinite, strengths)):
+        raise InvalidInputError(
+            f"The strengths are {', '.join(f'{one:g}' for one in strengths) or 'none'}; give 1 to "
+            f"{MOST_STRENGTHS} finite numbers."
+        )
+
+
+def read_resolved(parameters: Mapping[str, Any]) -> list[Resolved]:
+    """Return the interventions of a request, as they are kept."""
+    return [Resolved(**one) for one in parameters["interventions"]]
+
+
+def at_strength(one: Resolved, strength: float) -> Resolved:
+    """Return an intervention so many times as strong: 0 does nothing, 1 what it says.
+
+    A factor comes nearer to 1, and what takes a feature out leaves a share of it.
+    """
+    if strength == 1.0:
+        return one
+    values = asdict(one)
+    if one.op == "ablate":
+        return Resolved(**values | {"op": "scale", "value": 1 - strength})
+    if one.op in ("scale", "project"):
+        return Resolved(**values | {"value": 1 + (one.value - 1) * strength})
+    return Resolved(**values | {"value": one.value * strength})

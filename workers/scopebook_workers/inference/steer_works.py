@@ -1,0 +1,257 @@
+"""A request to steer, under way: written side by side, then measured by the unsteered model."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from scopebook.db.tables import Context, Run, Sae
+from scopebook.errors import InvalidInputError
+from scopebook.inference_queue import Asked
+from scopebook.packing import unpack_ints
+from scopebook.runs import RunParameters
+from scopebook.steering import Positions, Resolved, at_strength, read_resolved
+from scopebook_workers.inference import works
+from scopebook_workers.inference.prompts import Prompt
+from scopebook_workers.inference.residents import Resident, Residents
+from scopebook_workers.inference.steered import (
+    SteeredWriting,
+    Variant,
+    distinct_share,
+    divergences,
+)
+from scopebook_workers.inference.works import Weights, Work
+from scopebook_workers.inference.writing import Sampling, show
+from scopebook_workers.qwen.capture import capture
+from scopebook_workers.sae.collect import find_sinks
+from scopebook_workers.sae.edits import Edit, LayerEdits
+from scopebook_workers.sae.weights import SparseAutoencoder
+
+#: Contexts of the corpus that steering is not about, and tokens of each.
+NEUTRAL_TEXTS: Final = 12
+NEUTRAL_TOKENS: Final = 64
+
+
+@dataclass(frozen=True)
+class SteerWeights(Weights):
+    """Weights, and texts to measure on: of the collection that the dictionary shows."""
+
+    #: Numbered by the tokenisation they are of, so that what was measured is kept.
+    neutral: Sequence[NDArray[np.int32]] = ()
+
+
+def read_weights(session: Session, asked: Asked) -> SteerWeights:
+    """Return the weights that a request needs, and texts of the corpus."""
+    found = works.read_weights(session, asked)
+    tokenisation_id = session.scalar(
+        select(Run.tokenisation_id)
+        .join(Sae, Sae.current_run_id == Run.id)
+        .where(Sae.release_id == asked.release_id, Sae.layer.in_(asked.parameters["layers"]))
+        .order_by(Sae.layer)
+        .limit(1)
+    )
+    return SteerWeights(found.model_path, found.artifacts, _neutral(session, tokenisation_id))
+
+
+def _neutral(session: Session, tokenisation_id: int | None) -> list[NDArray[np.int32]]:
+    """Return beginnings of contexts that lie evenly over the corpus."""
+    if tokenisation_id is None:
+        return []
+    of_corpus = Context.tokenisation_id == tokenisation_id
+    first, last = session.execute(
+        select(func.min(Context.id), func.max(Context.id)).where(of_corpus)
+    ).one()
+    found: dict[int, bytes] = {}
+    for start in np.linspace(first or 0, last or 0, NEUTRAL_TEXTS, dtype=np.int64).tolist():
+        following = select(Context.id, Context.tokens).where(of_corpus, Context.id >= start)
+        for row in session.execute(following.order_by(Context.id).limit(1)):
+            found[row.id] = row.tokens
+    return [unpack_ints(packed)[:NEUTRAL_TOKENS] for packed in found.values()]
+
+
+@dataclass(eq=False)
+class SteerWork(Work):
+    """Variants of one text, of which the first is unsteered."""
+
+    variants: list[Variant] = field(default_factory=list)
+    resolved: list[Resolved] = field(default_factory=list)
+    neutral: Sequence[NDArray[np.int32]] = ()
+    #: Of each layer: the mean norm of the residual on the neutral texts.
+    norms: Mapping[int, float] = field(default_factory=dict)
+    _told: list[dict[str, Any]] = field(default_factory=list)
+
+    def write(self) -> None:
+        """Write one more token of each variant; the whole texts are run when all have ended."""
+        assert isinstance(self.writing, SteeredWriting)
+        self.writing.step()
+        if self.writing.ended:
+            self._told = [self._written(row) for row in self.writing.written]
+            self.prompts = self.writing.whole()
+            self.writing = None
+
+    def _written(self, row: Sequence[Any]) -> dict[str, Any]:
+        texts = show(self.resident, [one.id for one in row], ended=True)
+        return {
+            "tokens": [
+                {
+                    "text": text,
+                    "probability": one.probability,
+                    "alternatives": [
+                        [show(self.resident, [token], ended=True)[0], probability]
+                        for token, probability in one.alternatives
+                    ],
+                }
+                for text, one in zip(texts, row, strict=True)
+            ],
+            "distinct": distinct_share([one.id for one in row]),
+        }
+
+    def answer(self) -> bytes:
+        """Return what was written and measured, as JSON."""
+        strengths = self.asked.parameters["strengths"]
+        moved = self._divergences(strengths)
+        kinds: list[tuple[str, Any, float | None]] = [("unsteered", None, None)]
+        kinds += [
+            ("steered", strength, far) for strength, far in zip(strengths, moved, strict=True)
+        ]
+        kinds += [("asked", None, None)] * (len(self.variants) - len(kinds))
+        variants = [
+            {
+                "kind": kind,
+                "strength": strength,
+                "divergence": far,
+                "text": prompt.text,
+                "begun": len(variant.prompt.text),
+                "means": [self._mean(place, one) for one in self.resolved],
+                **told,
+            }
+            for place, ((kind, strength, far), variant, prompt, told) in enumerate(
+                zip(kinds, self.variants, self.prompts, self._told, strict=True)
+            )
+        ]
+        found = {
+            "variants": variants,
+            "interventions": [self._intervention(one) for one in self.resolved],
+            "norms": {str(layer): norm for layer, norm in self.norms.items()},
+            "neutral_tokens": sum(map(len, self.neutral)),
+        }
+        return json.dumps(found).encode()
+
+    def _mean(self, place: int, one: Resolved) -> float:
+        """Return a feature's mean activation over what a variant has written."""
+        begun = len(self.variants[place].prompt.token_ids)
+        written = len(self._told[place]["tokens"])
+        layer = self.rows[place][one.layer]
+        ours = (layer.feature == one.index) & (layer.token >= begun)
+        return float(layer.value[ours].sum()) / written
+
+    def _intervention(self, one: Resolved) -> dict[str, Any]:
+        """Return an intervention in absolute numbers, at a strength of 1."""
+        sae, norm = self.saes[one.layer], self.norms.get(one.layer)
+        edit = _edit(one, sae, norm)
+        share = abs(edit.value) * _length(sae, one) / norm if norm and one.op == "add" else None
+        return {"feature": one.feature, "op": one.op, "value": edit.value, "share_of_norm": share}
+
+    def _divergences(self, strengths: Sequence[float]) -> list[float | None]:
+        if not self.neutral:
+            return [None] * len(strengths)
+        layers = [
+            {layer: LayerEdits(self.saes[layer], [edits]) for layer, edits in of.edits.items()}
+            for of in self.variants[1 : 1 + len(strengths)]
+        ]
+        return list(divergences(self.resident, layers, self.neutral))
+
+
+def begin_work(residents: Residents, asked: Asked, weights: SteerWeights) -> SteerWork:
+    """Return a request with its model loaded and its variants ready to be written.
+
+    Raises InvalidInputError for texts that are too long, and for strengths that take the norm of a
+    residual that nothing was collected of.
+    """
+    resident = residents.model(weights.model_path)
+    parameters = asked.parameters
+    prompt, *others = works.prompts_of(resident, parameters)
+    resolved = read_resolved(parameters)
+    norms = _norms(resident, parameters["layers"], weights.neutral)
+    if not norms and (of_norm := [one.feature for one in resolved if one.of_norm]):
+        raise InvalidInputError(
+            f"The strength of {of_norm[0]} is a share of the residual's norm, which is measured on "
+            "texts of a collection, and none was made here; give it in raw or max_act."
+        )
+    saes = residents.saes(weights.artifacts)
+    variants = [
+        Variant(prompt=prompt),
+        *(
+            _steered(prompt, [at_strength(one, strength) for one in resolved], saes, norms)
+            for strength in parameters["strengths"]
+        ),
+        *(Variant(prompt=other) for other in others),
+    ]
+    writing = SteeredWriting(
+        resident,
+        saes,
+        variants,
+        positions=Positions(**parameters["positions"]),
+        sampling=Sampling(**parameters["continue"]),
+    )
+    return SteerWork(
+        asked,
+        resident,
+        saes,
+        [prompt],
+        writing,
+        variants=variants,
+        resolved=resolved,
+        neutral=weights.neutral,
+        norms=norms,
+    )
+
+
+def _steered(
+    prompt: Prompt,
+    resolved: Sequence[Resolved],
+    saes: Mapping[int, SparseAutoencoder],
+    norms: Mapping[int, float],
+) -> Variant:
+    edits: dict[int, list[Edit]] = {}
+    for one in resolved:
+        edit = _edit(one, saes[one.layer], norms.get(one.layer))
+        edits.setdefault(one.layer, []).append(edit)
+    return Variant(prompt=prompt, edits=edits)
+
+
+def _edit(one: Resolved, sae: SparseAutoencoder, norm: float | None) -> Edit:
+    value = one.value
+    if one.of_norm:
+        assert norm is not None  # looked at before anything is written
+        value *= norm / _length(sae, one)
+    return Edit(one.index, one.op, value)
+
+
+def _length(sae: SparseAutoencoder, one: Resolved) -> float:
+    """Return the length of a feature's direction."""
+    return float(sae.w_dec[one.index].double().norm())
+
+
+def _norms(
+    resident: Resident, layers: Sequence[int], neutral: Sequence[NDArray[np.int32]]
+) -> dict[int, float]:
+    """Return the mean norm of each layer's residual, without first tokens and sinks."""
+    totals = {layer: [0.0, 0] for layer in layers}
+    parameters = RunParameters()
+    batches = capture(resident.model, layers, neutral, batch_tokens=parameters.batch_tokens)
+    for captured in batches if neutral else ():
+        starts = torch.tensor([0, *captured.lengths[:-1]]).cumsum(0)
+        for layer, residual in captured.residuals.items():
+            counts = ~find_sinks(residual, captured.lengths, parameters.sink_factor)
+            counts[starts.to(counts.device)] = False
+            norms = residual[counts].float().norm(dim=-1)
+            totals[layer][0] += float(norms.double().sum())
+            totals[layer][1] += len(norms)
+    return {layer: total / tokens for layer, (total, tokens) in totals.items() if tokens}
