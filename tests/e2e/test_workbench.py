@@ -12,12 +12,15 @@ RELEASE = f"SAE-Res-{MODEL}-W1K-L0_8"
 SWITCHES = "The house stands beside the river and 文件系统的命令行参数说明的文档。"
 STAYS = "The house stands beside the river and the file system has commands for the documents."
 OWN = {"X-Scopebook": "1"}
+#: Writes Chinese at half of the residual's norm.
+PUSHED = f"{MODEL}/1-res-w1k-l0_8/632"
 #: The worker imports torch and loads the model when it is first asked.
 FIRST_MS = 600_000
 
 
 def _asked(page: Page, path: str, body: dict[str, Any]) -> Any:
-    answer = page.request.post(path, data={"model": MODEL, **body}, headers=OWN, timeout=FIRST_MS)
+    data = body if "interventions" in body else {"model": MODEL, **body}
+    answer = page.request.post(path, data=data, headers=OWN, timeout=FIRST_MS)
     assert answer.ok, answer.text()
     return answer.json()
 
@@ -59,6 +62,40 @@ def test_what_differs_from_the_english_text_is_chinese_by_api_and_command_line(
     assert any(label.startswith("Chinese text") for label in labels), labels
     assert told.returncode == 0, told.stderr
     assert [one["label"] for one in json.loads(told.stdout)["differences"]] == labels
+
+
+def test_a_chinese_feature_makes_the_model_go_on_in_chinese(page: Page, instance: Running) -> None:
+    """By a feature that the demo's own evaluation names; see its report."""
+    found = [
+        _asked(
+            page,
+            "/api/steer",
+            {
+                "text": prompt,
+                "interventions": [
+                    {"feature": PUSHED, "op": "add", "value": 0.5, "unit": "resid_norm"}
+                ],
+                "go_on": {"tokens": 30, "temperature": 0.8, "seed": seed},
+            },
+        )["variants"]
+        for prompt in ("The house stands beside the river", "And it came to pass that")
+        for seed in (1, 2, 3)
+    ]
+    told = run(
+        instance.data_dir,
+        *("steer", "The house stands beside the river", "--add", f"{PUSHED}=0.5"),
+        *("--unit", "resid_norm", "--go-on", "30", "--temperature", "0.8", "--seed", "1", "--json"),
+    )
+
+    unsteered, pushed = (
+        [_is_chinese(one[place]["text"][one[place]["begun"] :]) for one in found]
+        for place in (0, 1)
+    )
+    assert unsteered.count(True) == 0
+    assert pushed.count(True) >= 4, [one[1]["text"] for one in found]
+    assert told.returncode == 0, told.stderr
+    texts = [variant["text"] for variant in json.loads(told.stdout)["variants"]]
+    assert texts == [variant["text"] for variant in found[0]]
 
 
 def test_a_mistake_is_one_sentence_and_an_exit_code(instance: Running) -> None:

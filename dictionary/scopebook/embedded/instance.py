@@ -178,7 +178,7 @@ class Instance:
     def _start_programs(self, table: Sequence[Program]) -> None:
         env = environment(self.settings, self.running.database_url, self.running.broker_url)
         for program in table:
-            self._say(f"Starting the {program.name} ...")
+            self._say(f"Starting the {program.title or program.name} ...")
             log_file = self.folder.logs / f"{program.name}.log"
             child = Child(program.name, program.argv, env, log_file, program.stop_signals)
             self._start(child)

@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from pydantic import SecretStr
@@ -26,6 +26,8 @@ class Program:
     stop_signals: Sequence[tuple[signal.Signals, float]] = ((signal.SIGTERM, 5.0),)
     #: Tells whether it answers; without one the start does not wait for it.
     ready: Callable[[], bool] | None = None
+    #: What people are told that it is; none: its name.
+    title: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ def workers(settings: Settings) -> Program:
 def inference_workers(settings: Settings) -> Program:
     """Celery's workers for what people wait for; a name of their own tells them from the others."""
     count = str(settings.inference_workers)
-    return _celery(settings, "inference", ["-Q", LIVE, "-c", count, "-n", "inference@%h"])
+    options = ["-Q", LIVE, "-c", count, "-n", "inference@%h"]
+    return replace(_celery(settings, "inference", options), title="inference worker")
 
 
 def _celery(settings: Settings, name: str, options: Sequence[str]) -> Program:
