@@ -1,6 +1,5 @@
 """What may be done to features while a model runs: operations, strengths and their units."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, get_args
@@ -28,6 +27,8 @@ UNITS: Final[tuple[Unit, ...]] = get_args(Unit)
 
 #: Features that are steered at once.
 MOST_FEATURES: Final = 100
+#: A value or a strength, by its amount.
+LARGEST: Final = 1_000_000
 #: Strengths of a sweep, which are rows of one batch.
 MOST_STRENGTHS: Final = 16
 
@@ -88,6 +89,10 @@ class SteerRequest:
 def ask_steering(session: Session, actor: Actor, wanted: SteerRequest) -> int:
     """Queue a text to be steered; return the request's number."""
     check_going_on(wanted.going_on)
+    if wanted.positions.prompt == "none" and not wanted.positions.written:
+        raise InvalidInputError(
+            "No token is to be steered, neither of the prompt nor of what is written; choose some."
+        )
     _check_strengths(wanted.strengths)
     resolved = resolve(session, wanted.interventions)
     release = _release_of(session, resolved)
@@ -124,7 +129,9 @@ def resolve(session: Session, interventions: Sequence[Intervention]) -> list[Res
         _check(one)
     ids = row_ids_of(session, names)
     saes = _saes_of(session, ids)
-    return [_resolved(session, one, ids[one.feature], saes) for one in interventions]
+    resolved = [_resolved(session, one, ids[one.feature], saes) for one in interventions]
+    _check_projections(resolved)
+    return resolved
 
 
 def _check(one: Intervention) -> None:
@@ -137,10 +144,22 @@ def _check(one: Intervention) -> None:
         return
     if one.value is None:
         raise InvalidInputError(f"{one.op} of {one.feature} needs a value; give a number.")
-    if not math.isfinite(one.value):
+    if not abs(one.value) <= LARGEST:
         raise InvalidInputError(
-            f"{one.op} of {one.feature} has the value {one.value}; give a finite number."
+            f"{one.op} of {one.feature} has the value {one.value:g}; give a number between "
+            f"-{LARGEST:,} and {LARGEST:,}."
         )
+
+
+def _check_projections(resolved: Sequence[Resolved]) -> None:
+    """Hold that projections of a layer, which are one of a space, share their value."""
+    values: dict[int, float] = {}
+    for one in resolved:
+        if one.op == "project" and values.setdefault(one.layer, one.value) != one.value:
+            raise InvalidInputError(
+                f"Projections of layer {one.layer} leave {values[one.layer]:g} and {one.value:g}, "
+                "but they are one projection of the space of their directions; give one value."
+            )
 
 
 def _saes_of(session: Session, ids: Mapping[str, int]) -> dict[int, Sae]:
@@ -186,10 +205,11 @@ def _release_of(session: Session, resolved: Sequence[Resolved]) -> Release:
 
 
 def _check_strengths(strengths: Sequence[float]) -> None:
-    if not 1 <= len(strengths) <= MOST_STRENGTHS or not all(map(math.isfinite, strengths)):
+    are_numbers = all(abs(one) <= LARGEST for one in strengths)
+    if not 1 <= len(strengths) <= MOST_STRENGTHS or not are_numbers:
         raise InvalidInputError(
             f"The strengths are {', '.join(f'{one:g}' for one in strengths) or 'none'}; give 1 to "
-            f"{MOST_STRENGTHS} finite numbers."
+            f"{MOST_STRENGTHS} numbers between -{LARGEST:,} and {LARGEST:,}."
         )
 
 

@@ -9,6 +9,7 @@ import torch
 from tests.tiny_models import FAMILIES, save_tiny_model
 from torch import Tensor
 
+from scopebook.errors import InvalidInputError
 from scopebook.steering import Positions
 from scopebook_workers.inference.prompts import Prompt
 from scopebook_workers.inference.residents import Resident, Residents
@@ -208,3 +209,11 @@ def test_repetition_is_told_by_the_share_of_different_grams() -> None:
     assert distinct_share([1, 1, 1, 2]) == 0.5
     assert distinct_share([1, 2, 1, 2, 1], of=2) == 0.5
     assert distinct_share([1], of=2) == 1.0
+
+
+def test_numbers_that_are_no_longer_finite_are_told_of(resident: Resident) -> None:
+    text = prompt(resident, "the cat sat on")
+    too_much = {1: [Edit(3, "add", 3e38)]}
+
+    with pytest.raises(InvalidInputError, match="no longer finite"):
+        write(resident, Variant(prompt=text), Variant(prompt=text, edits=too_much))

@@ -198,8 +198,22 @@ def test_the_client_asks_the_same(asking: Asking, client: TestClient) -> None:
     [
         ([], "0 features are to be steered; name 1 to 100."),
         ([Intervention(feature=named(1, place), op="ablate") for place in range(101)], "101 feat"),
-        ([Intervention(feature=named(1, 3), value=math.nan)], "has the value nan; give a finite"),
-        ([Intervention(feature=named(1, 3), value=math.inf)], "has the value inf; give a finite"),
+        (
+            [Intervention(feature=named(1, 3), value=math.nan)],
+            "has the value nan; give a number between",
+        ),
+        (
+            [Intervention(feature=named(1, 3), value=math.inf)],
+            "has the value inf; give a number between",
+        ),
+        ([Intervention(feature=named(1, 3), value=1e7)], "value 1e.07; give a number between"),
+        (
+            [
+                Intervention(feature=named(1, 3), op="project", value=0.0),
+                Intervention(feature=named(1, 4), op="project", value=0.5),
+            ],
+            "Projections of layer 1 leave 0 and 0.5",
+        ),
         ([Intervention(feature=named(1, 3))], "add of .* needs a value"),
         ([Intervention(feature=named(1, 3), op="ablate", value=1.0)], "ablate takes no value"),
         ([Intervention(feature=named(1, 3), op="ablate")] * 2, "is named twice"),
@@ -236,6 +250,26 @@ def test_strengths_that_are_none_or_too_many_are_refused(
     body = {**going_on(), "interventions": wanted, "strengths": strengths}
 
     assert client.post("/api/steer", json=body).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"strengths": [2e6]}, "The strengths are 2e+06; give 1 to 16 numbers"),
+        ({"positions": {"prompt": "none", "written": False}}, "No token is to be steered"),
+        ({"text": ""}, "The text is empty"),
+        ({"go_on": {"tokens": 1, "temperature": 0.0}, "text": None}, "The text is empty"),
+    ],
+)
+def test_a_request_that_says_nothing_is_refused(
+    client: TestClient, body: dict[str, Any], said: str
+) -> None:
+    wanted = [{"feature": named(1, 3), "op": "ablate"}]
+
+    answer = client.post("/api/steer", json={**going_on(), "interventions": wanted, **body})
+
+    assert answer.status_code == 422
+    assert said in answer.json()["detail"]
 
 
 def test_strengths_begin_where_nothing_is_done() -> None:

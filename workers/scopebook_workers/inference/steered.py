@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from scopebook.errors import InvalidInputError
 from scopebook.steering import Positions
 from scopebook_workers.inference.prompts import Prompt
 from scopebook_workers.inference.residents import Resident
@@ -139,6 +140,11 @@ class SteeredWriting:
     def _take(self, logits: Tensor) -> None:
         # A padded vocabulary has places that are no token.
         logits = logits[:, : len(self._resident.pieces)]
+        if not logits.isfinite().all():
+            raise InvalidInputError(
+                "The model's numbers are no longer finite when it is steered so; give smaller "
+                "values or strengths."
+            )
         likely = logits.softmax(-1)
         for row, written in enumerate(self.written):
             if self._has_ended(written):
