@@ -64,7 +64,7 @@ class SteerAskRequest(PromptRequest):
         default=[1.0],
         min_length=1,
         max_length=MOST_STRENGTHS,
-        description="What all interventions are multiplied by, a variant for each.",
+        description="What all changes are multiplied by, a variant for each: 0 does nothing.",
     )
     asked_for: PromptRequest | None = Field(
         None, description="A prompt that asks for the same in words, written unsteered beside."
@@ -106,8 +106,9 @@ class SteeredVariantRead(Schema):
     )
     distinct: float = Field(description="Share of the written tokens that are different ones.")
     divergence: float | None = Field(
-        description="How far steering moves the model on texts of the corpus: mean KL of the next "
-        "token, in nats. Null: nothing was collected, or the variant is unsteered."
+        description="How far steering moves the model on texts of the corpus, with every token "
+        "steered: mean KL of the next token, in nats. Null: nothing was collected, or the variant "
+        "is unsteered."
     )
 
 

@@ -157,7 +157,8 @@ def give_back(session: Session, ids: Collection[int], *, worker: str) -> None:
 
 
 _TOO_LATE: Final = (
-    "The model has not answered in time; ask for less text or fewer layers, or later."
+    "The model has not answered in time; ask for less text, fewer layers or fewer tokens to write, "
+    "or later."
 )
 _DEADLY: Final = (
     f"The worker died {MOST_ATTEMPTS} times while it ran this request; look into its log, then "

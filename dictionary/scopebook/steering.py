@@ -80,7 +80,7 @@ class SteerRequest:
     prompt: Prompt
     going_on: GoingOn
     positions: Positions = Positions()
-    #: What all interventions are multiplied by, a variant for each.
+    #: What all changes are multiplied by, a variant for each: 0 does nothing.
     strengths: Sequence[float] = (1.0,)
     #: A prompt that asks for the same in words, written unsteered beside the others.
     asked_for: Prompt | None = None
@@ -89,9 +89,11 @@ class SteerRequest:
 def ask_steering(session: Session, actor: Actor, wanted: SteerRequest) -> int:
     """Queue a text to be steered; return the request's number."""
     check_going_on(wanted.going_on)
-    if wanted.positions.prompt == "none" and not wanted.positions.written:
+    goes_on = wanted.positions.written and wanted.going_on.tokens > 1
+    if wanted.positions.prompt == "none" and not goes_on:
         raise InvalidInputError(
-            "No token is to be steered, neither of the prompt nor of what is written; choose some."
+            "No token is to be steered: none of the prompt, whose last decides what is written "
+            "first, and none that follows; choose some."
         )
     _check_strengths(wanted.strengths)
     resolved = resolve(session, wanted.interventions)
@@ -121,13 +123,16 @@ def resolve(session: Session, interventions: Sequence[Intervention]) -> list[Res
         raise InvalidInputError(
             f"{len(interventions)} features are to be steered; name 1 to {MOST_FEATURES}."
         )
-    names = [one.feature for one in interventions]
-    for name in names:
-        if names.count(name) > 1:
-            raise InvalidInputError(f"{name} is named twice; say once what is to be done to it.")
     for one in interventions:
         _check(one)
-    ids = row_ids_of(session, names)
+    ids = row_ids_of(session, [one.feature for one in interventions])
+    seen: set[int] = set()
+    for one in interventions:
+        if ids[one.feature] in seen:
+            raise InvalidInputError(
+                f"{one.feature} is named twice; say once what is to be done to it."
+            )
+        seen.add(ids[one.feature])
     saes = _saes_of(session, ids)
     resolved = [_resolved(session, one, ids[one.feature], saes) for one in interventions]
     _check_projections(resolved)
@@ -216,18 +221,3 @@ def _check_strengths(strengths: Sequence[float]) -> None:
 def read_resolved(parameters: Mapping[str, Any]) -> list[Resolved]:
     """Return the interventions of a request, as they are kept."""
     return [Resolved(**one) for one in parameters["interventions"]]
-
-
-def at_strength(one: Resolved, strength: float) -> Resolved:
-    """Return an intervention so many times as strong: 0 does nothing, 1 what it says.
-
-    A factor comes nearer to 1, and what takes a feature out leaves a share of it.
-    """
-    if strength == 1.0:
-        return one
-    values = asdict(one)
-    if one.op == "ablate":
-        return Resolved(**values | {"op": "scale", "value": 1 - strength})
-    if one.op in ("scale", "project"):
-        return Resolved(**values | {"value": 1 + (one.value - 1) * strength})
-    return Resolved(**values | {"value": one.value * strength})

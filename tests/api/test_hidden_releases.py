@@ -50,7 +50,13 @@ NOT_THERE = [
     ("GET", "/api/scans/1", None),
     ("GET", "/api/scans/1/features", None),
     ("GET", "/api/scans/1/hits?feature=Tiny-Model/1-kept/7", None),
+    ("GET", "/api/scans/1/documents/1", None),
     ("GET", "/api/scans/1/export", None),
+    (
+        "POST",
+        "/api/steer",
+        {"text": "a", "interventions": [{"feature": "Tiny-Model/1-kept/7", "op": "ablate"}]},
+    ),
     ("GET", "/api/jobs/1", None),
     ("GET", "/api/jobs/1/steps", None),
     ("GET", "/api/jobs/1/events", None),

@@ -50,7 +50,7 @@ def steer_text(
         str, typer.Option(help=f"Of --add, --set, --min-set: {', '.join(UNITS)}.")
     ] = "max_act",
     strengths: Annotated[
-        str, typer.Option(help="A variant for each: all values so many times, e.g. 0.5,1,2.")
+        str, typer.Option(help="A variant for each: all changes so many times, e.g. 0.5,1,2.")
     ] = "1",
     go_on: Annotated[int, typer.Option(min=1, help="Tokens to write.")] = 40,
     temperature: Annotated[float, typer.Option(min=0.0, help="0: the likeliest token.")] = 0.0,

@@ -7662,7 +7662,7 @@ export interface components {
             positions: components["schemas"]["PositionsRequest"];
             /**
              * Strengths
-             * @description What all interventions are multiplied by, a variant for each.
+             * @description What all changes are multiplied by, a variant for each: 0 does nothing.
              * @default [
              *       1
              *     ]
@@ -7710,7 +7710,7 @@ export interface components {
             distinct: number;
             /**
              * Divergence
-             * @description How far steering moves the model on texts of the corpus: mean KL of the next token, in nats. Null: nothing was collected, or the variant is unsteered.
+             * @description How far steering moves the model on texts of the corpus, with every token steered: mean KL of the next token, in nats. Null: nothing was collected, or the variant is unsteered.
              */
             divergence: number | null;
         };

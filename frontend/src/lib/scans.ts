@@ -23,8 +23,8 @@ export interface DocumentOfScan {
   document: string;
 }
 
-/** Characters of a document: with room within the tokens that a request may have. */
-const READ_AT_ONCE = 8000;
+/** Characters of a document: of most languages fewer tokens than a request may have. */
+const READ_AT_ONCE = 4000;
 
 /** What is asked of a scan; the API fills in what is left out. */
 export type ScanRequest = Partial<Schemas["ScanAskRequest"]> & { release: string };

@@ -14,11 +14,11 @@ from scopebook.steering import Positions
 from scopebook_workers.inference.prompts import Prompt
 from scopebook_workers.inference.residents import Resident, Residents
 from scopebook_workers.inference.steered import (
+    Measuring,
     SteeredWriting,
     Variant,
     WrittenToken,
     distinct_share,
-    divergences,
 )
 from scopebook_workers.inference.writing import Sampling
 from scopebook_workers.qwen.steer import steered
@@ -182,7 +182,7 @@ def test_the_hooks_are_gone_between_steps(resident: Resident) -> None:
     assert write(resident, Variant(prompt=text)) == before
 
 
-def test_divergence_is_that_of_the_next_token_over_all_real_tokens(resident: Resident) -> None:
+def test_divergence_is_that_of_the_next_token_over_all_tokens(resident: Resident) -> None:
     texts = [prompt(resident, text).token_ids for text in ("the cat", "der Hund die Katze", "x")]
     model: Any = resident.model
     total, tokens = 0.0, 0
@@ -198,10 +198,24 @@ def test_divergence_is_that_of_the_next_token_over_all_real_tokens(resident: Res
             tokens += len(text)
 
     variants = [{1: LayerEdits(SAES[1], [[Edit(3, "add", value)]])} for value in (2.0, 0.0)]
-    found, none = divergences(resident, variants, texts, batch=2)
+    measuring = Measuring(begun(resident), variants, texts)
+    while not measuring.ended:
+        measuring.step()
+    found, none = measuring.found
 
     assert found == pytest.approx(total / tokens, rel=1e-3)
     assert none == pytest.approx(0.0, abs=1e-5)
+    assert Measuring(begun(resident), variants, []).found == [None, None]
+
+
+def begun(resident: Resident) -> SteeredWriting:
+    return SteeredWriting(
+        resident,
+        SAES,
+        [Variant(prompt=prompt(resident, "the"))],
+        positions=Positions(),
+        sampling=Sampling(tokens=1),
+    )
 
 
 def test_repetition_is_told_by_the_share_of_different_grams() -> None:

@@ -24,7 +24,7 @@ from scopebook.corpus_statistics import statistics_of
 from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.db.tables import Model, Sae
 from scopebook.errors import InvalidInputError, NotFoundError
-from scopebook.steering import Intervention, Resolved, at_strength, resolve
+from scopebook.steering import Intervention, resolve
 from scopebook_workers.inference import service
 from scopebook_workers.qwen.steer import steered
 from scopebook_workers.sae.edits import Edit, LayerEdits
@@ -217,6 +217,13 @@ def test_the_client_asks_the_same(asking: Asking, client: TestClient) -> None:
         ([Intervention(feature=named(1, 3))], "add of .* needs a value"),
         ([Intervention(feature=named(1, 3), op="ablate", value=1.0)], "ablate takes no value"),
         ([Intervention(feature=named(1, 3), op="ablate")] * 2, "is named twice"),
+        (
+            [
+                Intervention(feature=named(1, 3), op="ablate"),
+                Intervention(feature=named(1, 3).replace("/3", "/03"), op="ablate"),
+            ],
+            "/03 is named twice",
+        ),
         ([Intervention(feature=named(1, 3), value=1.0)], "fired nowhere in what was collected"),
         (
             [
@@ -257,6 +264,10 @@ def test_strengths_that_are_none_or_too_many_are_refused(
     [
         ({"strengths": [2e6]}, "The strengths are 2e+06; give 1 to 16 numbers"),
         ({"positions": {"prompt": "none", "written": False}}, "No token is to be steered"),
+        (
+            {"positions": {"prompt": "none"}, "go_on": {"tokens": 1}},
+            "No token is to be steered",
+        ),
         ({"text": ""}, "The text is empty"),
         ({"go_on": {"tokens": 1, "temperature": 0.0}, "text": None}, "The text is empty"),
     ],
@@ -272,17 +283,40 @@ def test_a_request_that_says_nothing_is_refused(
     assert said in answer.json()["detail"]
 
 
-def test_strengths_begin_where_nothing_is_done() -> None:
-    def one(op: Any, value: float) -> Resolved:
-        return Resolved(feature="f", layer=1, index=2, op=op, value=value, of_norm=False)
+@pytest.mark.usefixtures("working")
+def test_a_sweep_over_every_operation_begins_where_nothing_is_done(
+    collected: Asking, client: TestClient
+) -> None:
+    operations = [
+        *({"op": op, "value": 3, "unit": "raw"} for op in ("add", "set", "min_set")),
+        *({"op": op, "value": 0} for op in ("scale", "project")),
+        {"op": "ablate"},
+    ]
+    wanted = [
+        {"feature": named(1, index), **operation}
+        for index, operation in zip((3, 4, 5, 6, 7, 8), operations, strict=True)
+    ]
 
-    assert at_strength(one("add", -3.0), 0.5).value == -1.5
-    assert at_strength(one("set", 3.0), 2).value == 6.0
-    assert at_strength(one("scale", 0.0), 0.25).value == 0.75
-    assert at_strength(one("project", 0.5), 0.0).value == 1.0
-    half = at_strength(one("ablate", 0.0), 0.5)
-    assert (half.op, half.value) == ("scale", 0.5)
-    assert at_strength(one("ablate", 0.0), 1.0).op == "ablate"
+    found = post(client, interventions=wanted, strengths=[0, 0.5, 1])
+
+    unsteered, none, half, whole = found["variants"]
+    assert none["tokens"][0]["probability"] == pytest.approx(
+        unsteered["tokens"][0]["probability"], rel=1e-3
+    )
+    assert none["divergence"] == pytest.approx(0, abs=1e-5)
+    assert 0 < half["divergence"] != whole["divergence"] > 0
+    assert [one["op"] for one in found["interventions"]] == [one["op"] for one in wanted]
+
+
+@pytest.mark.usefixtures("working")
+def test_a_text_that_is_read_too_often_is_refused(asking: Asking, client: TestClient) -> None:
+    wanted = [{"feature": named(1, 3), "op": "ablate"}]
+    body = {"text": "the cat " * 400, "interventions": wanted, "strengths": [1.0] * 16}
+
+    answer = client.post("/api/steer", json=body)
+
+    assert answer.status_code == 422
+    assert "is read 17 times" in answer.json()["detail"]
 
 
 @pytest.mark.usefixtures("working")

@@ -1,6 +1,7 @@
 """Edits as changes of the residual, held against encode, edit, decode in float64."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import torch
@@ -110,6 +111,18 @@ def test_nothing_is_changed_by_edits_that_say_nothing() -> None:
 
     for edit in (Edit(feature, "add", 0.0), Edit(feature, "scale", 1.0)):
         assert torch.equal(changed(sae, resid, edit), resid)
+
+
+@pytest.mark.parametrize("op", ["add", "set", "min_set", "ablate", "scale", "project"])
+def test_a_strength_multiplies_the_change(op: Any) -> None:
+    sae, resid = random_sae(), random_resid(TOKENS)
+    feature = firing(sae, resid)[0]
+    value = 0.25 if op == "project" else 2.0
+    whole = changed(sae, resid, Edit(feature, op, value)) - resid
+
+    for strength in (0.0, 0.5, -2.0):
+        found = changed(sae, resid, Edit(feature, op, value, strength)) - resid
+        assert_close(found, strength * whole, rtol=1e-4, atol=1e-4)
 
 
 def test_a_projection_takes_the_direction_out_everywhere_and_is_no_ablation() -> None:

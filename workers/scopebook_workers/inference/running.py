@@ -1,6 +1,7 @@
 """Run texts through the model and its SAEs, by the same code as a collection."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,7 +48,7 @@ def run_rows(
     """
     found: list[Row] = [{} for _ in wanted]
     token_ids = [text.token_ids for text in wanted]
-    try:
+    with telling_of_memory():
         for rows in cut_batches([len(row) for row in token_ids], batch_tokens):
             layers = sorted({layer for row in rows for layer in wanted[row].layers})
             captured = capture_rows(model, layers, token_ids, rows)
@@ -56,12 +57,19 @@ def run_rows(
                 fired = _fire(captured, layer, of_layer, saes[layer])
                 for place, activations in zip(of_layer, fired, strict=True):
                     found[rows[place]][layer] = activations
+    return found
+
+
+@contextmanager
+def telling_of_memory() -> Iterator[None]:
+    """Raise a sentence where the GPU has no memory left, and free what nothing holds any more."""
+    try:
+        yield
     except torch.OutOfMemoryError as error:
         torch.cuda.empty_cache()
         raise UnavailableError(
-            "The GPU has no memory left for this; ask for less text or fewer layers."
+            "The GPU has no memory left for this; ask for less text, fewer layers or strengths."
         ) from error
-    return found
 
 
 def _fire(

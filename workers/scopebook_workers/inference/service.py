@@ -27,7 +27,7 @@ from scopebook_workers.outages import AWAY
 if TYPE_CHECKING:
     from scopebook_workers.inference.residents import Residents
     from scopebook_workers.inference.running import Wanted
-    from scopebook_workers.inference.steered import SteeredWriting
+    from scopebook_workers.inference.steered import Measuring, SteeredWriting
     from scopebook_workers.inference.works import Work
     from scopebook_workers.inference.writing import Writing
 
@@ -133,10 +133,12 @@ class Service:
         except Exception as error:  # the edge of every request
             self._fail(work.id, error)
 
-    def _tell(self, inference_id: int, writing: "Writing | SteeredWriting") -> None:
+    def _tell(self, inference_id: int, writing: "Writing | SteeredWriting | Measuring") -> None:
         """Show now and then what is written by now."""
         now = time.monotonic()
-        if writing.ended or now - self._told.get(inference_id, 0.0) >= _TOLD_S:
+        # All is written anew each time.
+        pause = _TOLD_S * writing.variants
+        if writing.ended or now - self._told.get(inference_id, 0.0) >= pause:
             self._told[inference_id] = now
             with unit_of_work(self._factory) as session:
                 shown = writing.shown()

@@ -16,15 +16,14 @@ from scopebook.errors import InvalidInputError
 from scopebook.inference_queue import Asked
 from scopebook.packing import unpack_ints
 from scopebook.runs import RunParameters
-from scopebook.steering import Positions, Resolved, at_strength, read_resolved
+from scopebook.steering import Positions, Resolved, read_resolved
 from scopebook_workers.inference import works
-from scopebook_workers.inference.prompts import Prompt
 from scopebook_workers.inference.residents import Resident, Residents
 from scopebook_workers.inference.steered import (
+    Measuring,
     SteeredWriting,
     Variant,
     distinct_share,
-    divergences,
 )
 from scopebook_workers.inference.works import Weights, Work
 from scopebook_workers.inference.writing import Sampling, show
@@ -36,14 +35,17 @@ from scopebook_workers.sae.weights import SparseAutoencoder
 #: Contexts of the corpus that steering is not about, and tokens of each.
 NEUTRAL_TEXTS: Final = 12
 NEUTRAL_TOKENS: Final = 64
+#: Tokens of all variants' prompts, which the model reads in one pass.
+MOST_READ: Final = 8_192
 
 
 @dataclass(frozen=True)
 class SteerWeights(Weights):
     """Weights, and texts to measure on: of the collection that the dictionary shows."""
 
-    #: Numbered by the tokenisation they are of, so that what was measured is kept.
     neutral: Sequence[NDArray[np.int32]] = ()
+    #: Of these texts; None: nothing was collected.
+    tokenisation_id: int | None = None
 
 
 def read_weights(session: Session, asked: Asked) -> SteerWeights:
@@ -56,7 +58,8 @@ def read_weights(session: Session, asked: Asked) -> SteerWeights:
         .order_by(Sae.layer)
         .limit(1)
     )
-    return SteerWeights(found.model_path, found.artifacts, _neutral(session, tokenisation_id))
+    neutral = _neutral(session, tokenisation_id)
+    return SteerWeights(found.model_path, found.artifacts, neutral, tokenisation_id)
 
 
 def _neutral(session: Session, tokenisation_id: int | None) -> list[NDArray[np.int32]]:
@@ -85,15 +88,33 @@ class SteerWork(Work):
     #: Of each layer: the mean norm of the residual on the neutral texts.
     norms: Mapping[int, float] = field(default_factory=dict)
     _told: list[dict[str, Any]] = field(default_factory=list)
+    _moved: list[float | None] = field(default_factory=list)
 
     def write(self) -> None:
-        """Write one more token of each variant; the whole texts are run when all have ended."""
-        assert isinstance(self.writing, SteeredWriting)
-        self.writing.step()
-        if self.writing.ended:
+        """Write one more token of each variant; when all have ended, measure on one more text.
+
+        Then the whole texts are run.
+        """
+        assert isinstance(self.writing, SteeredWriting | Measuring)
+        if not self.writing.ended:
+            self.writing.step()
+        if not self.writing.ended:
+            return
+        if isinstance(self.writing, SteeredWriting):
             self._told = [self._written(row) for row in self.writing.written]
             self.prompts = self.writing.whole()
+            self.writing = self._measuring(self.writing)
+        else:
+            self._moved = self.writing.found
             self.writing = None
+
+    def _measuring(self, written: SteeredWriting) -> Measuring:
+        layers = [
+            {layer: LayerEdits(self.saes[layer], [edits]) for layer, edits in of.edits.items()}
+            for of in self.variants
+            if of.edits
+        ]
+        return Measuring(written, layers, self.neutral)
 
     def _written(self, row: Sequence[Any]) -> dict[str, Any]:
         texts = show(self.resident, [one.id for one in row], ended=True)
@@ -115,10 +136,9 @@ class SteerWork(Work):
     def answer(self) -> bytes:
         """Return what was written and measured, as JSON."""
         strengths = self.asked.parameters["strengths"]
-        moved = self._divergences(strengths)
         kinds: list[tuple[str, Any, float | None]] = [("unsteered", None, None)]
         kinds += [
-            ("steered", strength, far) for strength, far in zip(strengths, moved, strict=True)
+            ("steered", strength, far) for strength, far in zip(strengths, self._moved, strict=True)
         ]
         kinds += [("asked", None, None)] * (len(self.variants) - len(kinds))
         variants = [
@@ -158,15 +178,6 @@ class SteerWork(Work):
         share = abs(edit.value) * _length(sae, one) / norm if norm and one.op == "add" else None
         return {"feature": one.feature, "op": one.op, "value": edit.value, "share_of_norm": share}
 
-    def _divergences(self, strengths: Sequence[float]) -> list[float | None]:
-        if not self.neutral:
-            return [None] * len(strengths)
-        layers = [
-            {layer: LayerEdits(self.saes[layer], [edits]) for layer, edits in of.edits.items()}
-            for of in self.variants[1 : 1 + len(strengths)]
-        ]
-        return list(divergences(self.resident, layers, self.neutral))
-
 
 def begin_work(residents: Residents, asked: Asked, weights: SteerWeights) -> SteerWork:
     """Return a request with its model loaded and its variants ready to be written.
@@ -178,7 +189,7 @@ def begin_work(residents: Residents, asked: Asked, weights: SteerWeights) -> Ste
     parameters = asked.parameters
     prompt, *others = works.prompts_of(resident, parameters)
     resolved = read_resolved(parameters)
-    norms = _norms(resident, parameters["layers"], weights.neutral)
+    norms = _norms(resident, parameters["layers"], weights)
     if not norms and (of_norm := [one.feature for one in resolved if one.of_norm]):
         raise InvalidInputError(
             f"The strength of {of_norm[0]} is a share of the residual's norm, which is measured on "
@@ -188,11 +199,16 @@ def begin_work(residents: Residents, asked: Asked, weights: SteerWeights) -> Ste
     variants = [
         Variant(prompt=prompt),
         *(
-            _steered(prompt, [at_strength(one, strength) for one in resolved], saes, norms)
+            Variant(prompt=prompt, edits=_edits(resolved, saes, norms, strength))
             for strength in parameters["strengths"]
         ),
         *(Variant(prompt=other) for other in others),
     ]
+    if (tokens := sum(len(variant.prompt.token_ids) for variant in variants)) > MOST_READ:
+        raise InvalidInputError(
+            f"The text is read {len(variants)} times, {tokens:,} tokens in all, and {MOST_READ:,} "
+            "are read at once; shorten it, or give fewer strengths."
+        )
     writing = SteeredWriting(
         resident,
         saes,
@@ -213,25 +229,25 @@ def begin_work(residents: Residents, asked: Asked, weights: SteerWeights) -> Ste
     )
 
 
-def _steered(
-    prompt: Prompt,
+def _edits(
     resolved: Sequence[Resolved],
     saes: Mapping[int, SparseAutoencoder],
     norms: Mapping[int, float],
-) -> Variant:
+    strength: float,
+) -> dict[int, list[Edit]]:
     edits: dict[int, list[Edit]] = {}
     for one in resolved:
-        edit = _edit(one, saes[one.layer], norms.get(one.layer))
+        edit = _edit(one, saes[one.layer], norms.get(one.layer), strength)
         edits.setdefault(one.layer, []).append(edit)
-    return Variant(prompt=prompt, edits=edits)
+    return edits
 
 
-def _edit(one: Resolved, sae: SparseAutoencoder, norm: float | None) -> Edit:
+def _edit(one: Resolved, sae: SparseAutoencoder, norm: float | None, strength: float = 1.0) -> Edit:
     value = one.value
     if one.of_norm:
         assert norm is not None  # looked at before anything is written
         value *= norm / _length(sae, one)
-    return Edit(one.index, one.op, value)
+    return Edit(one.index, one.op, value, strength)
 
 
 def _length(sae: SparseAutoencoder, one: Resolved) -> float:
@@ -239,14 +255,27 @@ def _length(sae: SparseAutoencoder, one: Resolved) -> float:
     return float(sae.w_dec[one.index].double().norm())
 
 
-def _norms(
+def _norms(resident: Resident, layers: Sequence[int], weights: SteerWeights) -> dict[int, float]:
+    """Return the mean norm of each layer's residual on the neutral texts, measured once."""
+    corpus = weights.tokenisation_id
+    if corpus is None:
+        return {}
+    unknown = [layer for layer in layers if (corpus, layer) not in resident.norms]
+    if unknown and weights.neutral:
+        measured = _measure_norms(resident, unknown, weights.neutral)
+        resident.norms.update({(corpus, layer): norm for layer, norm in measured.items()})
+    known = resident.norms
+    return {layer: known[corpus, layer] for layer in layers if (corpus, layer) in known}
+
+
+def _measure_norms(
     resident: Resident, layers: Sequence[int], neutral: Sequence[NDArray[np.int32]]
 ) -> dict[int, float]:
     """Return the mean norm of each layer's residual, without first tokens and sinks."""
     totals = {layer: [0.0, 0] for layer in layers}
     parameters = RunParameters()
     batches = capture(resident.model, layers, neutral, batch_tokens=parameters.batch_tokens)
-    for captured in batches if neutral else ():
+    for captured in batches:
         starts = torch.tensor([0, *captured.lengths[:-1]]).cumsum(0)
         for layer, residual in captured.residuals.items():
             counts = ~find_sinks(residual, captured.lengths, parameters.sink_factor)

@@ -17,6 +17,7 @@ from scopebook.errors import InvalidInputError
 from scopebook.steering import Positions
 from scopebook_workers.inference.prompts import Prompt
 from scopebook_workers.inference.residents import Resident
+from scopebook_workers.inference.running import telling_of_memory
 from scopebook_workers.inference.writing import Sampling, ends, extended, show
 from scopebook_workers.qwen.steer import real_positions, steered
 from scopebook_workers.sae.edits import Edit, LayerEdits
@@ -58,7 +59,8 @@ class SteeredWriting:
         sampling: Sampling,
     ) -> None:
         """Begin; every variant draws from the same seed."""
-        self._resident = resident
+        self.resident = resident
+        self.variants = len(variants)
         self._prompts = [variant.prompt for variant in variants]
         self._sampling = sampling
         self._positions = positions
@@ -78,14 +80,14 @@ class SteeredWriting:
     def _has_ended(self, written: Sequence[WrittenToken]) -> bool:
         if not written:
             return False
-        return len(written) >= self._sampling.tokens or written[-1].id in ends(self._resident.model)
+        return len(written) >= self._sampling.tokens or written[-1].id in ends(self.resident.model)
 
     def shown(self) -> list[list[tuple[str, float]]]:
         """Return what each variant has written: the text of each token, and how likely it was."""
         return [
             list(
                 zip(
-                    show(self._resident, [one.id for one in row], ended=self._has_ended(row)),
+                    show(self.resident, [one.id for one in row], ended=self._has_ended(row)),
                     [one.probability for one in row],
                     strict=True,
                 )
@@ -96,14 +98,14 @@ class SteeredWriting:
     def whole(self) -> list[Prompt]:
         """Return each variant's prompt with what is written after it."""
         return [
-            extended(self._resident, prompt, [one.id for one in row])
+            extended(self.resident, prompt, [one.id for one in row])
             for prompt, row in zip(self._prompts, self.written, strict=True)
         ]
 
     @torch.no_grad()
     def step(self) -> None:
         """Write one more token of each variant that has not ended."""
-        model: Any = self._resident.model
+        model: Any = self.resident.model
         if self._cache is None:
             self._cache = DynamicCache(config=model.config.get_text_config())
             fresh, where = self._token_ids, self._in_prompt()
@@ -113,7 +115,11 @@ class SteeredWriting:
             fresh = torch.tensor(last)[:, None]
             where = (self._is_steered & self._positions.written)[:, None] & self._counts(fresh)
             self._real = torch.cat([self._real, torch.ones_like(fresh, dtype=torch.bool)], dim=1)
-        with steered(model, self._layers) as steering, steering.at(where):
+        with (
+            telling_of_memory(),
+            steered(model, self._layers) as steering,
+            steering.at(where),
+        ):
             answer = model(
                 input_ids=fresh.to(model.device),
                 attention_mask=self._real.to(model.device, torch.int64),
@@ -135,11 +141,11 @@ class SteeredWriting:
         """Tell which tokens may be steered."""
         if self._positions.special:
             return torch.ones_like(token_ids, dtype=torch.bool)
-        return ~torch.isin(token_ids, torch.tensor(sorted(self._resident.special)))
+        return ~torch.isin(token_ids, torch.tensor(sorted(self.resident.special)))
 
     def _take(self, logits: Tensor) -> None:
         # A padded vocabulary has places that are no token.
-        logits = logits[:, : len(self._resident.pieces)]
+        logits = logits[:, : len(self.resident.pieces)]
         if not logits.isfinite().all():
             raise InvalidInputError(
                 "The model's numbers are no longer finite when it is steered so; give smaller "
@@ -190,35 +196,61 @@ def _padded(rows: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
     return token_ids, real
 
 
-@torch.no_grad()
-def divergences(
-    resident: Resident,
-    variants: Sequence[Mapping[int, LayerEdits]],
-    token_ids: Sequence[np.ndarray],
-    *,
-    batch: int = 8,
-) -> list[float]:
-    """Return how far each variant moves the model on texts that it is not about.
+class Measuring:
+    """How far variants move the model on texts that it is not about, a text at a time.
 
-    The mean over all tokens of KL(unsteered || steered) of the next token, in nats; the edits act
-    on every token.
+    That is the mean over all tokens of KL(unsteered || steered) of the next token, in nats; the
+    edits act on every token. One text at a time: over a large vocabulary, what is told of a
+    token takes a megabyte, and others wait for their turns.
     """
-    model: Any = resident.model
-    totals, tokens = [0.0] * len(variants), 0
-    for start in range(0, len(token_ids), batch):
-        padded, real = _padded(token_ids[start : start + batch])
-        inputs = {
-            "input_ids": padded.to(model.device),
-            "attention_mask": real.to(model.device, torch.int64),
-            "use_cache": False,
-        }
-        tokens += int(real.sum())
-        before = model(**inputs).logits[real].float().log_softmax(-1)
-        for place, layers in enumerate(variants):
-            with steered(model, layers) as steering, steering.at(real):
-                after = model(**inputs).logits[real].float().log_softmax(-1)
-            totals[place] += float((before.exp() * (before - after)).sum(-1).double().sum())
-    return [total / tokens for total in totals]
+
+    def __init__(
+        self,
+        written: SteeredWriting,
+        variants: Sequence[Mapping[int, LayerEdits]],
+        token_ids: Sequence[np.ndarray],
+    ) -> None:
+        """Begin with nothing measured."""
+        self._written = written
+        self._variants = variants
+        self._left = list(token_ids)
+        self._tokens = 0
+        self._totals = [0.0] * len(variants)
+
+    @property
+    def ended(self) -> bool:
+        """Whether all texts are measured."""
+        return not self._left
+
+    @property
+    def variants(self) -> int:
+        """How many texts were written."""
+        return self._written.variants
+
+    @property
+    def found(self) -> list[float | None]:
+        """The divergence of each variant; None where there was no text."""
+        return [total / self._tokens if self._tokens else None for total in self._totals]
+
+    def shown(self) -> list[list[tuple[str, float]]]:
+        """Return what each variant has written."""
+        return self._written.shown()
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Measure all variants on one more text."""
+        model: Any = self._written.resident.model
+        token_ids = torch.from_numpy(self._left.pop().astype(np.int64))[None]
+        inputs = {"input_ids": token_ids.to(model.device), "use_cache": False}
+        with telling_of_memory():
+            before = model(**inputs).logits[0].float().log_softmax(-1)
+            for place, layers in enumerate(self._variants):
+                everywhere = torch.ones_like(token_ids, dtype=torch.bool)
+                with steered(model, layers) as steering, steering.at(everywhere):
+                    after = model(**inputs).logits[0].float().log_softmax(-1)
+                far = (before.exp() * (before - after)).sum(-1).double().sum()
+                self._totals[place] += float(far)
+        self._tokens += token_ids.shape[1]
 
 
 def distinct_share(token_ids: Sequence[int], *, of: int = 1) -> float:

@@ -16,7 +16,7 @@ from scopebook.settings import settings
 from scopebook_workers.inference.prompts import Prompt, read_prompts
 from scopebook_workers.inference.residents import Resident, Residents
 from scopebook_workers.inference.running import Row, Wanted, gather, run_rows
-from scopebook_workers.inference.steered import SteeredWriting
+from scopebook_workers.inference.steered import Measuring, SteeredWriting
 from scopebook_workers.inference.writing import Sampling, Writing
 from scopebook_workers.sae.weights import SparseAutoencoder
 
@@ -53,7 +53,7 @@ class Work:
     resident: Resident
     saes: Mapping[int, SparseAutoencoder]
     prompts: list[Prompt]
-    writing: Writing | SteeredWriting | None = None
+    writing: Writing | SteeredWriting | Measuring | None = None
     rows: list[Row] = field(default_factory=list)
     #: Tokens at the end of the text that the model has written.
     written: int = 0

@@ -3,7 +3,7 @@
 import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import torch
@@ -31,6 +31,8 @@ class Writing:
     resident: Resident
     prompt: Prompt
     sampling: Sampling
+    #: Texts that are written at once.
+    variants: ClassVar[int] = 1
     token_ids: list[int] = field(default_factory=list)
     probabilities: list[float] = field(default_factory=list)
     ended: bool = False

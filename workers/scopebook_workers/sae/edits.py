@@ -30,6 +30,8 @@ class Edit:
     op: Op
     #: In units of activations for `add`, `set`, `min_set`; a factor for `scale`, `project`.
     value: float = 0.0
+    #: What the change is multiplied by: at 0 nothing is done, at 1 what the edit says.
+    strength: float = 1.0
 
 
 class LayerEdits:
@@ -55,11 +57,12 @@ class LayerEdits:
         if any(not 0 <= feature < sae.d_sae for feature, _ in asked):
             raise ValueError(f"features are numbered 0 to {sae.d_sae - 1}")
         device = sae.w_dec.device
-        values = torch.tensor([[edit.value for edit in row] for row in rows], dtype=torch.float64)
+        values = _numbers([[edit.value for edit in row] for row in rows])
+        strengths = _numbers([[edit.strength for edit in row] for row in rows])
         self._sae = sae
-        self._written = _added(sae, first, values).to(device, torch.float32)
-        self._encoded = _Encoded.of(sae, first, values)
-        self._projected = _Projected.of(sae, first, values)
+        self._written = _added(sae, first, values * strengths).to(device, torch.float32)
+        self._encoded = _Encoded.of(sae, first, values, strengths)
+        self._projected = _Projected.of(sae, first, 1 + (values - 1) * strengths)
 
     @property
     def vectors(self) -> Float32[Tensor, "row d_model"] | None:
@@ -78,6 +81,10 @@ class LayerEdits:
         if self._projected:
             change = change + self._projected.change(residual, row)
         return change
+
+
+def _numbers(rows: Sequence[Sequence[float]]) -> Float64[Tensor, "row edit"]:
+    return torch.tensor(rows, dtype=torch.float64).reshape(len(rows), -1)
 
 
 def _chosen(edits: Sequence[Edit], ops: frozenset[Op]) -> list[int]:
@@ -100,13 +107,18 @@ class _Encoded:
 
     ops: list[Op]
     values: Float32[Tensor, "row edit"]
+    strengths: Float32[Tensor, "row edit"]
     directions: Float32[Tensor, "edit d_model"]
     #: The place of each feature among these edits; -1: it is not edited.
     place_of: Int64[Tensor, " d_sae"]
 
     @classmethod
     def of(
-        cls, sae: SparseAutoencoder, edits: Sequence[Edit], values: Float64[Tensor, "row edit"]
+        cls,
+        sae: SparseAutoencoder,
+        edits: Sequence[Edit],
+        values: Float64[Tensor, "row edit"],
+        strengths: Float64[Tensor, "row edit"],
     ) -> "_Encoded | None":
         places = _chosen(edits, ENCODED)
         if not places:
@@ -118,6 +130,7 @@ class _Encoded:
         return cls(
             ops=[edits[place].op for place in places],
             values=values[:, places].to(device, torch.float32),
+            strengths=strengths[:, places].to(device, torch.float32),
             directions=sae.w_dec[features].float(),
             place_of=place_of,
         )
@@ -139,7 +152,7 @@ class _Encoded:
         for column, op in enumerate(self.ops):
             now, value = fires[:, column], wanted[:, column]
             more[:, column] = _edited(op, now, value) - now
-        return more @ self.directions
+        return (more * self.strengths[row]) @ self.directions
 
 
 def _edited(
