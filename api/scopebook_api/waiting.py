@@ -140,14 +140,17 @@ class _AtItsEnd(Response):
 
 
 async def _events(waiting: Waiting) -> AsyncIterator[str]:
-    """Yield `progress` whenever something has changed, then `answer` or `problem`."""
+    """Yield `progress` whenever something has changed, then `answer` or `problem`.
+
+    Once in any case: it says under which number the answer is kept, to be looked at another way.
+    """
     over = False
     sent = ""
     try:
         async with aclosing(waiting.states()) as states:
             async for state in states:
                 data = waiting.progress.model_validate(state).model_dump_json()
-                if state.state != "done" or state.written:
+                if not sent or state.state != "done" or state.written:
                     yield ": still here\n\n" if data == sent else _event("progress", data)
                 sent = data
         answer = (await waiting.answer()).model_dump_json()

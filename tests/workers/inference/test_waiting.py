@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select, text, update
+from sqlalchemy.orm import Session
 from tests.apps import app_over
 from tests.tiny_collections import RELEASE
 from tests.workers.inference.conftest import Asking
@@ -15,7 +16,9 @@ from tests.workers.inference.conftest import Asking
 from scopebook.db.inference_tables import Inference
 from scopebook.db.sessions import unit_of_work
 from scopebook.inference_queue import tidy_inferences
+from scopebook.inferences import InferenceView
 from scopebook.settings import settings, use_settings
+from scopebook_api import waiting
 
 TEXT = "the cat 中文 sat on the mat"
 EVENTS = {"Accept": "text/event-stream"}
@@ -46,6 +49,26 @@ def test_a_text_is_answered_with_what_fires_in_it(client: TestClient) -> None:
     assert len(again["firings"]) == 2
     assert {feature["layer"] for feature in again["features"]} == {3}
     assert client.get(f"/api/compare/{seen['id']}").status_code == 404
+
+
+def test_the_number_is_told_also_where_the_answer_is_there_at_once(
+    asking: Asking, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = waiting.Waiting._look
+
+    def late(self: waiting.Waiting, session: Session) -> InferenceView:
+        asking.work()
+        return look(self, session)
+
+    monkeypatch.setattr(waiting.Waiting, "_look", late)
+    body = {"model": RELEASE, "text": TEXT}
+
+    (first, progress), (last, seen) = events_of(
+        client.post("/api/inspect", json=body, headers=EVENTS).text
+    )
+
+    assert (first, last) == ("progress", "answer")
+    assert (progress["state"], progress["id"]) == ("done", seen["id"])
 
 
 @pytest.mark.usefixtures("working")
