@@ -70,6 +70,8 @@ def stops(page: Page, feature_id: str, loaded: None) -> Iterator[list[Stop]]:
         Stop("/inspect?text=The+river+and+打开系统设置&go=4", _point_at_a_feature),
         Stop("/compare"),
         Stop("/compare?a=The+river+and+the+sea&b=The+river+and+打开系统设置", _light_a_difference),
+        Stop("/steer"),
+        Stop(f"/steer?features={feature_id}"),
         Stop("/?q=Chinese+text"),
         Stop("/?q=Python+code", _open_filters),
         Stop("/?q=Chinese+text&density=0.99.."),
