@@ -96,8 +96,7 @@ def ask_steering(session: Session, actor: Actor, wanted: SteerRequest) -> int:
             "first, and none that follows; choose some."
         )
     _check_strengths(wanted.strengths)
-    resolved = resolve(session, wanted.interventions)
-    release = _release_of(session, resolved)
+    release, resolved = resolve(session, wanted.interventions)
     layers = sorted({one.layer for one in resolved})
     find_place(session, Place(model=release.name, layers=layers))
     prompts = [wanted.prompt.parameters("The text")]
@@ -114,8 +113,10 @@ def ask_steering(session: Session, actor: Actor, wanted: SteerRequest) -> int:
     return queue(session, actor, release, "steer", parameters)
 
 
-def resolve(session: Session, interventions: Sequence[Intervention]) -> list[Resolved]:
-    """Return the interventions with absolute values, in their order.
+def resolve(
+    session: Session, interventions: Sequence[Intervention]
+) -> tuple[Release, list[Resolved]]:
+    """Return the release of the features, and the interventions with absolute values, in order.
 
     Raises InvalidInputError for one that is not possible, and for features of several releases.
     """
@@ -136,7 +137,8 @@ def resolve(session: Session, interventions: Sequence[Intervention]) -> list[Res
     saes = _saes_of(session, ids)
     resolved = [_resolved(session, one, ids[one.feature], saes) for one in interventions]
     _check_projections(resolved)
-    return resolved
+    [release_id] = {sae.release_id for sae in saes.values()}
+    return session.get_one(Release, release_id), resolved
 
 
 def _check(one: Intervention) -> None:
@@ -201,12 +203,6 @@ def _resolved(
         value=value,
         of_norm=of_norm,
     )
-
-
-def _release_of(session: Session, resolved: Sequence[Resolved]) -> Release:
-    row_id = next(iter(row_ids_of(session, [resolved[0].feature]).values()))
-    sae = session.get_one(Sae, row_id >> FEATURE_BITS)
-    return session.get_one(Release, sae.release_id)
 
 
 def _check_strengths(strengths: Sequence[float]) -> None:

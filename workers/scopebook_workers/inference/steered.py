@@ -18,7 +18,7 @@ from scopebook.steering import Positions
 from scopebook_workers.inference.prompts import Prompt
 from scopebook_workers.inference.residents import Resident
 from scopebook_workers.inference.running import telling_of_memory
-from scopebook_workers.inference.writing import Sampling, ends, extended, show
+from scopebook_workers.inference.writing import Sampling, draw, ends, extended, show
 from scopebook_workers.qwen.steer import real_positions, steered
 from scopebook_workers.sae.edits import Edit, LayerEdits
 from scopebook_workers.sae.weights import SparseAutoencoder
@@ -156,7 +156,7 @@ class SteeredWriting:
             if self._has_ended(written):
                 continue
             best = likely[row].topk(min(ALTERNATIVES, logits.shape[1]))
-            token = self._draw(logits[row], self._draws[row])
+            token = draw(logits[row], self._sampling.temperature, self._draws[row])
             written.append(
                 WrittenToken(
                     token,
@@ -164,12 +164,6 @@ class SteeredWriting:
                     list(zip(best.indices.tolist(), best.values.tolist(), strict=True)),
                 )
             )
-
-    def _draw(self, logits: Tensor, draws: torch.Generator) -> int:
-        if not self._sampling.temperature:
-            return int(logits.argmax())
-        drawn = (logits / self._sampling.temperature).softmax(0)
-        return int(torch.multinomial(drawn, 1, generator=draws))
 
 
 def _layers(

@@ -58,21 +58,12 @@ class Writing:
             use_cache=True,
             logits_to_keep=1,
         )
-        token, probability = self._draw(answer.logits[0, -1].float().cpu())
-        self.token_ids.append(token)
-        self.probabilities.append(probability)
-        self.ended = len(self.token_ids) >= self.sampling.tokens or token in ends(model)
-
-    def _draw(self, logits: Tensor) -> tuple[int, float]:
         # A padded vocabulary has places that are no token.
-        logits = logits[: len(self.resident.pieces)]
-        likely = logits.softmax(0)
-        if self.sampling.temperature:
-            drawn = (logits / self.sampling.temperature).softmax(0)
-            token = int(torch.multinomial(drawn, 1, generator=self._draws))
-        else:
-            token = int(logits.argmax())
-        return token, float(likely[token])
+        logits = answer.logits[0, -1, : len(self.resident.pieces)].float().cpu()
+        token = draw(logits, self.sampling.temperature, self._draws)
+        self.token_ids.append(token)
+        self.probabilities.append(float(logits.softmax(0)[token]))
+        self.ended = len(self.token_ids) >= self.sampling.tokens or token in ends(model)
 
     def shown(self) -> list[tuple[str, float]]:
         """Return what is written by now: the text of each token, and how likely it was."""
@@ -82,6 +73,13 @@ class Writing:
     def whole(self) -> Prompt:
         """Return the text with what is written, cut into the tokens that the model has seen."""
         return extended(self.resident, self.prompt, self.token_ids)
+
+
+def draw(logits: Tensor, temperature: float, draws: torch.Generator) -> int:
+    """Return the next token; at a temperature of 0 the likeliest."""
+    if not temperature:
+        return int(logits.argmax())
+    return int(torch.multinomial((logits / temperature).softmax(0), 1, generator=draws))
 
 
 def show(resident: Resident, token_ids: Sequence[int], *, ended: bool) -> list[str]:
