@@ -47,6 +47,8 @@ from scopebook_api.routers import (
     neuronpedia_features,
     neuronpedia_lists,
     neuronpedia_live,
+    preset_jobs,
+    presets,
     provider,
     queue,
     releases,
@@ -165,6 +167,7 @@ def add_routes(app: FastAPI) -> None:
         *(health, search, features, drift, label_stream, labels),
         *(lists, scores, maps),
         *(releases, corpora, jobs, runs, scans),
+        *(presets, preset_jobs),
     )
     live_runs = (inspect, compare, steer)
     people = (accounts, tokens, webhooks, audit)

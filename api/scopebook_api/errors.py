@@ -23,8 +23,10 @@ from scopebook.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from scopebook.presets import StalePresetError
 from scopebook_api.idempotency import AnsweredBefore, answer_again
 from scopebook_api.neuronpedia_route import refused_as_there
+from scopebook_api.preset_schemas import PresetRead, StalePresetProblem
 from scopebook_api.review_schemas import AnnotationRead, StaleProblem
 from scopebook_api.schemas import Problem
 
@@ -55,6 +57,7 @@ def add_error_answers(app: FastAPI) -> None:
     """Make every refusal of the dictionary and of the framework a problem with one sentence."""
     app.add_exception_handler(ScopebookError, _refused)
     app.add_exception_handler(StaleError, _stale)
+    app.add_exception_handler(StalePresetError, _stale_preset)
     app.add_exception_handler(AnsweredBefore, answer_again)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _framework)
@@ -94,6 +97,22 @@ def _stale(request: Request, error: Exception) -> JSONResponse:
         body.model_dump(mode="json"),
         status,
         headers={"ETag": f'"{current.version}"'},
+        media_type="application/problem+json",
+    )
+
+
+def _stale_preset(_: Request, error: Exception) -> JSONResponse:
+    """Answer with the preset as it is now: its newest version stands beside the one refused."""
+    assert isinstance(error, StalePresetError)
+    status = HTTPStatus.PRECONDITION_FAILED
+    current = PresetRead.model_validate(error.current)
+    body = StalePresetProblem(
+        title=status.phrase, status=status.value, detail=str(error), current=current
+    )
+    return JSONResponse(
+        body.model_dump(mode="json"),
+        status,
+        headers={"ETag": f'"{current.revision}"'},
         media_type="application/problem+json",
     )
 

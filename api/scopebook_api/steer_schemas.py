@@ -41,6 +41,10 @@ class InterventionRequest(Schema):
         "largest on the corpus; `resid_norm`, times the residual's mean norm.",
     )
 
+    strength: Number = Field(
+        1.0, description="What its change is multiplied by: that of its group, where it has one."
+    )
+
     def intervention(self) -> Intervention:
         """Return it as the dictionary takes it."""
         return Intervention(**self.model_dump())

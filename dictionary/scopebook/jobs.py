@@ -29,6 +29,9 @@ INFER: Final = "inference.answer"
 PLAN_SCAN: Final = "scan.plan"
 SCAN_SHARD: Final = "scan.shard"
 REPORT_SCAN: Final = "scan.report"
+EXPORT_PRESET: Final = "preset.export"
+TEST_PRESET: Final = "preset.test"
+PRUNE_PRESET: Final = "preset.prune"
 
 CPU: Final = "cpu"
 GPU: Final = "gpu"
@@ -61,6 +64,9 @@ QUEUE_OF: Final[dict[str, str]] = {
     PLAN_SCAN: CPU,
     SCAN_SHARD: GPU,
     REPORT_SCAN: CPU,
+    EXPORT_PRESET: GPU,
+    TEST_PRESET: GPU,
+    PRUNE_PRESET: GPU,
 }
 
 #: Steps that run the model over a part of a text, each with its tokens as its size.

@@ -43,6 +43,8 @@ class Intervention:
     #: None where the operation takes none.
     value: float | None = None
     unit: Unit = "max_act"
+    #: What the change is multiplied by: that of its group.
+    strength: float = 1.0
 
 
 PromptPosition = Literal["all", "last", "none"]
@@ -70,6 +72,7 @@ class Resolved:
     #: An activation, or a factor; where `of_norm`, a share of the mean norm of the residual.
     value: float
     of_norm: bool
+    strength: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +128,7 @@ def resolve(
             f"{len(interventions)} features are to be steered; name 1 to {MOST_FEATURES}."
         )
     for one in interventions:
-        _check(one)
+        check_intervention(one)
     ids = row_ids_of(session, [one.feature for one in interventions])
     seen: set[int] = set()
     for one in interventions:
@@ -141,7 +144,13 @@ def resolve(
     return session.get_one(Release, release_id), resolved
 
 
-def _check(one: Intervention) -> None:
+def check_intervention(one: Intervention) -> None:
+    """Refuse a value that the operation does not take, or that is no number."""
+    if not abs(one.strength) <= LARGEST:
+        raise InvalidInputError(
+            f"{one.feature} has the strength {one.strength:g}; give a number between "
+            f"-{LARGEST:,} and {LARGEST:,}."
+        )
     if one.op == "ablate":
         if one.value is not None:
             raise InvalidInputError(
@@ -162,9 +171,10 @@ def _check_projections(resolved: Sequence[Resolved]) -> None:
     """Hold that projections of a layer, which are one of a space, share their value."""
     values: dict[int, float] = {}
     for one in resolved:
-        if one.op == "project" and values.setdefault(one.layer, one.value) != one.value:
+        left = 1 + (one.value - 1) * one.strength
+        if one.op == "project" and values.setdefault(one.layer, left) != left:
             raise InvalidInputError(
-                f"Projections of layer {one.layer} leave {values[one.layer]:g} and {one.value:g}, "
+                f"Projections of layer {one.layer} leave {values[one.layer]:g} and {left:g}, "
                 "but they are one projection of the space of their directions; give one value."
             )
 
@@ -202,6 +212,7 @@ def _resolved(
         op=one.op,
         value=value,
         of_norm=of_norm,
+        strength=one.strength,
     )
 
 

@@ -13,6 +13,7 @@ from scopebook.client.errors import (
     UnreachableError,
 )
 from scopebook.client.live import Live
+from scopebook.client.presets import Presets
 from scopebook.client.reading import Filters, Reading
 from scopebook.client.scans import Scans
 from scopebook.client.team import Team
@@ -28,5 +29,5 @@ __all__ = [
 ]
 
 
-class Client(Reading, Annotating, Team, Work, Scans, Live, Accounts):
+class Client(Reading, Annotating, Team, Work, Scans, Live, Presets, Accounts):
     """One instance of Scopebook; lists are iterators that fetch their pages as they are read."""

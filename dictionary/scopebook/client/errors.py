@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from scopebook.client.types.preset import PresetRead
 from scopebook.client.types.review import AnnotationRead
 from scopebook.errors import ScopebookError, UnavailableError
 
@@ -24,13 +25,19 @@ class ProblemError(ScopebookError):
 
 
 class ChangedSinceError(ProblemError):
-    """Somebody has changed the feature since it was read, so nothing was written (412)."""
+    """Somebody has changed the feature or preset since it was read: nothing was written (412)."""
 
     @property
     def current(self) -> AnnotationRead:
         """What people have said of the feature by now; its `version` is the one to write for."""
         current: AnnotationRead = self.problem["current"]
         return current
+
+    @property
+    def current_preset(self) -> PresetRead:
+        """The preset by now; its `revision` is the one to write for."""
+        preset: PresetRead = self.problem["current"]
+        return preset
 
 
 class JobEndedError(ScopebookError):

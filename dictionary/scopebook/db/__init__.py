@@ -14,6 +14,7 @@ from scopebook.db import (  # noqa: F401 - fill the metadata
     label_tables,
     list_tables,
     map_tables,
+    preset_tables,
     review_tables,
     scan_tables,
     tables,

@@ -101,6 +101,10 @@ NOT_HELD = {
     **dict.fromkeys(
         ("embedder", "label_embedding", "label_sketch", "window_vector"), "computed from texts"
     ),
+    **dict.fromkeys(
+        ("preset", "preset_version", "preset_decision"), "leave as preset.json, one by one"
+    ),
+    **dict.fromkeys(("preset_report", "preset_export", "residual_norm"), "can be made again"),
     **dict.fromkeys(("scan", "scan_shard"), "lies in artifacts; can be made again"),
     **dict.fromkeys(("feature_entry", "label_word"), "computed for searches"),
     **dict.fromkeys(("dump_import", "imported_row"), "how far imports have come"),

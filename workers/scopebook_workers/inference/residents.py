@@ -3,7 +3,7 @@
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -33,8 +33,6 @@ class Resident:
     pieces: list[bytes]
     #: Entries that stand for no text.
     special: frozenset[int]
-    #: By tokenisation and layer, the mean norm of the residual, once it was measured.
-    norms: dict[tuple[int, int], float] = field(default_factory=dict)
 
     @property
     def vocabulary(self) -> int:

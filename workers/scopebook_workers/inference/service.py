@@ -161,6 +161,7 @@ class Service:
         try:
             answer = work.answer()
             with unit_of_work(self._factory) as session:
+                work.keep(session)
                 inference_queue.note_answer(session, work.id, answer, worker=self._worker)
         except AWAY:
             raise

@@ -6,18 +6,20 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from scopebook.db.tables import Context, Run, Sae
 from scopebook.errors import InvalidInputError
 from scopebook.inference_queue import Asked
-from scopebook.packing import unpack_ints
-from scopebook.runs import RunParameters
+from scopebook.neutral_texts import (
+    keep_norms,
+    known_norms,
+    neutral_texts,
+    neutral_tokenisation,
+)
 from scopebook.steering import Positions, Resolved, read_resolved
 from scopebook_workers.inference import works
+from scopebook_workers.inference.norms import measure_norms
 from scopebook_workers.inference.residents import Resident, Residents
 from scopebook_workers.inference.steered import (
     Measuring,
@@ -27,14 +29,9 @@ from scopebook_workers.inference.steered import (
 )
 from scopebook_workers.inference.works import Weights, Work
 from scopebook_workers.inference.writing import Sampling, show
-from scopebook_workers.qwen.capture import capture
-from scopebook_workers.sae.collect import find_sinks
 from scopebook_workers.sae.edits import Edit, LayerEdits
 from scopebook_workers.sae.weights import SparseAutoencoder
 
-#: Contexts of the corpus that steering is not about, and tokens of each.
-NEUTRAL_TEXTS: Final = 12
-NEUTRAL_TOKENS: Final = 64
 #: Tokens of all variants' prompts, which the model reads in one pass.
 MOST_READ: Final = 8_192
 
@@ -46,36 +43,22 @@ class SteerWeights(Weights):
     neutral: Sequence[NDArray[np.int32]] = ()
     #: Of these texts; None: nothing was collected.
     tokenisation_id: int | None = None
+    #: By layer, where it was measured before.
+    norms: Mapping[int, float] = field(default_factory=dict)
 
 
 def read_weights(session: Session, asked: Asked) -> SteerWeights:
     """Return the weights that a request needs, and texts of the corpus."""
     found = works.read_weights(session, asked)
-    tokenisation_id = session.scalar(
-        select(Run.tokenisation_id)
-        .join(Sae, Sae.current_run_id == Run.id)
-        .where(Sae.release_id == asked.release_id, Sae.layer.in_(asked.parameters["layers"]))
-        .order_by(Sae.layer)
-        .limit(1)
+    layers = asked.parameters["layers"]
+    corpus = neutral_tokenisation(session, asked.release_id, layers)
+    return SteerWeights(
+        found.model_path,
+        found.artifacts,
+        neutral=neutral_texts(session, corpus),
+        tokenisation_id=corpus,
+        norms=known_norms(session, model_id=asked.model_id, tokenisation_id=corpus, layers=layers),
     )
-    neutral = _neutral(session, tokenisation_id)
-    return SteerWeights(found.model_path, found.artifacts, neutral, tokenisation_id)
-
-
-def _neutral(session: Session, tokenisation_id: int | None) -> list[NDArray[np.int32]]:
-    """Return beginnings of contexts that lie evenly over the corpus."""
-    if tokenisation_id is None:
-        return []
-    of_corpus = Context.tokenisation_id == tokenisation_id
-    first, last = session.execute(
-        select(func.min(Context.id), func.max(Context.id)).where(of_corpus)
-    ).one()
-    found: dict[int, bytes] = {}
-    for start in np.linspace(first or 0, last or 0, NEUTRAL_TEXTS, dtype=np.int64).tolist():
-        following = select(Context.id, Context.tokens).where(of_corpus, Context.id >= start)
-        for row in session.execute(following.order_by(Context.id).limit(1)):
-            found[row.id] = row.tokens
-    return [unpack_ints(packed)[:NEUTRAL_TOKENS] for packed in found.values()]
 
 
 @dataclass(eq=False)
@@ -87,6 +70,7 @@ class SteerWork(Work):
     neutral: Sequence[NDArray[np.int32]] = ()
     #: Of each layer: the mean norm of the residual on the neutral texts.
     norms: Mapping[int, float] = field(default_factory=dict)
+    tokenisation_id: int | None = None
     _told: list[dict[str, Any]] = field(default_factory=list)
     _moved: list[float | None] = field(default_factory=list)
 
@@ -163,6 +147,16 @@ class SteerWork(Work):
         }
         return json.dumps(found).encode()
 
+    def keep(self, session: Session) -> None:
+        """Keep the norms that were measured: presets give strengths in them, too."""
+        if self.tokenisation_id is not None:
+            keep_norms(
+                session,
+                model_id=self.asked.model_id,
+                tokenisation_id=self.tokenisation_id,
+                norms=self.norms,
+            )
+
     def _mean(self, place: int, one: Resolved) -> float:
         """Return a feature's mean activation over what a variant has written."""
         begun = len(self.variants[place].prompt.token_ids)
@@ -175,7 +169,8 @@ class SteerWork(Work):
         """Return an intervention in absolute numbers, at a strength of 1."""
         sae, norm = self.saes[one.layer], self.norms.get(one.layer)
         edit = _edit(one, sae, norm)
-        share = abs(edit.value) * _length(sae, one) / norm if norm and one.op == "add" else None
+        added = abs(edit.value * edit.strength) * _length(sae, one)
+        share = added / norm if norm and one.op == "add" else None
         return {"feature": one.feature, "op": one.op, "value": edit.value, "share_of_norm": share}
 
 
@@ -226,6 +221,7 @@ def begin_work(residents: Residents, asked: Asked, weights: SteerWeights) -> Ste
         resolved=resolved,
         neutral=weights.neutral,
         norms=norms,
+        tokenisation_id=weights.tokenisation_id,
     )
 
 
@@ -247,7 +243,7 @@ def _edit(one: Resolved, sae: SparseAutoencoder, norm: float | None, strength: f
     if one.of_norm:
         assert norm is not None  # looked at before anything is written
         value *= norm / _length(sae, one)
-    return Edit(one.index, one.op, value, strength)
+    return Edit(one.index, one.op, value, strength * one.strength)
 
 
 def _length(sae: SparseAutoencoder, one: Resolved) -> float:
@@ -257,30 +253,8 @@ def _length(sae: SparseAutoencoder, one: Resolved) -> float:
 
 def _norms(resident: Resident, layers: Sequence[int], weights: SteerWeights) -> dict[int, float]:
     """Return the mean norm of each layer's residual on the neutral texts, measured once."""
-    corpus = weights.tokenisation_id
-    if corpus is None:
-        return {}
-    unknown = [layer for layer in layers if (corpus, layer) not in resident.norms]
+    unknown = [layer for layer in layers if layer not in weights.norms]
+    measured = {}
     if unknown and weights.neutral:
-        measured = _measure_norms(resident, unknown, weights.neutral)
-        resident.norms.update({(corpus, layer): norm for layer, norm in measured.items()})
-    known = resident.norms
-    return {layer: known[corpus, layer] for layer in layers if (corpus, layer) in known}
-
-
-def _measure_norms(
-    resident: Resident, layers: Sequence[int], neutral: Sequence[NDArray[np.int32]]
-) -> dict[int, float]:
-    """Return the mean norm of each layer's residual, without first tokens and sinks."""
-    totals = {layer: [0.0, 0] for layer in layers}
-    parameters = RunParameters()
-    batches = capture(resident.model, layers, neutral, batch_tokens=parameters.batch_tokens)
-    for captured in batches:
-        starts = torch.tensor([0, *captured.lengths[:-1]]).cumsum(0)
-        for layer, residual in captured.residuals.items():
-            counts = ~find_sinks(residual, captured.lengths, parameters.sink_factor)
-            counts[starts.to(counts.device)] = False
-            norms = residual[counts].float().norm(dim=-1)
-            totals[layer][0] += float(norms.double().sum())
-            totals[layer][1] += len(norms)
-    return {layer: total / tokens for layer, (total, tokens) in totals.items() if tokens}
+        measured = measure_norms(resident.model, unknown, weights.neutral)
+    return {**weights.norms, **measured}

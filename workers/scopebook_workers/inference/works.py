@@ -83,6 +83,9 @@ class Work:
             return None
         return Wanted(self.prompts[place].token_ids, self.saes.keys())
 
+    def keep(self, session: Session) -> None:
+        """Write what was measured beside the answer and holds for others too; here nothing."""
+
     def answer(self) -> bytes:
         """Return all that fires, packed."""
         written = [self.written] * len(self.prompts)

@@ -29,4 +29,7 @@ MODULE_OF: Final[dict[str, str]] = {
     jobs.PLAN_SCAN: "scopebook_workers.tasks.scan_plan",
     jobs.SCAN_SHARD: "scopebook_workers.tasks.scan_shard",
     jobs.REPORT_SCAN: "scopebook_workers.tasks.scan_report",
+    jobs.EXPORT_PRESET: "scopebook_workers.tasks.preset_export",
+    jobs.TEST_PRESET: "scopebook_workers.tasks.preset_test",
+    jobs.PRUNE_PRESET: "scopebook_workers.tasks.preset_prune",
 }

@@ -24,6 +24,7 @@ class InterventionRequest(TypedDict):
     op: NotRequired[Literal["add", "set", "min_set", "ablate", "scale", "project"]]
     value: NotRequired[float | None]
     unit: NotRequired[Literal["raw", "max_act", "resid_norm"]]
+    strength: NotRequired[float]
 
 
 class PositionsRequest(TypedDict):
