@@ -143,7 +143,7 @@ def draft_of(document: Mapping[str, Any]) -> PresetDraft:
 
 def _draft_intervention(one: Mapping[str, Any]) -> DraftIntervention:
     amount = amount_of(one)
-    unit = amount.get("unit", "raw")
+    unit = amount.get("unit", "max_act")
     intervention = Intervention(
         feature=one["id"], op=one["op"], value=amount.get("value"), unit=unit
     )
