@@ -1,1 +1,1 @@
-"""Presets as files that other tools load: one module for each target, and the bundle around them."""
+"""Presets as files that other tools load: a module for each target, and the bundle."""
