@@ -1,6 +1,7 @@
 """Write a preset version's files for other tools, and what proves that they steer alike."""
 
 import hashlib
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -67,8 +68,14 @@ def _probe(loaded: LoadedVersion) -> tuple[Mapping[str, Any], bool]:
             .limit(1)
         )
     if known is not None:
-        return known, False
-    return make_probe(loaded.resident.model, loaded.preset, _texts(loaded)), True
+        return _in_order(known), False
+    return _in_order(make_probe(loaded.resident.model, loaded.preset, _texts(loaded))), True
+
+
+def _in_order(probe: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a probe with its keys in order, which the database does not keep."""
+    ordered: Mapping[str, Any] = json.loads(json.dumps(probe, sort_keys=True))
+    return ordered
 
 
 def _texts(loaded: LoadedVersion) -> list[list[int]]:
