@@ -34,7 +34,7 @@ test: .venv/.dev $(STATIC) ## Set up and run all tests, a real browser's include
 	@scripts/frontend.sh npm test --silent
 	@scripts/tests.sh $(ARGS)
 
-test-exports: .venv/.dev ## Hold exported presets against llama.cpp, interp-engine and lm-evaluation-harness.
+test-exports: .venv/.dev ## Hold exported presets against the tools they are made for, each in an environment of its own.
 	@scripts/test-exports.sh $(ARGS)
 
 drill: .venv/.dev ## Kill parts of long runs 60 times, at random moments; prints the seed.

@@ -1,6 +1,13 @@
 """interp-engine, with its backend `eager`, steers by exported files as the app does."""
 
 import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +20,7 @@ from tests.exports.saved import save_with_tokenizer
 from tests.tiny_models import tiny_model
 from tests.workers.exporters.making import ADD_AND_MORE, ADDED, TEXTS, preset_of
 from tests.workers.exporters.test_bundle import bundle
+from tests.workers.exporters.test_transformers import live
 
 from scopebook_workers.exporters import interp_engine
 from scopebook_workers.sae.edits import Edit
@@ -52,6 +60,65 @@ def test_it_steers_as_the_app_does(name: str, folder: Path, tmp_path: Path) -> N
     assert moved > 1
     interp_engine.write(preset_of(tiny_model(), {2: ADDED[1]}), tmp_path)
     assert off(told(model, tmp_path / "steering.json"), wanted(preset)) > 100 * ENOUGH
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[Callable[[str, Any], Any]]:
+    """Serve a model; yields what asks the server."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--backend", "eager", "--device", "cpu", "--dtype", "float32", "--port", str(port)]
+    program = [sys.executable, "-m", "interp_engine.server", "--model", str(folder), *options]
+    directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def ask(path: str, body: Any = None) -> Any:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}{path}",
+            None if body is None else json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with directly.open(request, timeout=60) as answer:
+            return json.load(answer)
+
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(program, stdout=log, stderr=log)
+    try:
+        for _ in range(600):
+            try:
+                ask("/v1/describe")
+                break
+            except OSError:
+                time.sleep(0.2)
+        yield ask
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def test_its_server_writes_what_the_app_writes(folder: Path, tmp_path: Path) -> None:
+    preset = preset_of(tiny_model(), PRESETS["projects and adds"])
+    interp_engine.write(preset, tmp_path)
+    written = list(TEXTS[0])
+    for _ in range(12):
+        token_ids = torch.tensor([written])
+        written.append(int(live(tiny_model(), preset, token_ids, len(written))[0, -1].argmax()))
+
+    with served(folder) as ask:
+        asked = {
+            "prompt_token_ids": TEXTS[0],
+            "max_tokens": 12,
+            "temperature": 0,
+            "stop_at_eos": False,
+            "stream": False,
+        }
+        plain = ask("/v1/generate", asked)["token_ids"]
+        steering = json.loads((tmp_path / "steering.json").read_text())
+        found = ask("/v1/generate", {**asked, "steering": steering})["token_ids"]
+
+    print("interp-engine over HTTP: 12 tokens are equal")
+    assert found == written[-12:]
+    assert found != plain
 
 
 @pytest.mark.parametrize("name", PRESETS)
