@@ -32,6 +32,8 @@ holds() {
 environment llama-cpp "${LLAMA_WHEEL:-llama-cpp-python==0.3.36}" 'gguf>=0.19,<1'
 environment interp-engine 'interp-engine==1.14.2'
 environment lm-eval 'lm-eval==0.4.13'
+environment research 'nnsight==0.8.1' 'pyvene==0.1.8' 'transformer-lens==4.3.0'
 holds llama-cpp consumer_llama_cpp.py "$@"
 holds interp-engine consumer_interp_engine.py "$@"
 holds lm-eval consumer_lm_eval.py "$@"
+holds research consumer_snippets.py "$@"

@@ -19,7 +19,7 @@ def test_a_probe_holds_both_top_tens_and_how_far_they_moved() -> None:
 
     probe = make_probe(model, preset_of(model, ADD_AND_MORE), TEXTS)
 
-    assert (probe["dtype"], probe["tolerance"]) == ("float32", 2e-3)
+    assert (probe["dtype"], probe["tolerance"]) == ("float32", 5e-3)
     assert [prompt["token_ids"] for prompt in probe["prompts"]] == TEXTS
     for prompt in probe["prompts"]:
         with torch.no_grad():

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tests.tiny_models import tiny_model, tiny_multimodal_model
 from tests.workers.exporters.making import ADD_AND_MORE, ADDED, TEXTS, preset_of, random_sae
 from tests.workers.exporters.plain_modules import module_from
@@ -19,10 +21,11 @@ from transformers import DynamicCache, PreTrainedModel
 from scopebook.errors import InvalidInputError
 from scopebook.steering import Positions
 from scopebook_workers.exporters import transformers
-from scopebook_workers.exporters.compiled import CompiledPreset
+from scopebook_workers.exporters.compiled import CompiledLayer, CompiledPreset
 from scopebook_workers.exporters.probe import steered_where
 from scopebook_workers.qwen.steer import real_positions
 from scopebook_workers.qwen.steer import steered as steered_live
+from scopebook_workers.sae.autoencoder import SparseAutoencoder
 from scopebook_workers.sae.edits import Edit, LayerEdits
 
 TEXT = torch.tensor(TEXTS[:1])
@@ -158,6 +161,36 @@ def test_what_generate_writes_is_what_live_steering_writes(
         )
 
     assert torch.equal(found, written)
+
+
+def test_a_model_and_saes_in_half_precision_are_steered_as_they_are_live(tmp_path: Path) -> None:
+    model = tiny_model().to(torch.bfloat16)
+    preset = preset_of(model, ADD_AND_MORE)
+    layers = {}
+    for number, layer in preset.layers.items():
+        halved = {
+            name: tensor.bfloat16() if isinstance(tensor, Tensor) else tensor
+            for name, tensor in vars(layer.sae).items()
+        }
+        layers[number] = CompiledLayer(SparseAutoencoder(**halved), layer.edits)
+    preset = replace(preset, layers=layers)
+
+    with exported(model, preset, tmp_path):
+        found = logits(model, TEXT)
+
+    assert torch.equal(found, live(model, preset, TEXT, PROMPT))
+    assert load_file(tmp_path / "preset.safetensors")["layers.1.w_enc"].dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("family", ["qwen3_moe", "qwen3_5_moe"])
+def test_mixtures_of_experts_are_steered_too(family: str, tmp_path: Path) -> None:
+    model = tiny_model(family)
+    preset = preset_of(model, ADD_AND_MORE)
+
+    with exported(model, preset, tmp_path):
+        found = logits(model, TEXT)
+
+    assert_close(found, live(model, preset, TEXT, PROMPT), **EXACT)
 
 
 def test_a_model_that_also_sees_images_is_steered_and_its_special_tokens_are_known(

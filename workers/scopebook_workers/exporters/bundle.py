@@ -102,7 +102,7 @@ def _write_manifest(folder: Path) -> None:
 def zip_bundle(folder: Path, file: Path) -> None:
     """Pack an export, in a folder of its name; the same bytes for the same files."""
     with zipfile.ZipFile(file, "w") as packed:
-        for path in sorted(folder.iterdir()):
+        for path in sorted(one for one in folder.iterdir() if one.is_file()):
             member = zipfile.ZipInfo(f"{folder.name}/{path.name}", _NO_TIME)
             member.external_attr = 0o644 << 16
             stored = path.suffix in _STORED

@@ -29,7 +29,7 @@ def _lines(document: Mapping[str, Any], target: Target) -> Iterator[str]:
     yield from (f"Made with Scopebook for {model['id']}{revision}.", "")
     yield from ("## What it does", "", *_what_it_does(document), "")
     yield from ("## How to load it", "")
-    yield plain_file(target.name, "HOWTO.md").decode().replace("MODEL", model["id"])
+    yield _how_to(target, model["id"])
     yield from _notices(document)
     yield from ("## What is left out", "")
     yield from (f"- {loss}" for loss in losses(document, target.name))
@@ -37,6 +37,12 @@ def _lines(document: Mapping[str, Any], target: Target) -> Iterator[str]:
     yield "`preset.json` is the preset, `probe.json` what was measured: log-probabilities of the"
     yield "next token, steered and unsteered. `sha256sum -c MANIFEST.sha256` and `verify.py` check"
     yield "the files."
+
+
+def _how_to(target: Target, model: str) -> str:
+    text = plain_file(target.name, "HOWTO.md").decode()
+    # A GGUF file lies in a folder; the others are found by their publisher too.
+    return text.replace("MODEL.gguf", f"{model.rpartition('/')[2]}.gguf").replace("MODEL", model)
 
 
 def _version(document: Mapping[str, Any]) -> list[str]:

@@ -17,9 +17,11 @@ from control_vector import read_control_vector
 
 #: The server sorts all tokens and tells of the likeliest.
 ALTERNATIVES = 200
+#: A server on this machine is not asked through a proxy.
+_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 USUAL = (
-    "was the server started in this folder with --control-vector-scaled preset.gguf:1, a build of "
-    "llama.cpp that knows this architecture, and no error about the control vector in its log?"
+    "start the server in this folder with --control-vector-scaled preset.gguf:1, and look in its "
+    "log for an error about the control vector: llama.cpp goes on without it"
 )
 
 
@@ -52,8 +54,11 @@ def by_server(address, prompt):
         json.dumps(asked).encode(),
         {"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=600) as answer:
-        told = json.load(answer).get("completion_probabilities", [])
+    try:
+        with _DIRECTLY.open(request, timeout=600) as answer:
+            told = json.load(answer).get("completion_probabilities", [])
+    except OSError as error:
+        fail(f"{address} does not answer as a llama-server ({error}): start one, see README.md.")
     found = {}
     for token in told[:1]:
         for one in [*token["top_logprobs"], token]:

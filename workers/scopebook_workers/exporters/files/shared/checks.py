@@ -13,6 +13,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 #: Tokens of a prompt that a tool must tell of; servers leave some out.
 FEWEST = 3
+#: Times that a tool must be nearer to one measurement than to the other.
+CLEARLY = 4
 
 
 def fail(sentence):
@@ -52,42 +54,45 @@ def judge(found, probe, tolerance, usual):
     """Say whether the tool steers as measured; exit with 1 unless it does.
 
     `found` has for each prompt the log-probabilities of the next token, by token id, of all or of
-    some tokens. `usual` is what is mostly wrong where the tool runs unsteered.
+    some tokens; a prompt that the tool told nothing of is left out. `usual` is what is mostly
+    wrong where the tool runs unsteered.
     """
-    tolerance = probe["tolerance"] if tolerance is None else tolerance
-    from_steered, from_unsteered, moved = [], [], []
-    for place, (told, prompt) in enumerate(zip(found, probe["prompts"], strict=True), start=1):
+    compared = []
+    for told, prompt in zip(found, probe["prompts"], strict=True):
         tokens = [token for token in prompt["top"] if token["id"] in told]
-        if len(tokens) < FEWEST:
+        if told and len(tokens) < FEWEST:
             fail(
-                f"Prompt {place}: the tool tells of {len(tokens)} of {len(prompt['top'])} tokens, "
-                "too few to compare; ask it for more alternatives."
+                f"The tool tells of {len(tokens)} of {len(prompt['top'])} tokens, too few to "
+                "compare; ask it for more alternatives."
             )
-        for token in tokens:
-            value = told[token["id"]]
-            from_steered.append(abs(value - token["steered"]))
-            from_unsteered.append(abs(value - token["unsteered"]))
-            moved.append(abs(token["steered"] - token["unsteered"]))
-    _conclude(from_steered, from_unsteered, max(moved), tolerance, usual)
+        compared += [(told[one["id"]], one["steered"], one["unsteered"]) for one in tokens]
+    if not compared:
+        fail("The tool tells of no token: ask it for log-probabilities, as README.md says.")
+    _conclude(compared, probe["tolerance"] if tolerance is None else tolerance, usual)
 
 
-def _conclude(from_steered, from_unsteered, moved, tolerance, usual):
-    off = max(from_steered)
-    if moved <= 2 * tolerance:
-        fail(
-            f"CANNOT TELL: the preset moves these prompts by {moved:.2g} only, and differences up "
-            f"to {tolerance:g} are allowed; export with prompts on which it acts."
-        )
-    if math.isfinite(off) and off <= tolerance:
+def _conclude(compared, tolerance, usual):
+    off = max(abs(found - steered) for found, steered, _ in compared)
+    moved = max(abs(steered - unsteered) for _, steered, unsteered in compared)
+    far = math.dist(*zip(*[(found, steered) for found, steered, _ in compared], strict=True))
+    from_unsteered = [(found, unsteered) for found, _, unsteered in compared]
+    other = math.dist(*zip(*from_unsteered, strict=True))
+    if off <= tolerance and far <= other / CLEARLY:
         print(
             f"STEERS AS MEASURED: the largest difference is {off:.2g} (allowed {tolerance:g}; "
             f"steering moves these prompts by up to {moved:.2g})."
         )
         return
-    if sum(from_unsteered) < sum(from_steered):
+    if off <= tolerance and other > far / CLEARLY:
         fail(
-            f"Runs UNSTEERED: it differs by {max(from_unsteered):.2g} from the unsteered model, "
-            f"and by {off:.2g} from the steered one; {usual}."
+            f"CANNOT TELL: the preset moves these prompts by {moved:.2g} only, and the tool "
+            f"differs by {off:.2g}; export with prompts on which it acts."
+        )
+    if other < far:
+        most = max(abs(found - unsteered) for found, unsteered in from_unsteered)
+        fail(
+            f"Runs UNSTEERED: it differs by {most:.2g} from the unsteered model, and by {off:.2g} "
+            f"from the steered one; {usual}."
         )
     fail(
         f"Steers, but not as measured: it differs by {off:.2g}, more than {tolerance:g}; is it the "

@@ -6,8 +6,12 @@
         steer(model)
         logits = model.lm_head.output.save()
 
-While generating, steer in every step: `with model.generate(text, max_new_tokens=50) as tracer:`
-and in it `with tracer.all(): steer(model)`.
+While generating, steer in every step, of which there are as many as tokens are written:
+
+    with model.generate("The house stands", max_new_tokens=50) as tracer:
+        for step in tracer.iter[:50]:
+            steer(model)
+        written = tracer.result.save()
 """
 
 from pathlib import Path

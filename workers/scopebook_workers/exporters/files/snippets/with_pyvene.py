@@ -8,7 +8,6 @@ logits = answer.logits
 from pathlib import Path
 
 import pyvene
-import torch
 from safetensors.torch import load_file
 
 VECTORS = load_file(Path(__file__).with_name("preset.safetensors"))
@@ -32,10 +31,9 @@ def steerable(model):
     width = model.config.get_text_config().hidden_size
     representations = [
         {
-            "layer": int(name.removeprefix("layers.")),
-            "component": "block_output",
-            "low_rank_dimension": 1,
-            "intervention": Add(vector, embed_dim=torch.tensor(width)),
+            # By its place in the model: pyvene has no names for the parts of a Qwen3.
+            "component": f"model.layers[{name.removeprefix('layers.')}].output",
+            "intervention": Add(vector, embed_dim=width),
         }
         for name, vector in VECTORS.items()
     ]

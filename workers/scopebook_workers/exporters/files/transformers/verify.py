@@ -4,7 +4,7 @@ Needs torch, transformers and safetensors.
 """
 
 import torch
-from checks import HERE, check_files, judge, read_probe
+from checks import HERE, check_files, fail, judge, read_probe
 from on_torch import arguments, by_token, dtype_of
 from steer_hook import steered
 from transformers import AutoModelForCausalLM
@@ -33,9 +33,17 @@ def main():
     model = model.to(given.device).eval()
     found = []
     for prompt in probe["prompts"]:
-        with steered(model, HERE, prompt_tokens=prompt["prompt_tokens"]):
-            found.append(as_generation_runs(model, prompt, given.device))
-    judge(found, probe, given.tolerance, "steer_hook.py changes nothing: unpack the export again")
+        try:
+            with steered(model, HERE, prompt_tokens=prompt["prompt_tokens"]):
+                found.append(as_generation_runs(model, prompt, given.device))
+        except ValueError as error:
+            fail(f"{error}.")
+    judge(
+        found,
+        probe,
+        given.tolerance,
+        "the vectors in preset.safetensors change nothing: export the preset again",
+    )
 
 
 if __name__ == "__main__":
