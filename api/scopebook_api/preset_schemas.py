@@ -198,9 +198,12 @@ class ForkRequest(_Body):
 
 
 class ImportRequest(_Body):
-    """A `preset.json` of an export, to become a preset here."""
+    """A `preset.json` of an export, or Neuronpedia's JSON of steering, to become a preset here."""
 
-    document: dict[str, Any] = Field(description="`steering-preset/1.0`.")
+    document: dict[str, Any] = Field(
+        description="`steering-preset/1.0`; or `{modelId, features: [{modelId, layer, index, "
+        "strength}], strength_multiplier}`."
+    )
     name: _Name | None = Field(None, description="Instead of the document's own.")
     visible_to: Audience = "viewer"
 

@@ -13,8 +13,9 @@ from scopebook.db.tables import Sae
 from scopebook.errors import InvalidInputError
 from scopebook.preset_documents import AMOUNT, SCHEMA, Document, check_unchanged, draft_of, pin
 from scopebook.preset_drafts import PresetDraft
+from scopebook.preset_strangers import draft_of_neuronpedia, is_neuronpedia
 from scopebook.preset_views import Audience, PresetView
-from scopebook.presets import add_preset
+from scopebook.presets import add_preset, create_preset
 from scopebook.steering import LARGEST, OPS, PROMPT_POSITIONS, UNITS
 
 
@@ -26,11 +27,16 @@ def import_document(
     name: str | None = None,
     visible_to: Audience = "viewer",
 ) -> PresetView:
-    """Make a preset of a `preset.json`.
+    """Make a preset of a `preset.json`, or of what Neuronpedia keeps of steering.
 
     Raises InvalidInputError for one that is none, that names SAEs which are not here or are others,
     and for numbers that are none.
     """
+    if is_neuronpedia(document):
+        called = name or str(document.get("name") or "")
+        draft = draft_of_neuronpedia(session, document)
+        note = "From Neuronpedia's JSON"
+        return create_preset(session, actor, called, draft, visible_to=visible_to, note=note)
     draft = _read(document)
     release, pinned = pin(session, _in_raw(document, draft))
     saes = session.execute(select(Sae.layer, Sae.sha256).where(Sae.release_id == release.id))

@@ -464,6 +464,54 @@ def test_a_document_that_is_none_is_refused(
         import_document(session, ann, spoilt(document, *path, value=value), name="taken")
 
 
+def test_what_neuronpedia_keeps_of_steering_comes_in_as_raw_strengths(
+    session: Session, saes: list[Sae], ann: Actor
+) -> None:
+    """As its steer request has it: the model's name in lower case, the index a string."""
+    theirs = {
+        "prompt": "The house",
+        "modelId": "tiny-model",
+        "features": [
+            {"modelId": "tiny-model", "layer": "1-res-w1k-l0_8", "index": 3, "strength": 12},
+            {"modelId": "tiny-model", "layer": "2-res-w1k-l0_8", "index": "7", "strength": -4.5},
+        ],
+        "strength_multiplier": 2,
+        "steer_method": "SIMPLE_ADDITIVE",
+    }
+
+    made = import_document(session, ann, theirs, name="theirs")
+
+    interventions = document_of(session, ann, made.id)["interventions"]
+    assert [(one["id"], one["strength"]["absolute"]) for one in interventions] == [
+        (named(1, 3), 24.0),
+        (named(2, 7), -9.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        ({"steer_method": "ORTHOGONAL_DECOMP"}, "which is no addition of directions"),
+        ({"strength_multiplier": "2"}, "has '2' as strength_multiplier"),
+        ({"features": ["x"]}, "is no feature"),
+        ({"features": [{"modelId": "tiny-model", "layer": "1-res-w1k-l0_8"}]}, "names no feature"),
+        (
+            {"features": [{"modelId": "m", "layer": "1-res-w1k-l0_8", "index": 1, "strength": 1}]},
+            "There is no model 'm' here",
+        ),
+        (
+            {"features": [{"modelId": "tiny-model", "layer": "1-res-w1k-l0_8", "index": 1}]},
+            "has 'None' as strength",
+        ),
+    ],
+)
+def test_what_is_not_an_addition_of_features_of_neuronpedia_is_refused(
+    session: Session, saes: list[Sae], ann: Actor, spoil: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises((InvalidInputError, NotFoundError), match=sentence):
+        import_document(session, ann, {"features": [], **spoil}, name="theirs")
+
+
 def test_hashes_are_held_against_those_of_the_files(session: Session, saes: list[Sae]) -> None:
     _, document = pin(session, draft())
 

@@ -170,10 +170,10 @@ def change(
 
 @presets.command("import")
 def take_in(
-    file: Annotated[Path, typer.Argument(help="A preset.json that Scopebook has exported.")],
+    file: Annotated[Path, typer.Argument(help="A preset.json, or Neuronpedia's JSON of steering.")],
     name: Annotated[str | None, typer.Option(help="Instead of its own name.")] = None,
 ) -> None:
-    """Make a preset of a preset.json, for the very SAEs that it names."""
+    """Make a preset of a preset.json, for the very SAEs that it names, or of Neuronpedia's JSON."""
     document = read_json(file)
     with dictionary() as factory, unit_of_work(factory) as session:
         made = import_document(session, local_actor(session), document, name=name)
