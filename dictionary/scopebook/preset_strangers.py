@@ -52,7 +52,7 @@ def _intervention(
     named = isinstance(model, str) and isinstance(source, str)
     if not named or not index.isdecimal() or len(index) > _WIDEST_INDEX:
         raise InvalidInputError(
-            f"{str(dict(one))[:120]} names no feature; give modelId, a layer such as 3-res-w32k-l0_50 "
+            f"{str(dict(one))[:120]} names none; give modelId, layer such as 12-res-w32k-l0_50 "
             "and index."
         )
     sae = names.sae(str(model), str(source))
