@@ -16,7 +16,7 @@ from scopebook.jobs import COLLECT_SHARD, MERGE_SAE, PLAN_RUN, TIDY_RUN, TOKENIS
 from scopebook.runs import request_collection
 from scopebook.settings import settings, use_settings
 from scopebook_workers.claims import work_off
-from scopebook_workers.sae.weights import convert
+from scopebook_workers.sae.weights import convert, converted_sae
 
 LAYERS = (1, 3)
 D_SAE = 48
@@ -60,13 +60,14 @@ def make_tiny(
     """Register a tiny model, a release for two of its layers and a corpus named `tiny`."""
     use_settings(settings().model_copy(update={"context_tokens": 16}))
     model_path = save_tiny_model(folder / "model", family)
-    sae_paths = {layer: _write_sae(folder, layer) for layer in LAYERS}
+    sae_paths = {layer: write_sae(folder, layer) for layer in LAYERS}
     with sessions.begin() as session:
         model = make_model(session)
         model.path, model.d_model = str(model_path), 32
         session.get_one(Tokenizer, model.tokenizer_id).path = str(model_path)
         for sae in make_release(session, RELEASE, model=model, layers=LAYERS, d_sae=D_SAE):
             sae.artifact = str(sae_paths[sae.layer])
+            sae.sha256 = converted_sae(sae_paths[sae.layer]).source_sha256
         for document, (_, tag) in zip(
             make_corpus(session, [text for text, _ in texts]), texts, strict=True
         ):
@@ -74,9 +75,9 @@ def make_tiny(
     return Tiny(model_path, sae_paths)
 
 
-def _write_sae(folder: Path, layer: int) -> Path:
+def write_sae(folder: Path, layer: int, *, seed: int | None = None) -> Path:
     """Write an SAE whose first two features have the same weights, so that they always tie."""
-    entries = qwen_scope_entries(D_SAE, 32, seed=layer)
+    entries = qwen_scope_entries(D_SAE, 32, seed=layer if seed is None else seed)
     entries["W_enc"][1], entries["b_enc"][1] = entries["W_enc"][0], entries["b_enc"][0]
     entries["b_enc"][2] = -10_000.0  # never fires
     entries["b_enc"][3] = 10_000.0  # always fires

@@ -36,6 +36,7 @@ _COMMANDS: Final = {
     "inspect": "inspect.inspect_text",
     "compare": "compare.compare_texts",
     "steer": "steer.steer_text",
+    "preset": "presets.presets",
     "drift": "drift.drift",
     "fingerprint": "fingerprint.fingerprint",
     "doctor": "doctor.doctor",

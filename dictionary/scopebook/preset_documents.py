@@ -30,7 +30,17 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from scopebook.corpus_statistics import statistics_of
-from scopebook.db.tables import Corpus, Feature, Model, Release, Run, Sae, Tokenisation, Tokenizer
+from scopebook.db.tables import (
+    FEATURE_BITS,
+    Corpus,
+    Feature,
+    Model,
+    Release,
+    Run,
+    Sae,
+    Tokenisation,
+    Tokenizer,
+)
 from scopebook.errors import InvalidInputError
 from scopebook.feature_names import row_ids_of
 from scopebook.labels import current_labels
@@ -77,6 +87,7 @@ def pin(session: Session, draft: PresetDraft) -> tuple[Release, Document]:
     check_draft(draft)
     release, resolved = resolve(session, [one.intervention for one in draft.interventions])
     resolve(session, draft.enabled())  # with their strengths, which projections share
+    _check_read_features(session, draft, release)
     known = _look_up(session, release, draft, resolved)
     layers = sorted({one.layer for one in resolved})
     interventions = [
@@ -102,6 +113,19 @@ def pin(session: Session, draft: PresetDraft) -> tuple[Release, Document]:
     }
 
 
+def _check_read_features(session: Session, draft: PresetDraft, release: Release) -> None:
+    """Hold that tests read features of the release that is loaded with the preset."""
+    read = {test.of: test.name for test in draft.tests if test.measure == "activation" and test.of}
+    row_ids = row_ids_of(session, list(read))
+    saes = session.scalars(select(Sae.id).where(Sae.release_id == release.id)).all()
+    for feature, row_id in row_ids.items():
+        if row_id >> FEATURE_BITS not in saes:
+            raise InvalidInputError(
+                f"The test {read[feature]!r} reads {feature}, which is of another release than the "
+                f"preset's, {release.name}; take one of its own."
+            )
+
+
 def draft_of(document: Mapping[str, Any]) -> PresetDraft:
     """Return what people had put together when a document was pinned."""
     positions = document["positions"]
@@ -119,7 +143,7 @@ def draft_of(document: Mapping[str, Any]) -> PresetDraft:
 
 def _draft_intervention(one: Mapping[str, Any]) -> DraftIntervention:
     amount = amount_of(one)
-    unit = amount.get("unit", "raw")
+    unit = amount.get("unit", "max_act")
     intervention = Intervention(
         feature=one["id"], op=one["op"], value=amount.get("value"), unit=unit
     )

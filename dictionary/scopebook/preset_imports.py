@@ -122,17 +122,18 @@ def _take_amount(pinned: Document, theirs: Mapping[str, Any]) -> None:
     expected = value
     if unit == "max_act":
         expected = value * _number(feature, amount, "max_act")
-        kept["max_act"] = amount["max_act"]
     elif unit == "resid_norm":
         norm, length = (_number(feature, amount, name) for name in ("resid_norm", "d_norm"))
         expected = value * norm / length if length else math.nan
-        kept["resid_norm"], kept["d_norm"] = norm, length
     if not math.isclose(expected, absolute, rel_tol=_SAME, abs_tol=_SAME):
         raise InvalidInputError(
             f"{feature} is {value:g} {unit} in the document, which is {expected:g} and not its "
             f"absolute {absolute:g}; give a preset.json as Scopebook has exported it."
         )
     if "unit" in kept:
+        for name in ("max_act", "resid_norm"):
+            known = amount.get(name) is not None
+            kept[name] = _number(feature, amount, name) if known else None
         kept["value"], kept["unit"] = value, unit
         kept["stats_ref"] = str(amount.get("stats_ref", ""))[:200]
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final, Literal, get_args
 
 from sqlalchemy import ColumnElement, Select, func, select, true
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, aliased
 
 from scopebook.accounts import ROLES, Actor
@@ -170,7 +171,7 @@ def _last_decision() -> Any:
             Account.name.label("by"),
         )
         .join(Account, Account.id == PresetDecision.account_id)
-        .distinct(PresetDecision.version_id)
+        .ext(distinct_on(PresetDecision.version_id))
         .order_by(PresetDecision.version_id, PresetDecision.id.desc())
         .subquery()
     )
@@ -178,13 +179,9 @@ def _last_decision() -> Any:
 
 def _described() -> Select[*tuple[Any, ...]]:
     """Return the query behind every view of a preset."""
-    newest = (
-        select(func.max(PresetVersion.number))
-        .where(PresetVersion.preset_id == Preset.id)
-        .scalar_subquery()
-    )
-    decided, of_approved = _last_decision(), _last_decision()
     other = aliased(PresetVersion)
+    newest = select(func.max(other.number)).where(other.preset_id == Preset.id).scalar_subquery()
+    decided, of_approved = _last_decision(), _last_decision()
     approved = (
         select(func.max(other.number))
         .join(of_approved, of_approved.c.version_id == other.id)

@@ -1,14 +1,25 @@
 """`scopebook steer`: let a model go on with a text unsteered and steered, and show both."""
 
 import json
-import math
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from scopebook.accounts import local_actor
 from scopebook.commands.inspect import read_text
+from scopebook.commands.interventions import (
+    Add,
+    MinSet,
+    Mute,
+    OfUnit,
+    Project,
+    Scale,
+    Set,
+    Several,
+    finite,
+)
+from scopebook.commands.interventions import interventions as chosen_interventions
 from scopebook.commands.waiting import short_name, wait_for
 from scopebook.console import dictionary, err, out, print_json, print_table, table
 from scopebook.db.sessions import unit_of_work
@@ -17,38 +28,22 @@ from scopebook.inference_requests import GoingOn, Prompt, Turn
 from scopebook.search_filters import chosen
 from scopebook.steering import (
     PROMPT_POSITIONS,
-    UNITS,
-    Intervention,
     Op,
     Positions,
     SteerRequest,
-    Unit,
     ask_steering,
 )
-
-_NAMED: Final = "FEATURE=VALUE, repeated for more."
-_Several = list[str] | None
-_Mute = Annotated[_Several, typer.Option(help="A feature that must not fire.")]
-_Add = Annotated[_Several, typer.Option(help=f"Add its direction: {_NAMED}")]
-_Set = Annotated[_Several, typer.Option("--set", help=f"Let it fire with a value: {_NAMED}")]
-_MinSet = Annotated[_Several, typer.Option(help=f"Let it fire with a value at least: {_NAMED}")]
-_Scale = Annotated[_Several, typer.Option(help=f"Multiply what it fires with: {_NAMED}")]
-_Project = Annotated[
-    _Several, typer.Option(help=f"Leave so much of the residual along its direction: {_NAMED}")
-]
 
 
 def steer_text(
     text: Annotated[str, typer.Argument(help="The text; - reads it from standard input.")],
-    mute: _Mute = None,
-    add: _Add = None,
-    set_: _Set = None,
-    min_set: _MinSet = None,
-    scale: _Scale = None,
-    project: _Project = None,
-    unit: Annotated[
-        str, typer.Option(help=f"Of --add, --set, --min-set: {', '.join(UNITS)}.")
-    ] = "max_act",
+    mute: Mute = None,
+    add: Add = None,
+    set_: Set = None,
+    min_set: MinSet = None,
+    scale: Scale = None,
+    project: Project = None,
+    unit: OfUnit = "max_act",
     strengths: Annotated[
         str, typer.Option(help="A variant for each: all changes so many times, e.g. 0.5,1,2.")
     ] = "1",
@@ -68,12 +63,11 @@ def steer_text(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Let a model go on with a text unsteered and steered, side by side."""
-    [of_unit] = chosen("--unit", [unit], UNITS)
     [of_prompt] = chosen("--prompt", [prompt], PROMPT_POSITIONS)
-    given: dict[Op, _Several] = {"add": add, "set": set_, "min_set": min_set}
+    given: dict[Op, Several] = {"add": add, "set": set_, "min_set": min_set}
     given |= {"scale": scale, "project": project}
     wanted = SteerRequest(
-        interventions=_interventions(mute, given, of_unit),
+        interventions=chosen_interventions(mute, given, unit),
         prompt=_prompt(read_text(text), chat=chat),
         going_on=GoingOn(tokens=go_on, temperature=temperature, seed=seed),
         positions=Positions(prompt=of_prompt, written=written),
@@ -90,41 +84,16 @@ def steer_text(
         _print(found)
 
 
-def _interventions(mute: _Several, given: dict[Op, _Several], unit: Unit) -> list[Intervention]:
-    muted = [Intervention(feature=name, op="ablate") for name in mute or ()]
-    others = [_intervention(op, one, unit) for op, texts in given.items() for one in texts or ()]
-    return muted + others
-
-
 def _prompt(text: str, *, chat: bool) -> Prompt:
     return Prompt(messages=[Turn(role="user", content=text)]) if chat else Prompt(text=text)
 
 
-def _intervention(op: Op, given: str, unit: Unit) -> Intervention:
-    name, separator, value = given.rpartition("=")
-    number = _number(value)
-    if not separator or number is None:
-        raise InvalidInputError(
-            f"{given!r} is no FEATURE=VALUE; give a feature's id and a number, such as "
-            "MODEL/LAYER-SET/INDEX=-0.8."
-        )
-    return Intervention(feature=name, op=op, value=number, unit=unit)
-
-
 def _numbers(given: str) -> list[float]:
-    numbers = [_number(one) for one in given.split(",")]
+    numbers = [finite(one) for one in given.split(",")]
     known = [one for one in numbers if one is not None]
     if len(known) < len(numbers):
         raise InvalidInputError(f"--strengths {given!r} is no list of numbers; give 0.5,1,2.")
     return known
-
-
-def _number(given: str) -> float | None:
-    try:
-        number = float(given)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _print(found: dict[str, Any]) -> None:

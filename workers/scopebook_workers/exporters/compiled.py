@@ -44,3 +44,7 @@ class CompiledPreset:
     #: By layer, those with enabled interventions.
     layers: Mapping[int, CompiledLayer]
     positions: Positions
+    #: Ids of the tokens that stand for no text: those that `positions` may leave out.
+    special: frozenset[int] = frozenset()
+    #: The width of the feed-forward layers; None: not known, or the model is a mixture of experts.
+    d_ff: int | None = None

@@ -4,7 +4,7 @@ All variants are rows of one batch, padded on the left, which share a cache that
 holds what their steering did, and ends with them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -230,21 +230,54 @@ class Measuring:
         """Return what each variant has written."""
         return self._written.shown()
 
-    @torch.no_grad()
     def step(self) -> None:
         """Measure all variants on one more text."""
-        model: Any = self._written.resident.model
-        token_ids = torch.from_numpy(self._left.pop().astype(np.int64))[None]
-        inputs = {"input_ids": token_ids.to(model.device), "use_cache": False}
-        with telling_of_memory():
-            before = model(**inputs).logits[0].float().log_softmax(-1)
-            for place, layers in enumerate(self._variants):
-                everywhere = torch.ones_like(token_ids, dtype=torch.bool)
-                with steered(model, layers) as steering, steering.at(everywhere):
-                    after = model(**inputs).logits[0].float().log_softmax(-1)
-                far = (before.exp() * (before - after)).sum(-1).double().sum()
-                self._totals[place] += float(far)
-        self._tokens += token_ids.shape[1]
+        token_ids = self._left.pop()
+        found = _diverged(self._written.resident, self._variants, token_ids)
+        self._totals = [total + more for total, more in zip(self._totals, found, strict=True)]
+        self._tokens += len(token_ids)
+
+
+@torch.no_grad()
+def _diverged(
+    resident: Resident, variants: Sequence[Mapping[int, LayerEdits]], token_ids: np.ndarray
+) -> list[float]:
+    """Return for each variant the sum over a text's tokens of KL(unsteered || steered)."""
+    model: Any = resident.model
+    rows = torch.from_numpy(token_ids.astype(np.int64))[None]
+    inputs = {"input_ids": rows.to(model.device), "use_cache": False}
+    everywhere = torch.ones_like(rows, dtype=torch.bool)
+    found = []
+    with telling_of_memory():
+        before = model(**inputs).logits[0].float().log_softmax(-1)
+        for layers in variants:
+            with steered(model, layers) as steering, steering.at(everywhere):
+                after = model(**inputs).logits[0].float().log_softmax(-1)
+            found.append(float((before.exp() * (before - after)).sum(-1).double().sum()))
+    return found
+
+
+def divergences(
+    resident: Resident,
+    saes: Mapping[int, SparseAutoencoder],
+    variants: Sequence[Mapping[int, Sequence[Edit]]],
+    texts: Sequence[np.ndarray],
+    told: Callable[[], None],
+) -> list[float]:
+    """Return how far each variant moves the model on texts, as `Measuring` does; 0: no text.
+
+    `told` is called before each text.
+    """
+    layers = [
+        {layer: LayerEdits(saes[layer], [edits]) for layer, edits in of.items()} for of in variants
+    ]
+    totals = [0.0] * len(variants)
+    for token_ids in texts:
+        told()
+        more = _diverged(resident, layers, token_ids)
+        totals = [total + one for total, one in zip(totals, more, strict=True)]
+    tokens = max(1, sum(map(len, texts)))
+    return [total / tokens for total in totals]
 
 
 def distinct_share(token_ids: Sequence[int], *, of: int = 1) -> float:
