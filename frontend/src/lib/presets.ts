@@ -239,6 +239,13 @@ export function reportsOf(
   return reports.filter((report) => report.version === version && report.kind === kind);
 }
 
+/** What no tool carries that a version can be exported for: said once. */
+export function lossesOfAll(targets: readonly Target[]): string[] {
+  const [first, ...others] = targets.filter(({ refusals }) => refusals.length === 0);
+  if (!first || others.length === 0) return [];
+  return first.losses.filter((loss) => others.every(({ losses }) => losses.includes(loss)));
+}
+
 /** Features that a pruning leaves out. */
 export function leftOut({ members }: Pick<Pruning, "members">): string[] {
   return members.filter(({ kept }) => !kept).map(({ feature }) => feature);

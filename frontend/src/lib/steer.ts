@@ -1,6 +1,7 @@
 /** Texts that a model goes on with unsteered and steered: what is asked, and how it stands in an address. */
 import { answer, ask, withBody, type Schemas } from "./client";
 import { strengthOf, type Group } from "./groups";
+import { parseId } from "./ids";
 import type { GoOn, Written } from "./inspect";
 import type { PresetTest } from "./presettests";
 
@@ -74,6 +75,16 @@ export const PLAIN: Omit<SteerQuestion, "text" | "interventions"> = {
 /** How a feature begins when it is chosen: half as strong as what is there. */
 export function newIntervention(feature: string): Intervention {
   return { feature, op: "add", value: 0.5, unit: "resid_norm", group: null, enabled: true };
+}
+
+/** How features begin that are chosen as one concept: those of a layer together half as strong. */
+export function newGroup(features: readonly string[], group: string): Intervention[] {
+  const layerOf = (feature: string): number | undefined => parseId(feature)?.layer;
+  return features.map((feature) => {
+    const beside = features.filter((other) => layerOf(other) === layerOf(feature)).length;
+    const first = newIntervention(feature);
+    return { ...first, value: Number(((first.value ?? 1) / beside).toPrecision(2)), group };
+  });
 }
 
 export function takesValue(op: Op): boolean {

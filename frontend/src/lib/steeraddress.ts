@@ -1,6 +1,7 @@
 /** A text to be steered as an address: what is asked, with its groups and tests. */
 import type { Group } from "./groups";
 import {
+  newGroup,
   newIntervention,
   numbersOf,
   OPS,
@@ -137,8 +138,7 @@ export function steerAddress(feature: string): string {
 
 /** Where several features are steered with as one concept. */
 export function groupAddress(name: string, features: readonly string[]): string {
-  const interventions = features.map((feature) => ({ ...newIntervention(feature), group: name }));
-  const params = interventionParams(interventions, [{ name, strength: 1 }]);
+  const params = interventionParams(newGroup(features, name), [{ name, strength: 1 }]);
   return `/steer?${new URLSearchParams({ features: params.features ?? "", groups: params.groups ?? "" })}`;
 }
 

@@ -5,6 +5,7 @@ import { labelsOf } from "./scans";
 import {
   draftLacks,
   lacks,
+  newGroup,
   newIntervention,
   numbersOf,
   type Intervention,
@@ -77,17 +78,19 @@ export class SteerDraft {
 
   add(feature: string, label: string | null): void {
     if (this.interventions.some((one) => one.feature === feature)) return;
-    if (label !== null) this.labels = new Map([...this.labels, [feature, label]]);
+    this.#learn(feature, label);
     this.interventions = [...this.interventions, newIntervention(feature)];
   }
 
   /** Put features into a group of their own; those that are not steered with yet are added. */
   addGroup(wished: string, features: { id: string; label: string | null }[]): void {
-    for (const { id, label } of features) this.add(id, label);
-    this.move(
-      features.map(({ id }) => id),
-      freeName(this.groups, wished),
-    );
+    const name = freeName(this.groups, wished);
+    const ids = features.map(({ id }) => id);
+    const isNew = ({ feature }: Intervention): boolean =>
+      !this.interventions.some((one) => one.feature === feature);
+    for (const { id, label } of features) this.#learn(id, label);
+    this.interventions = [...this.interventions, ...newGroup(ids, name).filter(isNew)];
+    this.move(ids, name);
   }
 
   move(features: string[], group: string | null): void {
@@ -142,6 +145,10 @@ export class SteerDraft {
 
   expectNot(name: string): void {
     this.tests = this.tests.filter((test) => test.name !== name);
+  }
+
+  #learn(feature: string, label: string | null): void {
+    if (label !== null) this.labels = new Map([...this.labels, [feature, label]]);
   }
 
   get #grouped(): Grouped {
