@@ -17,6 +17,7 @@ from scopebook.errors import (
 )
 from scopebook.paging import decode_cursor, encode_cursor
 from scopebook.preset_documents import Document
+from scopebook.releases import find_release
 
 #: The least role that sees a preset; `owner`: nobody but its owner.
 Audience = Literal["owner", "viewer", "annotator", "editor", "admin"]
@@ -81,7 +82,7 @@ def list_presets(
     """Return the presets that one may see, the newest first."""
     statement = _described().where(seen_by(actor), Preset.archived == archived)
     if release is not None:
-        statement = statement.where(Release.name == release)
+        statement = statement.where(Preset.release_id == find_release(session, release).id)
     if cursor is not None:
         statement = statement.where(Preset.id < decode_cursor(cursor, [int])[0])
     statement = statement.order_by(Preset.id.desc())

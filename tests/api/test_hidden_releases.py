@@ -23,6 +23,9 @@ from scopebook.accounts import local_actor
 from scopebook.db.jobs import Job
 from scopebook.db.map_tables import FeatureMap
 from scopebook.db.sessions import Sessions
+from scopebook.preset_drafts import DraftIntervention, PresetDraft
+from scopebook.presets import create_preset
+from scopebook.steering import Intervention
 from scopebook.visibility import set_visibility
 
 KEPT, OPEN = "SAE-Res-Kept", "SAE-Res-Open"
@@ -57,6 +60,22 @@ NOT_THERE = [
         "/api/steer",
         {"text": "a", "interventions": [{"feature": "Tiny-Model/1-kept/7", "op": "ablate"}]},
     ),
+    ("GET", f"/api/presets?release={KEPT}", None),
+    (
+        "POST",
+        "/api/presets",
+        {
+            "name": "p",
+            "draft": {"interventions": [{"feature": "Tiny-Model/1-kept/7", "op": "ablate"}]},
+        },
+    ),
+    ("GET", "/api/presets/1", None),
+    ("GET", "/api/presets/1/versions", None),
+    ("GET", "/api/presets/1/versions/1", None),
+    ("GET", "/api/presets/1/versions/1/targets", None),
+    ("POST", "/api/presets/1/versions/1/exports", {"targets": ["peft"]}),
+    ("GET", "/api/presets/1/exports", None),
+    ("GET", "/api/presets/1/reports", None),
     ("GET", "/api/jobs/1", None),
     ("GET", "/api/jobs/1/steps", None),
     ("GET", "/api/jobs/1/events", None),
@@ -76,6 +95,7 @@ LISTS = (
     "/api/labels/scores",
     "/api/runs",
     "/api/scans",
+    "/api/presets",
     "/api/jobs",
     "/api/status",
 )
@@ -113,6 +133,10 @@ def clients(sessions: Sessions) -> Iterator[dict[str, TestClient]]:
         for name in ("ada", "ben"):
             make_account(session, name, "editor")
         operator = local_actor(session)
+        for set_name, release in (("kept", KEPT), ("open", OPEN)):
+            muted = Intervention(feature=f"Tiny-Model/1-{set_name}/7", op="ablate")
+            draft = PresetDraft(interventions=[DraftIntervention(intervention=muted)])
+            create_preset(session, operator, f"preset for {release}", draft)
         set_visibility(session, KEPT, role=None, accounts=["ben"], by=operator)
         cookies = {name: cookie_of(session, name) for name in ("ada", "ben")}
     with (

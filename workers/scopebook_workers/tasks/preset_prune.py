@@ -1,6 +1,6 @@
 """Find the smallest part of a group of features that still does what a test expects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -80,10 +80,11 @@ def _members(document: Mapping[str, Any], group: str | None) -> dict[Member, str
 def prune(
     test: PresetTest, bench: Bench, edits: Edits, members: Sequence[Member], progress: Progress
 ) -> Pruned:
-    """Return the smallest part of the members that is found from above, and how each one counts.
+    """Return a part of the members that passes the test and can do without none of its own.
 
-    Those without which the test is met best are left out first, one at a time, until none can be.
-    What is edited beside the members stays.
+    Those that do least by themselves are left out first, many at once while that goes well. What is
+    edited beside the members stays. That holds as far as a member that was needed once is needed
+    with fewer others too.
 
     Raises InvalidInputError where the test does not hold with all of them.
     """
@@ -94,34 +95,57 @@ def prune(
         return found.values
 
     progress(0, len(members), "features")
-    singles = [[one] for one in members]
-    unsteered, whole, *alone = measured([list(members), *singles])
+    unsteered, whole, *alone = measured([list(members), *([one] for one in members)])
     if not holds(test, unsteered=unsteered, steered=whole):
         raise InvalidInputError(
             f"The test {test.name!r} does not hold with all of {len(members)} features: expected "
             f"that {test.sentence}, and {unsteered:.3g} became {whole:.3g}; strengthen them first."
         )
-    kept, pruned = list(members), whole
-    without: dict[Member, float] = {}
-    while len(kept) > 1:
-        rest = [[other for other in kept if other != one] for one in kept]
-        _, *values = measured(rest)
-        if not without:
-            without = dict(zip(kept, values, strict=True))
-        best = _best(test, unsteered, values)
-        if best is None:
-            break
-        pruned = values[best]
-        kept.pop(best)
-        progress(len(members) - len(kept), len(members), "features")
+    _, *without = measured([[other for other in members if other != one] for one in members])
+    falls = test.expect in ("below", "falls")
+    # The first does least: alone it leaves the most where the test wants little, and so on.
+    order = sorted(zip(alone, members, strict=True), reverse=falls)
+
+    def passes(part: Sequence[Member]) -> float | None:
+        _, value = measured([part])
+        return value if holds(test, unsteered=unsteered, steered=value) else None
+
+    kept, pruned = _leave_out([member for _, member in order], whole, passes, progress)
     return Pruned(
         unsteered=unsteered,
         whole=whole,
         pruned=pruned,
         kept=kept,
         alone=dict(zip(members, alone, strict=True)),
-        without=without,
+        without=dict(zip(members, without, strict=True)),
     )
+
+
+def _leave_out(
+    order: Sequence[Member],
+    whole: float,
+    passes: Callable[[Sequence[Member]], float | None],
+    progress: Progress,
+) -> tuple[list[Member], float]:
+    """Return what is left of members in order, the first of them tried first, and its value.
+
+    So many are tried at once as went well before, and half of them where they are needed.
+    """
+    left, needed, value = list(order), list[Member](), whole
+    at_once = max(1, len(left) // 2)
+    while left:
+        at_once = min(at_once, len(left))
+        rest = left[at_once:] + needed
+        found = passes(rest) if rest else None
+        if found is not None:
+            left, value = left[at_once:], found
+        elif at_once > 1:
+            at_once //= 2
+            continue
+        else:
+            needed.append(left.pop(0))
+        progress(len(order) - len(left), len(order), "features")
+    return needed, value
 
 
 def _only(edits: Edits, members: Sequence[Member], part: Sequence[Member]) -> Edits:
@@ -132,14 +156,3 @@ def _only(edits: Edits, members: Sequence[Member], part: Sequence[Member]) -> Ed
         return replace(edit, strength=0.0) if member in members and member not in part else edit
 
     return {layer: [edited(layer, one) for one in of] for layer, of in edits.items()}
-
-
-def _best(test: PresetTest, unsteered: float, values: Sequence[float]) -> int | None:
-    """Return the place of the value that meets the test best, of those that do."""
-    falls = test.expect in ("below", "falls")
-    meets = [
-        (value if falls else -value, place)
-        for place, value in enumerate(values)
-        if holds(test, unsteered=unsteered, steered=value)
-    ]
-    return min(meets)[1] if meets else None
