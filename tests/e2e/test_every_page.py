@@ -47,6 +47,39 @@ def _light_a_difference(page: Page) -> None:
     expect(page.locator("tbody tr.lit")).to_be_visible()
 
 
+def _open_forms_of_a_preset(page: Page) -> None:
+    page.get_by_role("button", name="Change", exact=True).click()
+    page.get_by_role("button", name="Approve version 1").click()
+    expect(page.get_by_label("Why")).to_be_focused()
+
+
+def _open_the_dialog(page: Page) -> None:
+    expect(page.locator("[data-steered]")).to_have_count(1)
+    page.get_by_role("button", name="Save as version 2").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
+def _preset(page: Page, feature: str) -> Any:
+    """Return a preset with a group and a test; one of an earlier test is taken again."""
+    draft = {
+        "interventions": [{"feature": feature, "value": 1, "group": "one"}],
+        "groups": [{"name": "one"}],
+        "tests": [
+            {
+                "name": "differs",
+                "prompts": ["The river"],
+                "measure": "distinct",
+                "expect": "above",
+                "value": 0.1,
+            }
+        ],
+    }
+    data = {"name": "Looked at", "draft": draft}
+    made = page.request.post("/api/presets", data=data, headers={"X-Scopebook": "1"})
+    listed = page.request.get("/api/presets?limit=200").json()["items"]
+    return made.json() if made.ok else next(one for one in listed if one["name"] == "Looked at")
+
+
 def _of_several_senses(page: Page) -> str:
     listed = page.request.get("/api/features?layer=2&limit=50").json()["items"]
     return next(
@@ -64,7 +97,8 @@ def stops(page: Page, feature_id: str, loaded: None) -> Iterator[list[Stop]]:
     wanted = {"name": "Looked at", "features": [feature_id]}
     kept = page.request.post("/api/lists", data=wanted, headers=own).json()["id"]
     addresses = ["/", "/inspect", "/features", "/labels", "/labels/drift", "/lists", "/map"]
-    addresses += ["/runs", "/scans"]
+    addresses += ["/runs", "/scans", "/presets", "/presets?archived=1", "/presets/none"]
+    preset = _preset(page, feature_id)["id"]
     yield [
         *(Stop(address) for address in addresses),
         Stop("/inspect?text=The+river+and+打开系统设置&go=4", _point_at_a_feature),
@@ -72,6 +106,9 @@ def stops(page: Page, feature_id: str, loaded: None) -> Iterator[list[Stop]]:
         Stop("/compare?a=The+river+and+the+sea&b=The+river+and+打开系统设置", _light_a_difference),
         Stop("/steer"),
         Stop(f"/steer?features={feature_id}"),
+        Stop(f"/steer?preset={preset}&version=1", _open_the_dialog),
+        Stop(f"/presets/{preset}"),
+        Stop(f"/presets/{preset}", _open_forms_of_a_preset),
         Stop("/?q=Chinese+text"),
         Stop("/?q=Python+code", _open_filters),
         Stop("/?q=Chinese+text&density=0.99.."),

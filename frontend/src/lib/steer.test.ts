@@ -1,14 +1,13 @@
 import { describe, expect, test } from "vitest";
 import {
   lacks,
+  newGroup,
   newIntervention,
   numbersOf,
+  PLAIN,
   requestOf,
   shownOf,
   shownSoFar,
-  steerAddress,
-  steerFrom,
-  steerParams,
   titleOf,
   type SteeredVariant,
   type SteerQuestion,
@@ -17,9 +16,10 @@ import {
 const ID = "Tiny-Model/1-res-w1k-l0_8/7";
 const QUESTION: SteerQuestion = {
   text: "the cat, 🎉",
+  ...PLAIN,
   interventions: [
-    { feature: ID, op: "add", value: -0.5, unit: "max_act" },
-    { feature: "Tiny-Model/2-res-w1k-l0_8/9", op: "ablate", value: null, unit: "resid_norm" },
+    { ...newIntervention(ID), value: -0.5, unit: "max_act" },
+    { ...newIntervention("Tiny-Model/2-res-w1k-l0_8/9"), op: "ablate", value: null },
   ],
   goOn: { tokens: 12, temperature: 0, seed: 3 },
   strengths: [0.5, 1],
@@ -28,27 +28,7 @@ const QUESTION: SteerQuestion = {
   askedFor: "in words",
 };
 
-function paramsOf(question: SteerQuestion): URLSearchParams {
-  const pairs = Object.entries(steerParams(question) ?? {}).flatMap(([name, value]) =>
-    value === null ? [] : [[name, value]],
-  );
-  return new URLSearchParams(pairs);
-}
-
 describe("a question", () => {
-  test("stands in an address and comes out of it as it was", () => {
-    expect(steerFrom(paramsOf(QUESTION))).toEqual(QUESTION);
-    expect(steerParams({ ...QUESTION, text: "x".repeat(5000) })).toBeNull();
-  });
-
-  test("begins with a feature that a link names", () => {
-    const params = new URL(steerAddress(ID), "http://here").searchParams;
-    expect(steerFrom(params).interventions).toEqual([newIntervention(ID)]);
-    expect(
-      steerFrom(new URLSearchParams("features=~,&strengths=x&prompt=y")).interventions,
-    ).toEqual([]);
-  });
-
   test("asks for no value of what is muted", () => {
     const muted = { ...newIntervention(ID), op: "ablate" as const };
     const asked = requestOf({ ...QUESTION, interventions: [muted], askedFor: "" });
@@ -57,12 +37,34 @@ describe("a question", () => {
     expect(asked.positions).toEqual({ prompt: "last", written: false, special: true });
   });
 
+  test("begins with a concept of which each layer adds as much as one feature does", () => {
+    const ids = [ID, "Tiny-Model/1-res-w1k-l0_8/8", "Tiny-Model/2-res-w1k-l0_8/9"];
+    expect(newGroup(ids, "cats").map(({ value }) => value)).toEqual([0.25, 0.25, 0.5]);
+  });
+
+  test("multiplies what is in a group, and asks for nothing that is off", () => {
+    const first = { ...newIntervention(ID), group: "cats" };
+    const interventions = [first, { ...newIntervention("b"), enabled: false }];
+    const asked = requestOf({
+      ...QUESTION,
+      interventions,
+      groups: [{ name: "cats", strength: 0.5 }],
+    });
+    expect(asked.interventions.map(({ feature, strength }) => [feature, strength])).toEqual([
+      [ID, 0.5],
+    ]);
+  });
+
   test("says what it lacks", () => {
     expect(lacks(QUESTION, "1")).toBeNull();
     expect(lacks({ ...QUESTION, text: "" }, "1")).toContain("Write a text");
     expect(lacks({ ...QUESTION, interventions: [] }, "1")).toContain("Choose a feature");
     const without = { ...newIntervention(ID), value: null };
     expect(lacks({ ...QUESTION, interventions: [without] }, "1")).toContain("a number");
+    const off = { ...newIntervention(ID), enabled: false };
+    expect(lacks({ ...QUESTION, interventions: [off] }, "1")).toContain("Switch a feature on");
+    const empty = { name: "cats", strength: null };
+    expect(lacks({ ...QUESTION, groups: [empty] }, "1")).toContain("each group");
     expect(lacks(QUESTION, "1,,2")).toContain("strengths");
     expect(numbersOf("0.5, 1,-2")).toEqual([0.5, 1, -2]);
     expect(numbersOf(Array(17).fill("1").join())).toBeNull();

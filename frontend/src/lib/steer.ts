@@ -1,6 +1,9 @@
 /** Texts that a model goes on with unsteered and steered: what is asked, and how it stands in an address. */
 import { answer, ask, withBody, type Schemas } from "./client";
+import { strengthOf, type Group } from "./groups";
+import { parseId } from "./ids";
 import type { GoOn, Written } from "./inspect";
+import type { PresetTest } from "./presettests";
 
 export type Steering = Schemas["SteeringRead"];
 export type SteeredVariant = Schemas["SteeredVariantRead"];
@@ -34,34 +37,54 @@ export interface Intervention {
   /** Null while its field is empty; mute takes none. */
   value: number | null;
   unit: Unit;
+  /** The name of its group, whose strength multiplies the change. */
+  group: string | null;
+  /** One that is not stays in the form and does nothing. */
+  enabled: boolean;
 }
 
 /** What somebody wants to have written. */
 export interface SteerQuestion {
   text: string;
   interventions: Intervention[];
+  groups: Group[];
   goOn: GoOn;
   strengths: number[];
   prompt: PromptPosition;
   written: boolean;
+  /** Also tokens that stand for no text. */
+  special: boolean;
   /** A prompt that asks for the same in words; empty: none. */
   askedFor: string;
+  /** What is expected of what is written, where it is to be kept as a preset. */
+  tests: PresetTest[];
 }
 
 export const MOST_STRENGTHS = 16;
-/** What browsers, proxies and people still take as an address. */
-const LONGEST_IN_ADDRESS = 4000;
-const PLAIN: Omit<SteerQuestion, "text" | "interventions"> = {
+export const PLAIN: Omit<SteerQuestion, "text" | "interventions"> = {
+  groups: [],
   goOn: { tokens: 40, temperature: 0.8, seed: 1 },
   strengths: [1],
   prompt: "all",
   written: true,
+  special: true,
   askedFor: "",
+  tests: [],
 };
 
 /** How a feature begins when it is chosen: half as strong as what is there. */
 export function newIntervention(feature: string): Intervention {
-  return { feature, op: "add", value: 0.5, unit: "resid_norm" };
+  return { feature, op: "add", value: 0.5, unit: "resid_norm", group: null, enabled: true };
+}
+
+/** How features begin that are chosen as one concept: those of a layer together half as strong. */
+export function newGroup(features: readonly string[], group: string): Intervention[] {
+  const layerOf = (feature: string): number | undefined => parseId(feature)?.layer;
+  return features.map((feature) => {
+    const beside = features.filter((other) => layerOf(other) === layerOf(feature)).length;
+    const first = newIntervention(feature);
+    return { ...first, value: Number(((first.value ?? 1) / beside).toPrecision(2)), group };
+  });
 }
 
 export function takesValue(op: Op): boolean {
@@ -73,19 +96,21 @@ export function takesUnit(op: Op): boolean {
 }
 
 export function requestOf(question: SteerQuestion): SteerRequest {
-  const { text, interventions, goOn, strengths, prompt, written, askedFor } = question;
+  const { text, goOn, strengths, prompt, written, special, askedFor } = question;
+  const interventions = question.interventions.filter(({ enabled }) => enabled);
   return {
     text,
     messages: [],
-    interventions: interventions.map(({ feature, op, value, unit }) => ({
-      feature,
-      op,
-      value: takesValue(op) ? value : null,
-      unit,
+    interventions: interventions.map((one) => ({
+      feature: one.feature,
+      op: one.op,
+      value: takesValue(one.op) ? one.value : null,
+      unit: one.unit,
+      strength: strengthOf(question.groups, one),
     })),
     go_on: goOn,
     strengths,
-    positions: { prompt, written, special: true },
+    positions: { prompt, written, special },
     asked_for: askedFor ? { text: askedFor, messages: [] } : null,
   };
 }
@@ -168,81 +193,22 @@ export function numbersOf(list: string): number[] | null {
   return isGood ? numbers : null;
 }
 
-/** The question as parameters of an address; null where its texts are too long for one. */
-export function steerParams(question: SteerQuestion): Record<string, string | null> | null {
-  const { text, interventions, goOn, strengths, prompt, written, askedFor } = question;
-  if (encodeURIComponent(text + askedFor).length > LONGEST_IN_ADDRESS) return null;
-  return {
-    text: text || null,
-    features: interventions.map(inAddress).join(",") || null,
-    tokens: String(goOn.tokens),
-    temperature: String(goOn.temperature),
-    seed: String(goOn.seed),
-    strengths: strengths.join(","),
-    prompt: prompt === "all" ? null : prompt,
-    written: written ? null : "off",
-    ask: askedFor || null,
-    id: null,
-  };
-}
-
-function inAddress({ feature, op, value, unit }: Intervention): string {
-  return [feature, op, value ?? "", unit].join("~");
-}
-
-/** What an address asks for; what is malformed in it counts as absent. */
-export function steerFrom(params: URLSearchParams): SteerQuestion {
-  const number = (name: string, otherwise: number): number => {
-    const value = params.get(name);
-    return value !== null && value !== "" && Number.isFinite(Number(value))
-      ? Number(value)
-      : otherwise;
-  };
-  const prompt = params.get("prompt");
-  const { goOn } = PLAIN;
-  return {
-    text: params.get("text") ?? "",
-    interventions: (params.get("features") ?? "").split(",").flatMap(interventionOf),
-    goOn: {
-      tokens: number("tokens", goOn.tokens),
-      temperature: number("temperature", goOn.temperature),
-      seed: number("seed", goOn.seed),
-    },
-    strengths: numbersOf(params.get("strengths") ?? "") ?? PLAIN.strengths,
-    prompt: prompt === "last" || prompt === "none" ? prompt : "all",
-    written: params.get("written") !== "off",
-    askedFor: params.get("ask") ?? "",
-  };
-}
-
-function interventionOf(given: string): Intervention[] {
-  const [feature = "", op = "", value = "", unit = ""] = given.split("~");
-  if (!feature) return [];
-  const first = newIntervention(feature);
-  if (!(op in OPS)) return [first];
-  const number = Number(value);
-  return [
-    {
-      feature,
-      op: op as Op,
-      value: value !== "" && Number.isFinite(number) ? number : null,
-      unit: unit in UNITS ? (unit as Unit) : first.unit,
-    },
-  ];
-}
-
-/** Where a feature is steered with. */
-export function steerAddress(feature: string): string {
-  return `/steer?${new URLSearchParams({ features: feature }).toString()}`;
-}
-
 /** Why a question cannot be asked yet; null: it can. */
 export function lacks(question: SteerQuestion, strengths: string): string | null {
   if (!question.text) return "Write a text for the model to go on with.";
-  if (question.interventions.length === 0) return "Choose a feature.";
-  if (question.interventions.some(({ op, value }) => takesValue(op) && value === null))
-    return "Give each feature a number.";
+  const lacking = draftLacks(question);
+  if (lacking) return lacking;
   if (numbersOf(strengths) === null)
     return `Give up to ${MOST_STRENGTHS} strengths, such as 0.5, 1, 2.`;
+  return null;
+}
+
+/** Why what is done to the features can neither be asked nor kept yet; null: it can. */
+export function draftLacks({ interventions, groups }: SteerQuestion): string | null {
+  if (interventions.length === 0) return "Choose a feature.";
+  if (interventions.every(({ enabled }) => !enabled)) return "Switch a feature on.";
+  if (interventions.some(({ op, value }) => takesValue(op) && value === null))
+    return "Give each feature a number.";
+  if (groups.some(({ strength }) => strength === null)) return "Give each group a strength.";
   return null;
 }
