@@ -4304,12 +4304,12 @@ export interface components {
         };
         /**
          * ImportRequest
-         * @description A `preset.json` of an export, to become a preset here.
+         * @description A `preset.json` of an export, or Neuronpedia's JSON of steering, to become a preset here.
          */
         ImportRequest: {
             /**
              * Document
-             * @description `steering-preset/1.0`.
+             * @description `steering-preset/1.0`; or `{modelId, features: [{modelId, layer, index, strength}], strength_multiplier}`.
              */
             document: {
                 [key: string]: unknown;

@@ -49,7 +49,7 @@ class GroupShape(TypedDict):
 
 
 class ImportRequest(TypedDict):
-    """A `preset.json` of an export, to become a preset here."""
+    """A `preset.json` of an export, or Neuronpedia's JSON of steering, to become a preset here."""
 
     document: dict[str, Any]
     name: NotRequired[str | None]
