@@ -26,6 +26,16 @@ from scopebook.db.sessions import Sessions
 from scopebook.visibility import set_visibility
 
 KEPT, OPEN = "SAE-Res-Kept", "SAE-Res-Open"
+#: Steering as Neuronpedia asks for it.
+THEIRS = {
+    **{"modelId": "tiny-model", "temperature": 0, "n_tokens": 1, "seed": 1},
+    "features": [{"modelId": "tiny-model", "layer": "1-kept", "index": 7, "strength": 1}],
+    **{"strength_multiplier": 1, "prompt": "a"},
+    **{
+        f"{which}ChatMessages": [{"role": "user", "content": "a"}]
+        for which in ("default", "steered")
+    },
+}
 #: With what each is about; all ids are 1, which is the kept release's, but for those of labelings.
 NOT_THERE = [
     ("GET", f"/api/features?release={KEPT}", None),
@@ -57,6 +67,8 @@ NOT_THERE = [
         "/api/steer",
         {"text": "a", "interventions": [{"feature": "Tiny-Model/1-kept/7", "op": "ablate"}]},
     ),
+    ("POST", "/api/steer?theirs", THEIRS),
+    ("POST", "/api/steer-chat", THEIRS),
     ("GET", "/api/jobs/1", None),
     ("GET", "/api/jobs/1/steps", None),
     ("GET", "/api/jobs/1/events", None),
