@@ -180,8 +180,10 @@ def _log(probability: float) -> float:
 
 def share_url(request: Request, wanted: Asked, asked: SteerRequest) -> str | None:
     """Return the page that asks the same; None where an address cannot say it."""
-    if isinstance(wanted, theirs.NeuronpediaSteerChatRequest) or not wanted.steer_special_tokens:
+    if isinstance(wanted, theirs.NeuronpediaSteerChatRequest):
         return None
+    if not wanted.steer_special_tokens or wanted.seed < 0:
+        return None  # of which the page knows nothing
     params = {
         "text": wanted.prompt,
         "features": ",".join(

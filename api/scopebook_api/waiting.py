@@ -213,6 +213,10 @@ def _problem(error: ScopebookError) -> Problem:
     return Problem(title=status.phrase, status=status.value, detail=str(error))
 
 
+#: How a route documents that its answer may also come as events.
+EVENTS_TOO: Final[dict[str, Any]] = {"content": {_EVENTS: {"schema": {"type": "string"}}}}
+
+
 def waiting_responses(read: Any) -> dict[int | str, dict[str, Any]]:
     """Return how a route of this kind documents its answers."""
     return {

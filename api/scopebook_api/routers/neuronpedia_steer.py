@@ -16,12 +16,12 @@ from scopebook_api.neuronpedia_steer_schemas import (
     NeuronpediaSteerChatRequest,
     NeuronpediaSteeredChat,
 )
-from scopebook_api.waiting import answer_at_its_end, answer_in_frames
+from scopebook_api.waiting import EVENTS_TOO, answer_at_its_end, answer_in_frames
 
 router = APIRouter(tags=["neuronpedia"], route_class=NeuronpediaRoute)
 
 
-@router.post("/steer-chat", response_model=NeuronpediaSteeredChat)
+@router.post("/steer-chat", response_model=NeuronpediaSteeredChat, responses={200: EVENTS_TOO})
 def steer_chat(
     request: Request, session: DbSession, me: Me, wanted: NeuronpediaSteerChatRequest
 ) -> Response:

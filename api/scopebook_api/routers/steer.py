@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from typing import Final
 
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
@@ -16,12 +17,14 @@ from scopebook_api.routers.neuronpedia_steer import steer_as_there
 from scopebook_api.schemas import problems
 from scopebook_api.steer_bodies import EitherSteerRequest
 from scopebook_api.steer_schemas import SteeringRead, SteerProgressRead
-from scopebook_api.waiting import waiting_answer, waiting_responses
+from scopebook_api.waiting import EVENTS_TOO, waiting_answer, waiting_responses
+
+_ANSWERS: Final = waiting_responses(SteeringRead | NeuronpediaSteered)[200] | EVENTS_TOO
 
 router = APIRouter(tags=["steer"], responses=problems(404, 409, 429, 503), route_class=SharedRoute)
 
 
-@router.post("/steer", responses=waiting_responses(SteeringRead | NeuronpediaSteered))
+@router.post("/steer", responses={200: _ANSWERS})
 def steer(request: Request, session: DbSession, me: Me, wanted: EitherSteerRequest) -> Response:
     """Let a model go on with a text unsteered and steered, and measure what that moved.
 

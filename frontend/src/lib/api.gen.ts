@@ -17333,6 +17333,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SteeringRead"] | components["schemas"]["NeuronpediaSteered"];
+                    "text/event-stream": string;
                 };
             };
             /** @description The body cannot be read. */
@@ -20763,6 +20764,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["NeuronpediaSteeredChat"];
+                    "text/event-stream": string;
                 };
             };
             /** @description Bad Request */
