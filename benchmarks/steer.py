@@ -12,6 +12,7 @@ Two models: the demo's, and a random one whose residual stream and SAE are wider
 """
 
 import argparse
+import random
 import statistics
 import sys
 import tempfile
@@ -114,10 +115,10 @@ def measure(setting: Setting, *, tokens: int, rounds: int) -> dict[str, float]:
         "eight strengths": [Edit(FEATURE, "add", 1.0, strength) for strength in STRENGTHS],
     }
     times: dict[str, list[float]] = {kind: [] for kind in kinds}
+    order = random.Random(0)
     for round_ in range(rounds + 1):
-        names = list(kinds)
-        first = round_ % len(names)
-        for kind in [*names[first:], *names[:first]]:
+        # What runs before leaves the caches as they are: nothing may always follow the same.
+        for kind in order.sample(list(kinds), len(kinds)):
             took = write(setting, prompt, kinds[kind], sampling)
             if round_:  # the first warms up
                 times[kind].append(took)
