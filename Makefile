@@ -1,6 +1,6 @@
 # Everything a person or CI does with Scopebook. `make` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-exports drill drill-annotators fuzz-api check fix bench bench-collect bench-labels bench-search bench-inspect openapi demo-bundle clean
+.PHONY: help run test test-exports drill drill-annotators fuzz-api check fix bench bench-collect bench-labels bench-search bench-inspect bench-steer openapi demo-bundle clean
 BIN := .venv/bin
 # Images for containers set this: each program would compile anew all that it imports. (To compile
 # all that is installed beforehand takes a minute, for 20,000 files of which a fifth is used.)
@@ -86,6 +86,9 @@ bench-search: .venv/.dev ## Search a dictionary of 786,432 features: times at 8 
 
 bench-inspect: .venv/.dev ## Time an inspection against the bare model and SAEs; fails above 1.2 times.
 	$(BIN)/python benchmarks/inspect_texts.py $(ARGS)
+
+bench-steer: .venv/.dev ## Time steered writing against unsteered; fails above 1.1 times, or 2.5 for eight strengths.
+	PYTHONPATH=. $(BIN)/python -m benchmarks.steer $(ARGS)
 
 bench: .venv/.dev ## Time the parts of a first run; prints a table.
 	$(BIN)/python benchmarks/first_run.py

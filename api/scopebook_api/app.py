@@ -47,6 +47,7 @@ from scopebook_api.routers import (
     neuronpedia_features,
     neuronpedia_lists,
     neuronpedia_live,
+    neuronpedia_steer,
     preset_jobs,
     presets,
     provider,
@@ -176,7 +177,8 @@ def add_routes(app: FastAPI) -> None:
     for router in (
         neuronpedia_features.router,
         *(neuronpedia_explanations.router, neuronpedia_explanations.proposals),
-        *(neuronpedia_lists.router, neuronpedia_lists.reading, neuronpedia_live.router),
+        *(neuronpedia_lists.router, neuronpedia_lists.reading),
+        *(neuronpedia_live.router, neuronpedia_steer.router),
     ):
         include(api, router, messages(400, 401, 403, 404, 409, 429, 503))
     app.include_router(api)

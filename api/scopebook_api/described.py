@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.security import HTTPBearer
 
 from scopebook_api.authentication import SAFE_METHODS
+from scopebook_api.neuronpedia_route import SHARED
 
 #: Marks the routes that are for who is known; `acting` reads the token itself.
 FOR_WHO_IS_KNOWN: Final = HTTPBearer(auto_error=False, scheme_name="token")
@@ -84,6 +85,7 @@ def _ways_in(method: str) -> list[dict[str, list[str]]]:
 def _name_refusals(operation: dict[str, Any]) -> None:
     """Say how every refusal looks, and which ones any route may give."""
     responses = operation["responses"]
+    shared = operation.pop(SHARED, False)
     media, body = _PROBLEM
     if any(_THERE[1] in response.get("content", {}).values() for response in responses.values()):
         media, body = _THERE
@@ -97,6 +99,8 @@ def _name_refusals(operation: dict[str, Any]) -> None:
             continue
         (known,) = response.get("content", {"": body}).values()
         response["content"] = {media: body if status == "422" else known}
+        if shared and status != "422":
+            response["content"].update([_THERE])
         if status in _HEADERS:
             name, kind, meaning = _HEADERS[status]
             response["headers"] = {name: {"schema": {"type": kind}, "description": meaning}}

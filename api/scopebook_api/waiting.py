@@ -5,7 +5,8 @@ have asked for.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +27,7 @@ from scopebook.visibility import hidden_from, leave_out
 from scopebook_api.errors import status_of
 from scopebook_api.inspect_schemas import InferenceRead
 from scopebook_api.live import Live, inference_topic
-from scopebook_api.schemas import Problem, Schema
+from scopebook_api.schemas import Problem
 
 #: A place in the queue changes without news.
 _LOOK_S: Final = 1.0
@@ -101,6 +102,18 @@ def answer_at_its_end(request: Request, me: Actor, inference_id: int, view: View
     return _AtItsEnd(Waiting(request.app.state.live, me, inference_id, view))
 
 
+def answer_in_frames(
+    request: Request,
+    me: Actor,
+    inference_id: int,
+    view: View,
+    so_far: Callable[[InferenceView], BaseModel],
+) -> Response:
+    """Return server-sent events without names: the answer as it is by then, at last the whole."""
+    waiting = Waiting(request.app.state.live, me, inference_id, view)
+    return StreamingResponse(_frames(waiting, so_far), media_type=_EVENTS, headers=_HEADERS)
+
+
 class _AtItsEnd(Response):
     """The answer as one JSON document, begun when it is there."""
 
@@ -164,6 +177,33 @@ async def _events(waiting: Waiting) -> AsyncIterator[str]:
             await waiting.cancel()
 
 
+async def _frames(
+    waiting: Waiting, so_far: Callable[[InferenceView], BaseModel]
+) -> AsyncIterator[str]:
+    """Yield what is written whenever that is more, then the answer, or why there is none."""
+    over = False
+    written: Sequence[Any] = ()
+    try:
+        async with aclosing(waiting.states()) as states:
+            async for state in states:
+                if state.state != "done" and state.written and state.written != written:
+                    written = state.written
+                    yield _frame(so_far(state))
+        answer = _frame(await waiting.answer())
+        over = True
+        yield answer
+    except ScopebookError as error:
+        over = True
+        yield f"data: {json.dumps({'message': str(error)})}\n\n"
+    finally:
+        if not over:
+            await waiting.cancel()
+
+
+def _frame(told: BaseModel) -> str:
+    return f"data: {told.model_dump_json(by_alias=True)}\n\n"
+
+
 def _event(name: str, data: str) -> str:
     return f"event: {name}\ndata: {data}\n\n"
 
@@ -173,7 +213,11 @@ def _problem(error: ScopebookError) -> Problem:
     return Problem(title=status.phrase, status=status.value, detail=str(error))
 
 
-def waiting_responses(read: type[Schema]) -> dict[int | str, dict[str, Any]]:
+#: How a route documents that its answer may also come as events.
+EVENTS_TOO: Final[dict[str, Any]] = {"content": {_EVENTS: {"schema": {"type": "string"}}}}
+
+
+def waiting_responses(read: Any) -> dict[int | str, dict[str, Any]]:
     """Return how a route of this kind documents its answers."""
     return {
         200: {

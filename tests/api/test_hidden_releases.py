@@ -29,6 +29,16 @@ from scopebook.steering import Intervention
 from scopebook.visibility import set_visibility
 
 KEPT, OPEN = "SAE-Res-Kept", "SAE-Res-Open"
+#: Steering as Neuronpedia asks for it.
+THEIRS = {
+    **{"modelId": "tiny-model", "temperature": 0, "n_tokens": 1, "seed": 1},
+    "features": [{"modelId": "tiny-model", "layer": "1-kept", "index": 7, "strength": 1}],
+    **{"strength_multiplier": 1, "prompt": "a"},
+    **{
+        f"{which}ChatMessages": [{"role": "user", "content": "a"}]
+        for which in ("default", "steered")
+    },
+}
 #: With what each is about; all ids are 1, which is the kept release's, but for those of labelings.
 NOT_THERE = [
     ("GET", f"/api/features?release={KEPT}", None),
@@ -76,6 +86,8 @@ NOT_THERE = [
     ("POST", "/api/presets/1/versions/1/exports", {"targets": ["peft"]}),
     ("GET", "/api/presets/1/exports", None),
     ("GET", "/api/presets/1/reports", None),
+    ("POST", "/api/steer?theirs", THEIRS),
+    ("POST", "/api/steer-chat", THEIRS),
     ("GET", "/api/jobs/1", None),
     ("GET", "/api/jobs/1/steps", None),
     ("GET", "/api/jobs/1/events", None),

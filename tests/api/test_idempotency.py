@@ -35,7 +35,7 @@ ASKING = {
     *("POST /api/features/batch", "POST /api/features"),
     *(f"POST /api/explanation/search{of}" for of in ("", "-model", "-release", "-all")),
     *("POST /api/list/get", "POST /api/list/list"),
-    *("POST /api/inspect", "POST /api/compare", "POST /api/steer"),
+    *("POST /api/inspect", "POST /api/compare", "POST /api/steer", "POST /api/steer-chat"),
     *("POST /api/search-all", "POST /api/search-topk-by-token", "POST /api/activation/new"),
 }
 

@@ -46,6 +46,7 @@ ROUTES = {
     "POST /api/search-all": "viewer",
     "POST /api/search-topk-by-token": "viewer",
     "POST /api/activation/new": "viewer",
+    "POST /api/steer-chat": "viewer",
     "GET /api/compare/{inference_id}": "viewer",
     "DELETE /api/compare/{inference_id}": "viewer",
     "POST /api/steer": "viewer",

@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from typing import Final
 
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
@@ -10,19 +11,28 @@ from scopebook import inferences
 from scopebook.db.tables import Release
 from scopebook.steering import ask_steering
 from scopebook_api.deps import DbSession, Me
+from scopebook_api.neuronpedia_route import SharedRoute
+from scopebook_api.neuronpedia_steer_schemas import NeuronpediaSteered, NeuronpediaSteerRequest
+from scopebook_api.routers.neuronpedia_steer import steer_as_there
 from scopebook_api.schemas import problems
-from scopebook_api.steer_schemas import SteerAskRequest, SteeringRead, SteerProgressRead
-from scopebook_api.waiting import waiting_answer, waiting_responses
+from scopebook_api.steer_bodies import EitherSteerRequest
+from scopebook_api.steer_schemas import SteeringRead, SteerProgressRead
+from scopebook_api.waiting import EVENTS_TOO, waiting_answer, waiting_responses
 
-router = APIRouter(tags=["steer"], responses=problems(404, 409, 429, 503))
+_ANSWERS: Final = waiting_responses(SteeringRead | NeuronpediaSteered)[200] | EVENTS_TOO
+
+router = APIRouter(tags=["steer"], responses=problems(404, 409, 429, 503), route_class=SharedRoute)
 
 
-@router.post("/steer", responses=waiting_responses(SteeringRead))
-def steer(request: Request, session: DbSession, me: Me, wanted: SteerAskRequest) -> Response:
+@router.post("/steer", responses={200: _ANSWERS})
+def steer(request: Request, session: DbSession, me: Me, wanted: EitherSteerRequest) -> Response:
     """Let a model go on with a text unsteered and steered, and measure what that moved.
 
-    Waits for the model. Whoever closes the connection cancels the request.
+    Waits for the model. Whoever closes the connection cancels the request. A body with a `modelId`
+    is one of Neuronpedia's, and is answered and refused in its shapes.
     """
+    if isinstance(wanted, NeuronpediaSteerRequest):
+        return steer_as_there(request, session, me, wanted)
     asked = ask_steering(session, me, wanted.wanted())
     view = partial(_view, inference_id=asked, account_id=me.account_id)
     return waiting_answer(request, me, asked, view, progress=SteerProgressRead)

@@ -2014,7 +2014,8 @@ export interface paths {
          * Steer
          * @description Let a model go on with a text unsteered and steered, and measure what that moved.
          *
-         *     Waits for the model. Whoever closes the connection cancels the request.
+         *     Waits for the model. Whoever closes the connection cancels the request. A body with a `modelId`
+         *     is one of Neuronpedia's, and is answered and refused in its shapes.
          */
         post: operations["steer_api_steer_post"];
         delete?: never;
@@ -2685,6 +2686,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/steer-chat": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Steer Chat
+         * @description Let a model go on with one chat unsteered and with another, or the same, steered.
+         *
+         *     With `stream` server-sent events: each the whole answer as it is by then.
+         */
+        post: operations["steer_chat_api_steer_chat_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -3137,6 +3160,19 @@ export interface components {
              * Format: date-time
              */
             created_at: string;
+        };
+        /**
+         * ChatMessage
+         * @description What somebody says in a chat; `model` is `assistant`, `developer` is `system`.
+         */
+        ChatMessage: {
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "user" | "assistant" | "system" | "model" | "developer";
+            /** Content */
+            content: string;
         };
         /**
          * CoFiringRead
@@ -4791,6 +4827,16 @@ export interface components {
             until: string;
         };
         /**
+         * LikelyToken
+         * @description A token that might have come.
+         */
+        LikelyToken: {
+            /** Token */
+            token: string;
+            /** Logprob */
+            logprob: number;
+        };
+        /**
          * LinkRead
          * @description A link that sets an account's password once, within a day.
          */
@@ -5974,6 +6020,175 @@ export interface components {
              * Format: date-time
              */
             createdAt: string;
+        };
+        /**
+         * NeuronpediaSteerChatRequest
+         * @description Chats that a model goes on with, one unsteered and one steered.
+         */
+        NeuronpediaSteerChatRequest: {
+            /** Modelid */
+            modelId: string;
+            /** Features */
+            features: components["schemas"]["SteeredFeature"][];
+            /**
+             * Temperature
+             * @description 0: always the likeliest token.
+             */
+            temperature: number;
+            /** N Tokens */
+            n_tokens: number;
+            /**
+             * Freq Penalty
+             * @description Not applied, as there; `notes` says so.
+             */
+            freq_penalty?: number | null;
+            /** Seed */
+            seed: number;
+            /** Strength Multiplier */
+            strength_multiplier: number;
+            /**
+             * Steer Special Tokens
+             * @description Also tokens that stand for no text.
+             * @default true
+             */
+            steer_special_tokens: boolean;
+            /**
+             * Stream
+             * @description Answer with server-sent events, each the whole answer as it is by then.
+             * @default false
+             */
+            stream: boolean;
+            /**
+             * Steer Method
+             * @description `ORTHOGONAL_DECOMP`: so much of the residual's part along the direction stays as the strength says; one feature of a layer.
+             * @default SIMPLE_ADDITIVE
+             * @enum {string}
+             */
+            steer_method: "SIMPLE_ADDITIVE" | "ORTHOGONAL_DECOMP";
+            /** Defaultchatmessages */
+            defaultChatMessages: components["schemas"]["ChatMessage"][];
+            /** Steeredchatmessages */
+            steeredChatMessages: components["schemas"]["ChatMessage"][];
+            /**
+             * Axes
+             * @description Scopebook has no readouts.
+             */
+            axes?: string[];
+            /**
+             * Isassistantaxis
+             * @description Scopebook has no readouts.
+             * @default false
+             * @constant
+             */
+            isAssistantAxis: false;
+        };
+        /**
+         * NeuronpediaSteerRequest
+         * @description A text that a model goes on with unsteered and steered.
+         */
+        NeuronpediaSteerRequest: {
+            /** Modelid */
+            modelId: string;
+            /** Features */
+            features: components["schemas"]["SteeredFeature"][];
+            /**
+             * Temperature
+             * @description 0: always the likeliest token.
+             */
+            temperature: number;
+            /** N Tokens */
+            n_tokens: number;
+            /**
+             * Freq Penalty
+             * @description Not applied, as there; `notes` says so.
+             */
+            freq_penalty?: number | null;
+            /** Seed */
+            seed: number;
+            /** Strength Multiplier */
+            strength_multiplier: number;
+            /**
+             * Steer Special Tokens
+             * @description Also tokens that stand for no text.
+             * @default true
+             */
+            steer_special_tokens: boolean;
+            /**
+             * Stream
+             * @description Answer with server-sent events, each the whole answer as it is by then.
+             * @default false
+             */
+            stream: boolean;
+            /**
+             * Steer Method
+             * @description `ORTHOGONAL_DECOMP`: so much of the residual's part along the direction stays as the strength says; one feature of a layer.
+             * @default SIMPLE_ADDITIVE
+             * @enum {string}
+             */
+            steer_method: "SIMPLE_ADDITIVE" | "ORTHOGONAL_DECOMP";
+            /** Prompt */
+            prompt: string;
+        };
+        /**
+         * NeuronpediaSteered
+         * @description What the model wrote after the prompt; likelihoods are in the last event of a stream.
+         */
+        NeuronpediaSteered: {
+            /**
+             * Id
+             * @description A request's number, kept for an hour: `GET /api/steer/{id}`.
+             */
+            id: string;
+            /** Shareurl */
+            shareUrl: string | null;
+            /**
+             * Limit
+             * @description Scopebook has no such thing.
+             */
+            limit?: null;
+            /**
+             * Notes
+             * @description What of the request is not done as it says.
+             */
+            notes: string[];
+            /** Steered */
+            STEERED: string;
+            /**
+             * Default
+             * @description Unsteered.
+             */
+            DEFAULT: string;
+            /** Steeredlogprobs */
+            steeredLogProbs: components["schemas"]["TokenLogProb"][] | null;
+            /** Defaultlogprobs */
+            defaultLogProbs: components["schemas"]["TokenLogProb"][] | null;
+        };
+        /**
+         * NeuronpediaSteeredChat
+         * @description What the model said unsteered and steered.
+         */
+        NeuronpediaSteeredChat: {
+            /**
+             * Id
+             * @description A request's number, kept for an hour: `GET /api/steer/{id}`.
+             */
+            id: string;
+            /** Shareurl */
+            shareUrl: string | null;
+            /**
+             * Limit
+             * @description Scopebook has no such thing.
+             */
+            limit?: null;
+            /**
+             * Notes
+             * @description What of the request is not done as it says.
+             */
+            notes: string[];
+            STEERED: components["schemas"]["SteeredChat"];
+            /** @description Unsteered. */
+            DEFAULT: components["schemas"]["SteeredChat"];
+            settings: components["schemas"]["SteerSettings"];
         };
         /**
          * NeuronpediaUser
@@ -8506,6 +8721,72 @@ export interface components {
             asked_for?: components["schemas"]["PromptRequest"] | null;
         };
         /**
+         * SteerSettings
+         * @description How it was written.
+         */
+        SteerSettings: {
+            /** Temperature */
+            temperature: number;
+            /** N Tokens */
+            n_tokens: number;
+            /** Freq Penalty */
+            freq_penalty: number | null;
+            /** Seed */
+            seed: number;
+            /** Strength Multiplier */
+            strength_multiplier: number;
+            /** Steer Special Tokens */
+            steer_special_tokens: boolean;
+            /**
+             * Steer Method
+             * @enum {string}
+             */
+            steer_method: "SIMPLE_ADDITIVE" | "ORTHOGONAL_DECOMP";
+        };
+        /**
+         * SteeredChat
+         * @description A chat with what the model said last.
+         */
+        SteeredChat: {
+            /**
+             * Raw
+             * @description What was written, with the mark at its end.
+             */
+            raw: string;
+            /** Chattemplate */
+            chatTemplate: components["schemas"]["ChatMessage"][];
+            /**
+             * Chat Template
+             * @description The same, by the name that its API's page gives.
+             */
+            chat_template: components["schemas"]["ChatMessage"][];
+            /** Logprobs */
+            logprobs: components["schemas"]["TokenLogProb"][] | null;
+        };
+        /**
+         * SteeredFeature
+         * @description A feature, and how much of its direction is added.
+         */
+        SteeredFeature: {
+            /**
+             * Modelid
+             * @description The last part of our model's name in lower case, or all.
+             */
+            modelId: string;
+            /**
+             * Layer
+             * @description `{layer}-{set}`, as `layer` or as `source`.
+             */
+            layer: string;
+            /** Index */
+            index: number | string;
+            /**
+             * Strength
+             * @description Times `strength_multiplier`: times its decoder row.
+             */
+            strength: number;
+        };
+        /**
          * SteeredVariantRead
          * @description What the model wrote one way.
          */
@@ -8697,6 +8978,18 @@ export interface components {
              * @description What the target's files do not carry.
              */
             losses: string[];
+        };
+        /**
+         * TokenLogProb
+         * @description A token that was written, and the likeliest there.
+         */
+        TokenLogProb: {
+            /** Token */
+            token: string;
+            /** Logprob */
+            logprob: number;
+            /** Toplogprobs */
+            topLogprobs: components["schemas"]["LikelyToken"][];
         };
         /**
          * TokenRead
@@ -19719,7 +20012,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["SteerAskRequest"];
+                "application/json": components["schemas"]["SteerAskRequest"] | components["schemas"]["NeuronpediaSteerRequest"];
             };
         };
         responses: {
@@ -19729,7 +20022,8 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SteeringRead"];
+                    "application/json": components["schemas"]["SteeringRead"] | components["schemas"]["NeuronpediaSteered"];
+                    "text/event-stream": string;
                 };
             };
             /** @description The body cannot be read. */
@@ -19739,6 +20033,7 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
             /** @description Unauthorized */
@@ -19750,6 +20045,7 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
             /** @description Forbidden */
@@ -19759,6 +20055,7 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
             /** @description Not Found */
@@ -19768,6 +20065,7 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
             /** @description Conflict */
@@ -19777,6 +20075,7 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
             /** @description Validation Error */
@@ -19797,6 +20096,7 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
             /** @description Service Unavailable */
@@ -19806,6 +20106,7 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
                 };
             };
         };
@@ -23062,6 +23363,98 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["NewActivation"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaRefusal"];
+                };
+            };
+        };
+    };
+    steer_chat_api_steer_chat_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NeuronpediaSteerChatRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NeuronpediaSteeredChat"];
+                    "text/event-stream": string;
                 };
             };
             /** @description Bad Request */
