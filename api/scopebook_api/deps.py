@@ -140,6 +140,7 @@ async def kept_nowhere(request: Request, response: Response) -> None:
         raise idempotency.refusal()
 
 
+Viewer = Annotated[Actor, Depends(at_least("viewer"), scope="function")]
 Annotator = Annotated[Actor, Depends(at_least("annotator"), scope="function")]
 Editor = Annotated[Actor, Depends(at_least("editor"), scope="function")]
 Admin = Annotated[Actor, Depends(at_least("admin"), scope="function")]

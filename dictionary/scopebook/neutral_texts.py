@@ -18,15 +18,15 @@ NEUTRAL_TEXTS: Final = 12
 NEUTRAL_TOKENS: Final = 64
 
 
-def neutral_tokenisation(session: Session, release_id: int, layers: Sequence[int]) -> int | None:
-    """Return the tokenised corpus that the dictionary shows of these layers; None: none is."""
-    return session.scalar(
-        select(Run.tokenisation_id)
+def shown_tokenisations(session: Session, release_id: int, layers: Sequence[int]) -> dict[int, int]:
+    """Return the tokenised corpus that the dictionary shows of each layer, where one is."""
+    rows = session.execute(
+        select(Sae.layer, Run.tokenisation_id)
         .join(Sae, Sae.current_run_id == Run.id)
         .where(Sae.release_id == release_id, Sae.layer.in_(layers))
         .order_by(Sae.layer)
-        .limit(1)
     )
+    return {row.layer: row.tokenisation_id for row in rows}
 
 
 def neutral_texts(session: Session, tokenisation_id: int | None) -> list[NDArray[np.int32]]:
@@ -46,27 +46,34 @@ def neutral_texts(session: Session, tokenisation_id: int | None) -> list[NDArray
 
 
 def known_norms(
-    session: Session, *, model_id: int, tokenisation_id: int | None, layers: Sequence[int]
+    session: Session, *, model_id: int, tokenisations: Mapping[int, int]
 ) -> dict[int, float]:
-    """Return the mean norms of the residual that were measured by now, by layer."""
+    """Return the mean norms that were measured by now, by layer, each on its layer's corpus."""
     rows = session.execute(
-        select(ResidualNorm.layer, ResidualNorm.norm).where(
-            ResidualNorm.model_id == model_id,
-            ResidualNorm.tokenisation_id == tokenisation_id,
-            ResidualNorm.layer.in_(layers),
+        select(ResidualNorm.layer, ResidualNorm.tokenisation_id, ResidualNorm.norm).where(
+            ResidualNorm.model_id == model_id, ResidualNorm.layer.in_(tokenisations)
         )
     )
-    return {row.layer: row.norm for row in rows}
+    return {row.layer: row.norm for row in rows if tokenisations[row.layer] == row.tokenisation_id}
 
 
 def keep_norms(
-    session: Session, *, model_id: int, tokenisation_id: int, norms: Mapping[int, float]
+    session: Session,
+    *,
+    model_id: int,
+    tokenisations: Mapping[int, int],
+    norms: Mapping[int, float],
 ) -> None:
     """Keep measured norms by layer; the first that is measured stays, so that none changes."""
     if not norms:
         return
     rows = [
-        {"model_id": model_id, "tokenisation_id": tokenisation_id, "layer": layer, "norm": norm}
+        {
+            "model_id": model_id,
+            "tokenisation_id": tokenisations[layer],
+            "layer": layer,
+            "norm": norm,
+        }
         for layer, norm in sorted(norms.items())
     ]
     session.execute(insert(ResidualNorm).on_conflict_do_nothing(), rows)

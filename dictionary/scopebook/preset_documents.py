@@ -44,7 +44,7 @@ from scopebook.db.tables import (
 from scopebook.errors import InvalidInputError
 from scopebook.feature_names import row_ids_of
 from scopebook.labels import current_labels
-from scopebook.neutral_texts import known_norms, neutral_tokenisation
+from scopebook.neutral_texts import known_norms, shown_tokenisations
 from scopebook.preset_drafts import DraftIntervention, Group, PresetDraft, check_draft
 from scopebook.preset_tests import read_test
 from scopebook.release_names import is_qwen_scope_name, parse_release_name
@@ -85,7 +85,9 @@ def pin(session: Session, draft: PresetDraft) -> tuple[Release, Document]:
     that was not measured yet.
     """
     check_draft(draft)
-    release, resolved = resolve(session, [one.intervention for one in draft.interventions])
+    release, resolved = resolve(
+        session, [one.intervention for one in draft.interventions], check_projections=False
+    )
     resolve(session, draft.enabled())  # with their strengths, which projections share
     _check_read_features(session, draft, release)
     known = _look_up(session, release, draft, resolved)
@@ -150,10 +152,28 @@ def _draft_intervention(one: Mapping[str, Any]) -> DraftIntervention:
     return DraftIntervention(intervention=intervention, group=one["group"], enabled=one["enabled"])
 
 
+def keep_amounts(document: Document, before: Mapping[str, Any]) -> None:
+    """Let what is given as before, of the same SAE file, be as much as before.
+
+    Otherwise a collection made since would change strengths that nobody touched.
+    """
+    hashes = {one["ref"]: one["sha256"] for one in before["sae"]}
+    same = {one["ref"] for one in document["sae"] if hashes.get(one["ref"]) == one["sha256"]}
+    known = {_as_given(one): one for one in before["interventions"] if one["sae"] in same}
+    for one in document["interventions"]:
+        if one["op"] in MEASURED and _as_given(one) in known:
+            one[AMOUNT[one["op"]]] = known[_as_given(one)][AMOUNT[one["op"]]]
+
+
+def _as_given(one: Mapping[str, Any]) -> tuple[Any, ...]:
+    amount = amount_of(one)
+    return one["id"], one["op"], amount.get("value"), amount.get("unit")
+
+
 def amount_of(intervention: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the amount of a document's intervention; nothing for `ablate`."""
-    found: Mapping[str, Any] = intervention.get(AMOUNT.get(intervention["op"], ""), {})
-    return found
+    found: Mapping[str, Any] | None = intervention.get(AMOUNT.get(intervention["op"], ""))
+    return found or {}
 
 
 def sha256_of(document: Mapping[str, Any]) -> str:
@@ -188,7 +208,7 @@ def _look_up(
     lengths = session.execute(
         select(Feature.id, Feature.decoder_norm).where(Feature.id.in_(row_ids.values()))
     )
-    corpus = neutral_tokenisation(session, release.id, layers)
+    shown = shown_tokenisations(session, release.id, layers)
     model = session.get_one(Model, release.model_id)
     return _Known(
         model=model,
@@ -196,7 +216,7 @@ def _look_up(
         row_ids=row_ids,
         decoder_norms={row.id: row.decoder_norm for row in lengths},
         labels=current_labels(session, list(row_ids.values())),
-        norms=known_norms(session, model_id=model.id, tokenisation_id=corpus, layers=layers),
+        norms=known_norms(session, model_id=model.id, tokenisations=shown),
         collections={layer: collection_of(session, sae) for layer, sae in saes.items()},
     )
 

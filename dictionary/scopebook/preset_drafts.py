@@ -82,7 +82,8 @@ def _check_groups(draft: PresetDraft) -> None:
     if len(names) > MOST_GROUPS:
         raise InvalidInputError(f"{len(names)} groups are too many; give at most {MOST_GROUPS}.")
     for group in draft.groups:
-        if not 1 <= len(group.name.strip()) <= LONGEST_NAME or names.count(group.name) > 1:
+        named = 1 <= len(group.name.strip()) <= LONGEST_NAME and group.name.isprintable()
+        if not named or names.count(group.name) > 1:
             raise InvalidInputError(
                 f"The group {group.name[:40]!r} has no name of its own; give each group one of 1 "
                 f"to {LONGEST_NAME} characters."

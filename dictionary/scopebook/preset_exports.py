@@ -16,7 +16,10 @@ from scopebook.errors import InvalidInputError, NotFoundError
 from scopebook.export_targets import TARGETS, losses, refusals
 from scopebook.jobs import EXPORT_PRESET, PRUNE_PRESET, TEST_PRESET
 from scopebook.preset_documents import Document, check_unchanged, draft_of, pinned_warnings
+from scopebook.preset_drafts import DraftIntervention, PresetDraft
+from scopebook.preset_tests import read_test
 from scopebook.preset_views import PresetView, VersionView, read_preset, read_version, version_row
+from scopebook.release_names import parse_feature_id
 from scopebook.steps import NewStep, add_steps, create_job
 
 #: `test`: how its tests went. `prune`: the smallest part of a group that still passes one.
@@ -72,8 +75,8 @@ def whole_document(preset: PresetView, version: VersionView, *, parent: str | No
     return {
         "schema": stored["schema"],
         "id": preset.key,
-        "name": preset.name,
-        "description": preset.description,
+        "name": version.name,
+        "description": version.description,
         "version": version.number,
         "sha256": version.sha256,
         "parent": None if parent is None else f"sha256:{parent}",
@@ -176,9 +179,24 @@ def request_pruning(
             f"{which} has {len(members)} enabled features, so there is nothing to leave out; take "
             "one with more."
         )
+    _check_projections_alone(draft, members)
     version = _checked(session, preset_id, number)
     asked = {"test": test, "group": group}
     return _reported(session, preset_id, version, "prune", "Prune a preset", PRUNE_PRESET, asked)
+
+
+def _check_projections_alone(draft: PresetDraft, members: Sequence[DraftIntervention]) -> None:
+    """Refuse to leave one of several projections of a layer out: they are one of a space."""
+    of_layer: dict[str, list[DraftIntervention]] = {}
+    for one in draft.interventions:
+        if one.enabled and one.intervention.op == "project":
+            of_layer.setdefault(one.intervention.feature.rpartition("/")[0], []).append(one)
+    for sae, projected in of_layer.items():
+        if len(projected) > 1 and any(one in members for one in projected):
+            raise InvalidInputError(
+                f"{len(projected)} features of {sae} are projected as one space, of which none can "
+                "be left out by itself; ablate them, or prune a group without them."
+            )
 
 
 def _checked(session: Session, preset_id: int, number: int) -> PresetVersion:
@@ -188,8 +206,20 @@ def _checked(session: Session, preset_id: int, number: int) -> PresetVersion:
     saes = session.execute(
         select(Sae.layer, Sae.sha256).where(Sae.release_id == preset.release_id, Sae.artifact != "")
     )
-    check_unchanged(version.document, {row.layer: row.sha256 for row in saes})
+    here = {row.layer: row.sha256 for row in saes}
+    check_unchanged(version.document, here)
+    for layer in sorted(read_layers(version.document) - set(here)):
+        raise InvalidInputError(
+            f"A test reads a feature of layer {layer}, whose SAE is not here; add it with "
+            f"`scopebook add {version.document['sae'][0]['source']} --layers {layer}`."
+        )
     return version
+
+
+def read_layers(document: Mapping[str, Any]) -> set[int]:
+    """Return the layers of features whose activations the tests read."""
+    tests = [read_test(one) for one in document["tests"]]
+    return {parse_feature_id(one.of or "").layer for one in tests if one.measure == "activation"}
 
 
 def _job(

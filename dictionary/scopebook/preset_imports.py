@@ -9,14 +9,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from scopebook.accounts import Actor
-from scopebook.db.tables import Sae
+from scopebook.db.tables import Model, Release, Sae
 from scopebook.errors import InvalidInputError
-from scopebook.preset_documents import AMOUNT, SCHEMA, Document, check_unchanged, draft_of, pin
+from scopebook.preset_documents import AMOUNT, Document, check_unchanged, draft_of, pin
 from scopebook.preset_drafts import PresetDraft
+from scopebook.preset_reading import read_document
 from scopebook.preset_strangers import draft_of_neuronpedia, is_neuronpedia
 from scopebook.preset_views import Audience, PresetView
 from scopebook.presets import add_preset, create_preset
-from scopebook.steering import LARGEST, OPS, PROMPT_POSITIONS, UNITS
+from scopebook.release_names import FeatureId, parse_feature_id
 
 
 def import_document(
@@ -37,50 +38,50 @@ def import_document(
         draft = draft_of_neuronpedia(session, document)
         note = "From Neuronpedia's JSON"
         return create_preset(session, actor, called, draft, visible_to=visible_to, note=note)
-    draft = _read(document)
-    release, pinned = pin(session, _in_raw(document, draft))
-    saes = session.execute(select(Sae.layer, Sae.sha256).where(Sae.release_id == release.id))
-    check_unchanged(document, {row.layer: row.sha256 for row in saes})
-    for one, theirs in zip(pinned["interventions"], document["interventions"], strict=True):
+    read = read_document(document)
+    features = [_feature_of(one, read) for one in read["interventions"]]
+    check_unchanged(read, _hashes_here(session, features))
+    release, pinned = pin(session, _in_raw(read, draft_of(read)))
+    for one, theirs in zip(pinned["interventions"], read["interventions"], strict=True):
         _take_amount(one, theirs)
-    called = name or str(document.get("name") or "")
-    words = str(document.get("description") or "")
-    note = f"From {str(document.get('name'))[:100]} @ {document.get('version')}"
+    # What was measured with other weights is not said to be of these: it is a warning.
+    for key in ("revision", "weights_sha256"):
+        pinned["model"][key] = read["model"][key]
     return add_preset(
         session,
         actor,
-        called,
+        name or read["name"] or "",
         release.id,
         pinned,
-        description=words[:10_000],
+        description=read["description"] or "",
         visible_to=visible_to,
-        note=note,
+        note=f"From {(read['name'] or '')[:100]} @ {read['version']}",
     )
 
 
-def _read(document: Mapping[str, Any]) -> PresetDraft:
-    """Return what a document says, as a draft; it may be anything."""
-    if document.get("schema") != SCHEMA:
+def _feature_of(one: Mapping[str, Any], document: Mapping[str, Any]) -> FeatureId:
+    """Return the feature of an intervention; its id, SAE and number must say the same."""
+    feature = parse_feature_id(one["id"])
+    layers = {sae["ref"]: sae["layer"] for sae in document["sae"]}
+    if (layers.get(one["sae"]), one["feature"]) != (feature.layer, feature.index):
         raise InvalidInputError(
-            f"The document's schema is {str(document.get('schema'))[:40]!r}; expected {SCHEMA!r}, "
-            "a preset.json that Scopebook has exported."
+            f"{one['id']} stands beside the SAE {one['sae'][:40]!r} and the number "
+            f"{one['feature']} in the document, which are another feature's; give a preset.json as "
+            "Scopebook has exported it."
         )
-    try:
-        draft = draft_of(document)
-        for one in draft.interventions:
-            known = one.intervention.op in OPS and one.intervention.unit in UNITS
-            if not known or not isinstance(one.intervention.feature, str):
-                raise ValueError(f"{one.intervention.feature} has an unknown operation or unit")
-        if draft.positions.prompt not in PROMPT_POSITIONS:
-            raise ValueError("the prompt's positions are unknown")
-        for sae in document["sae"]:
-            int(sae["layer"]), str(sae["sha256"]), str(sae["release"]), str(sae["source"])
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise InvalidInputError(
-            f"The document is no complete preset ({type(error).__name__}: {str(error)[:100]}); "
-            "give a preset.json as Scopebook has exported it."
-        ) from error
-    return draft
+    return feature
+
+
+def _hashes_here(session: Session, features: list[FeatureId]) -> dict[int, str]:
+    """Return the hashes of the SAEs that the first feature's release has here, by layer."""
+    first = features[0]
+    rows = session.execute(
+        select(Sae.layer, Sae.sha256)
+        .join(Release, Release.id == Sae.release_id)
+        .join(Model, Model.id == Release.model_id)
+        .where(Model.name == first.model, Release.set_name == first.set_name)
+    )
+    return {row.layer: row.sha256 for row in rows}
 
 
 def _in_raw(document: Mapping[str, Any], draft: PresetDraft) -> PresetDraft:
@@ -88,7 +89,7 @@ def _in_raw(document: Mapping[str, Any], draft: PresetDraft) -> PresetDraft:
     raw = []
     for one, theirs in zip(draft.interventions, document["interventions"], strict=True):
         amount = _amount_of(theirs)
-        value = None if amount is None else _number(one.intervention.feature, amount, "absolute")
+        value = None if amount is None else amount["absolute"]
         intervention = replace(one.intervention, value=value, unit="raw")
         raw.append(replace(one, intervention=intervention))
     return replace(draft, interventions=raw)
@@ -98,8 +99,8 @@ def _amount_of(theirs: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the amount of an intervention as the file has it; None for `ablate`."""
     if theirs["op"] not in AMOUNT:
         return None
-    amount = theirs.get(AMOUNT[theirs["op"]])
-    if not isinstance(amount, Mapping):
+    amount: Mapping[str, Any] | None = theirs[AMOUNT[theirs["op"]]]
+    if amount is None:
         raise InvalidInputError(
             f"{theirs['id']} has no {AMOUNT[theirs['op']]} in the document; give a preset.json as "
             "Scopebook has exported it."
@@ -107,41 +108,33 @@ def _amount_of(theirs: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return amount
 
 
-def _number(feature: str, amount: Mapping[str, Any], name: str) -> float:
-    value = amount.get(name)
-    if not isinstance(value, int | float) or not abs(value) <= LARGEST or math.isnan(value):
-        raise InvalidInputError(
-            f"{feature} has {str(value)[:40]!r} as {name} in the document; a number between "
-            f"-{LARGEST:,} and {LARGEST:,} belongs there."
-        )
-    return float(value)
-
-
 def _take_amount(pinned: Document, theirs: Mapping[str, Any]) -> None:
     """Put the amount of the file, as people gave it, in the place of the absolute one."""
     amount = _amount_of(theirs)
     if amount is None:
         return
-    feature, unit = pinned["id"], amount.get("unit", "raw")
-    kept = pinned[AMOUNT[pinned["op"]]]
-    value, absolute = (_number(feature, amount, name) for name in ("value", "absolute"))
-    expected = value
-    if unit == "max_act":
-        expected = value * _number(feature, amount, "max_act")
-    elif unit == "resid_norm":
-        norm, length = (_number(feature, amount, name) for name in ("resid_norm", "d_norm"))
-        expected = value * norm / length if length else math.nan
-    if not math.isclose(expected, absolute, rel_tol=_SAME, abs_tol=_SAME):
+    kept, unit = pinned[AMOUNT[pinned["op"]]], amount["unit"] or "raw"
+    expected = _absolute(amount, unit)
+    if not math.isclose(expected, amount["absolute"], rel_tol=_SAME, abs_tol=_SAME):
         raise InvalidInputError(
-            f"{feature} is {value:g} {unit} in the document, which is {expected:g} and not its "
-            f"absolute {absolute:g}; give a preset.json as Scopebook has exported it."
+            f"{pinned['id']} is {amount['value']:g} {unit} in the document, which is {expected:g} "
+            f"and not its absolute {amount['absolute']:g}; give a preset.json as Scopebook has "
+            "exported it."
         )
     if "unit" in kept:
-        for name in ("max_act", "resid_norm"):
-            known = amount.get(name) is not None
-            kept[name] = _number(feature, amount, name) if known else None
-        kept["value"], kept["unit"] = value, unit
-        kept["stats_ref"] = str(amount.get("stats_ref", ""))[:200]
+        kept |= {"value": amount["value"], "unit": unit, "stats_ref": amount["stats_ref"]}
+        kept |= {name: amount[name] for name in ("max_act", "resid_norm")}
+
+
+def _absolute(amount: Mapping[str, Any], unit: str) -> float:
+    """Return what an amount comes to by its own numbers; NaN where these are not there."""
+    value = float(amount["value"])
+    if unit == "max_act":
+        return value * (math.nan if amount["max_act"] is None else amount["max_act"])
+    if unit == "resid_norm":
+        there = amount["resid_norm"] is not None and amount["d_norm"]
+        return value * amount["resid_norm"] / amount["d_norm"] if there else math.nan
+    return value
 
 
 #: Numbers that differ by less are the same, written otherwise.

@@ -1,6 +1,5 @@
 """What other tools keep of steering, as a draft: Neuronpedia's presets and steer requests."""
 
-import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -10,7 +9,7 @@ from scopebook.errors import InvalidInputError
 from scopebook.neuronpedia_names import NeuronpediaNames
 from scopebook.preset_drafts import DraftIntervention, PresetDraft
 from scopebook.release_names import FeatureId
-from scopebook.steering import Intervention
+from scopebook.steering import LARGEST, Intervention
 
 _WIDEST_INDEX: Final = 9
 
@@ -64,6 +63,7 @@ def _intervention(
 
 def _number(of: Mapping[str, Any], name: str, which: str, *, default: float | None = None) -> float:
     value = of.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not abs(value or 0) <= LARGEST:
         raise InvalidInputError(f"{which} has {str(value)[:40]!r} as {name}; give a number.")
     return float(value)

@@ -30,6 +30,8 @@ MOST_SAMPLES: Final = 16
 #: Characters of a prompt.
 LONGEST_PROMPT: Final = 20_000
 LONGEST_NAME: Final = 200
+#: Of what is measured.
+LONGEST_OF: Final = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +80,10 @@ def check_tests(tests: Sequence[PresetTest]) -> None:
         raise InvalidInputError(f"{len(tests)} tests are too many; give at most {MOST_TESTS}.")
     names = [test.name for test in tests]
     for number, test in enumerate(tests, start=1):
-        if not 1 <= len(test.name.strip()) <= LONGEST_NAME:
+        if not 1 <= len(test.name.strip()) <= LONGEST_NAME or not test.name.isprintable():
             raise InvalidInputError(
-                f"Test {number} needs a name of 1 to {LONGEST_NAME} characters, such as its prompt."
+                f"Test {number} needs a name of 1 to {LONGEST_NAME} characters in one line, such "
+                "as its prompt."
             )
         if names.count(test.name) > 1:
             raise InvalidInputError(
@@ -117,6 +120,15 @@ def _check(test: PresetTest) -> None:
 
 
 def _check_measure(which: str, test: PresetTest) -> None:
+    if test.measure not in MEASURES or test.expect not in EXPECTATIONS:
+        raise InvalidInputError(
+            f"{which} measures {test.measure!r} and expects {test.expect!r}; give one of "
+            f"{', '.join(MEASURES)} and of {', '.join(EXPECTATIONS)}."
+        )
+    if len(test.of or "") > LONGEST_OF:
+        raise InvalidInputError(
+            f"{which} has {len(test.of or ''):,} characters as `of`; give at most {LONGEST_OF:,}."
+        )
     if not abs(test.value) <= LARGEST:
         raise InvalidInputError(
             f"{which} expects the value {test.value:g}; give a number, such as 0.05."

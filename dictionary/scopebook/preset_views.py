@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, get_args
 
-from sqlalchemy import ColumnElement, Select, func, select, true
+from sqlalchemy import Select, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, aliased
 
-from scopebook.accounts import ROLES, Actor
+from scopebook.accounts import Actor
 from scopebook.db.account_tables import Account
 from scopebook.db.preset_tables import Preset, PresetDecision, PresetVersion
 from scopebook.db.tables import Model, Release
@@ -18,6 +18,7 @@ from scopebook.errors import (
 from scopebook.paging import decode_cursor, encode_cursor
 from scopebook.preset_documents import Document
 from scopebook.releases import find_release
+from scopebook.visibility import preset_seen_by
 
 #: The least role that sees a preset; `owner`: nobody but its owner.
 Audience = Literal["owner", "viewer", "annotator", "editor", "admin"]
@@ -60,6 +61,9 @@ class VersionView:
     id: int
     number: int
     author: str
+    #: What the preset was called and said to be for when it was saved.
+    name: str
+    description: str
     note: str
     status: Status
     #: Who decided on its status last, and why; None: nobody has.
@@ -80,7 +84,7 @@ def list_presets(
     cursor: str | None = None,
 ) -> tuple[list[PresetView], str | None]:
     """Return the presets that one may see, the newest first."""
-    statement = _described().where(seen_by(actor), Preset.archived == archived)
+    statement = _described().where(preset_seen_by(actor), Preset.archived == archived)
     if release is not None:
         statement = statement.where(Preset.release_id == find_release(session, release).id)
     if cursor is not None:
@@ -93,7 +97,9 @@ def list_presets(
 
 def read_preset(session: Session, actor: Actor, preset_id: int) -> PresetView:
     """Return a preset that one may see."""
-    row = session.execute(_described().where(Preset.id == preset_id, seen_by(actor))).one_or_none()
+    row = session.execute(
+        _described().where(Preset.id == preset_id, preset_seen_by(actor))
+    ).one_or_none()
     if row is None:
         raise NotFoundError(f"There is no preset {preset_id}, or it is not for you to see.")
     return _view(row, actor)
@@ -102,7 +108,7 @@ def read_preset(session: Session, actor: Actor, preset_id: int) -> PresetView:
 def find_preset(session: Session, actor: Actor, name: str) -> PresetView:
     """Return the preset of that name; capitals make no difference."""
     row = session.execute(
-        _described().where(func.lower(Preset.name) == name.lower(), seen_by(actor))
+        _described().where(func.lower(Preset.name) == name.lower(), preset_seen_by(actor))
     ).one_or_none()
     if row is None:
         raise NotFoundError(
@@ -126,7 +132,7 @@ def read_version(
 ) -> VersionView:
     """Return a version of a preset that one may see; the newest where none is named."""
     newest = read_preset(session, actor, preset_id).version
-    version = version_row(session, preset_id, number or newest)
+    version = version_row(session, preset_id, newest if number is None else number)
     [row] = session.execute(_versions().where(PresetVersion.id == version.id))
     return _version_view(row, with_document=True)
 
@@ -142,14 +148,6 @@ def version_row(session: Session, preset_id: int, number: int) -> PresetVersion:
         newest = newest_row(session, preset_id).number
         raise NotFoundError(f"There is no version {number} of this preset; its newest is {newest}.")
     return row
-
-
-def seen_by(actor: Actor) -> ColumnElement[bool]:
-    """Return the condition that an actor may see a preset; at the machine all are seen."""
-    if actor.via == "machine":
-        return true()
-    roles = ROLES[: ROLES.index(actor.role) + 1]
-    return Preset.visible_to.in_(roles) | (Preset.owner_id == actor.account_id)
 
 
 def newest_row(session: Session, preset_id: int) -> PresetVersion:
@@ -238,7 +236,13 @@ def _view(row: Any, actor: Actor) -> PresetView:
 def _versions() -> Select[*tuple[Any, ...]]:
     decided = _last_decision()
     return (
-        select(PresetVersion, Account.name, decided.c.status, decided.c.note, decided.c.by)
+        select(
+            PresetVersion,
+            Account.name.label("author"),
+            decided.c.status,
+            decided.c.note,
+            decided.c.by,
+        )
         .join(Account, Account.id == PresetVersion.author_id)
         .outerjoin(decided, decided.c.version_id == PresetVersion.id)
     )
@@ -249,7 +253,9 @@ def _version_view(row: Any, *, with_document: bool) -> VersionView:
     return VersionView(
         id=version.id,
         number=version.number,
-        author=row.name,
+        author=row.author,
+        name=version.name,
+        description=version.description,
         note=version.note,
         status=row.status or "draft",
         decided_by=row.by,

@@ -1,13 +1,15 @@
 """Presets: named sets of interventions with versions that never change."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from scopebook.accounts import Actor
+from scopebook.accounts import ROLES, Actor
 from scopebook.db.preset_tables import Preset, PresetDecision, PresetVersion
 from scopebook.db.tables import Release
 from scopebook.errors import (
@@ -15,7 +17,7 @@ from scopebook.errors import (
     ForbiddenError,
     InvalidInputError,
 )
-from scopebook.preset_documents import Document, pin, sha256_of
+from scopebook.preset_documents import Document, keep_amounts, pin, sha256_of
 from scopebook.preset_drafts import LONGEST_NAME, PresetDraft
 from scopebook.preset_views import (
     Audience,
@@ -88,8 +90,9 @@ def add_preset(
         visible_to=visible_to,
         forked_from=forked_from,
     )
-    session.add(preset)
-    session.flush()
+    with _only_one_of_the_name(session, preset.name):
+        session.add(preset)
+        session.flush()
     _add_version(session, actor, preset, document, note)
     return read_preset(session, actor, preset.id)
 
@@ -107,6 +110,7 @@ def save_version(
             "make another preset of them."
         )
     newest = newest_row(session, preset.id)
+    keep_amounts(document, newest.document)
     if newest.sha256 == sha256_of(document):
         raise ConflictError(
             f"Version {newest.number} of {preset.name!r} says just this; nothing was saved."
@@ -120,12 +124,26 @@ def change_preset(
 ) -> PresetView:
     """Change name, description, audience or whether it is archived, of a preset as it was read."""
     preset = _own(session, actor, preset_id, revision)
-    for column, value in changes.items():
-        if column == "name":
-            _check_free(session, value, but=preset.id)
-            value = value.strip()
-        setattr(preset, column, value)
+    if "name" in changes:
+        _check_free(session, changes["name"], but=preset.id)
+    if "visible_to" in changes:
+        _check_stays_seen(actor, preset, changes["visible_to"])
+    with _only_one_of_the_name(session, str(changes.get("name", preset.name)).strip()):
+        for column, value in changes.items():
+            setattr(preset, column, value.strip() if column == "name" else value)
+        session.flush()
     return _changed(session, actor, preset)
+
+
+def _check_stays_seen(actor: Actor, preset: Preset, audience: str) -> None:
+    """Refuse to hide a preset from who changes it."""
+    own = preset.owner_id == actor.account_id or actor.via == "machine"
+    if own or (audience in ROLES and ROLES.index(actor.role) >= ROLES.index(audience)):
+        return
+    raise InvalidInputError(
+        f"Kept for {audience}, the preset {preset.name!r} would be hidden from you too; leave that "
+        "to its owner, or choose another role."
+    )
 
 
 def decide(
@@ -169,7 +187,7 @@ def fork_preset(
 def _own(session: Session, actor: Actor, preset_id: int, revision: int) -> Preset:
     """Return a preset to be changed, as it was read; no other change comes between."""
     seen = read_preset(session, actor, preset_id)
-    preset = session.get_one(Preset, preset_id, with_for_update=True)
+    preset = session.get_one(Preset, preset_id, with_for_update=True, populate_existing=True)
     if not seen.mine:
         raise ForbiddenError(
             f"The preset {preset.name!r} is {seen.owner}'s; an editor may change it, and you may "
@@ -194,7 +212,21 @@ def _changed(session: Session, actor: Actor, preset: Preset) -> PresetView:
     return read_preset(session, actor, preset.id)
 
 
+@contextmanager
+def _only_one_of_the_name(session: Session, name: str) -> Iterator[None]:
+    """Refuse a name that another request takes now, or that a preset has which is not seen."""
+    try:
+        with session.begin_nested():
+            yield
+    except IntegrityError as error:
+        raise ConflictError(f"A preset {name!r} is there already; choose another name.") from error
+
+
 def _check_free(session: Session, name: str, *, but: int | None = None) -> None:
+    if not name.strip().isprintable():
+        raise InvalidInputError(
+            f"The name {name[:40]!r} holds characters that cannot be printed; take them out."
+        )
     if not 1 <= len(name.strip()) <= LONGEST_NAME:
         raise InvalidInputError(
             f"The name {name[:40]!r} has {len(name.strip())} characters; give 1 to {LONGEST_NAME}."
@@ -212,6 +244,8 @@ def _add_version(
     )
     version = PresetVersion(
         preset_id=preset.id,
+        name=preset.name,
+        description=preset.description,
         number=(last or 0) + 1,
         author_id=actor.account_id,
         note=note,

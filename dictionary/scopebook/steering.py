@@ -117,9 +117,11 @@ def ask_steering(session: Session, actor: Actor, wanted: SteerRequest) -> int:
 
 
 def resolve(
-    session: Session, interventions: Sequence[Intervention]
+    session: Session, interventions: Sequence[Intervention], *, check_projections: bool = True
 ) -> tuple[Release, list[Resolved]]:
     """Return the release of the features, and the interventions with absolute values, in order.
+
+    Projections are not held against each other where they are not done together.
 
     Raises InvalidInputError for one that is not possible, and for features of several releases.
     """
@@ -139,7 +141,8 @@ def resolve(
         seen.add(ids[one.feature])
     saes = _saes_of(session, ids)
     resolved = [_resolved(session, one, ids[one.feature], saes) for one in interventions]
-    _check_projections(resolved)
+    if check_projections:
+        _check_projections(resolved)
     [release_id] = {sae.release_id for sae in saes.values()}
     return session.get_one(Release, release_id), resolved
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import event, exists, func, or_, select
+from sqlalchemy import ColumnElement, event, exists, func, or_, select, true
 from sqlalchemy.orm import Mapper, ORMExecuteState, Session, with_loader_criteria
 from sqlalchemy.sql.base import ExecutableOption
 
@@ -18,6 +18,7 @@ from scopebook.audit import record
 from scopebook.db.account_tables import Account, ReleaseVisibility
 from scopebook.db.base import Base
 from scopebook.db.jobs import Job
+from scopebook.db.preset_tables import Preset
 from scopebook.db.tables import FEATURE_BITS, Release, Run, Sae
 from scopebook.releases import find_release
 
@@ -40,23 +41,36 @@ class Hidden:
     releases: Sequence[int]
     names: Sequence[str]
     saes: Sequence[int]
+    #: Presets that are kept from who asks; of them only the jobs are left out here.
+    presets: Sequence[int] = ()
 
 
 def hidden_from(session: Session, actor: Actor) -> Hidden | None:
     """Return what `actor` may not see; None if that is nothing."""
-    if actor.may("admin"):
+    presets = session.scalars(select(Preset.id).where(~preset_seen_by(actor))).all()
+    releases = [] if actor.may("admin") else _hidden_releases(session, actor)
+    if not releases and not presets:
         return None
+    ids = [row.id for row in releases]
+    saes = session.scalars(select(Sae.id).where(Sae.release_id.in_(ids))).all() if ids else []
+    return Hidden(ids, [row.name for row in releases], saes, presets)
+
+
+def preset_seen_by(actor: Actor) -> ColumnElement[bool]:
+    """Return the condition that an actor may see a preset; at the machine all are seen."""
+    if actor.via == "machine":
+        return true()
+    roles = ROLES[: ROLES.index(actor.role) + 1]
+    return Preset.visible_to.in_(roles) | (Preset.owner_id == actor.account_id)
+
+
+def _hidden_releases(session: Session, actor: Actor) -> Sequence[Any]:
     kept = exists().where(ReleaseVisibility.release_id == Release.id)
     for_actor = kept.where(
         ReleaseVisibility.role.in_(ROLES[: ROLES.index(actor.role) + 1])
         | (ReleaseVisibility.account_id == actor.account_id)
     )
-    rows = session.execute(select(Release.id, Release.name).where(kept, ~for_actor)).all()
-    if not rows:
-        return None
-    releases = [row.id for row in rows]
-    saes = session.scalars(select(Sae.id).where(Sae.release_id.in_(releases))).all()
-    return Hidden(releases, [row.name for row in rows], saes)
+    return session.execute(select(Release.id, Release.name).where(kept, ~for_actor)).all()
 
 
 def leave_out(session: Session, hidden: Hidden | None) -> None:
@@ -65,8 +79,9 @@ def leave_out(session: Session, hidden: Hidden | None) -> None:
 
 
 def hides(session: Session) -> bool:
-    """Tell whether anything is left out of this session's queries."""
-    return session.info.get(_HIDDEN) is not None
+    """Tell whether any release is left out of this session's queries."""
+    hidden: Hidden | None = session.info.get(_HIDDEN)
+    return hidden is not None and bool(hidden.releases)
 
 
 @event.listens_for(Session, "do_orm_execute")
@@ -78,8 +93,10 @@ def _keep_to_it(state: ORMExecuteState) -> None:
 
 def _criteria(hidden: Hidden) -> list[ExecutableOption]:
     """Return a rule for every table that has rows of a release, an SAE or a feature."""
+    if not hidden.releases:
+        return [_of_presets(hidden)]
     rules = [_rule(mapper, hidden) for mapper in Base.registry.mappers]
-    return [*filter(None, rules), _of_releases(hidden), _of_jobs(hidden)]
+    return [*filter(None, rules), _of_releases(hidden), _of_jobs(hidden), _of_presets(hidden)]
 
 
 def _rule(mapper: Mapper[Any], hidden: Hidden) -> ExecutableOption | None:
@@ -121,6 +138,12 @@ def _of_jobs(hidden: Hidden) -> ExecutableOption:
     added = [Job.title.endswith(name, autoescape=True) for name in hidden.names]
     stays = asked.not_in(hidden.names) & Job.id.not_in(ran) & ~or_(*added)
     return with_loader_criteria(Job, stays)
+
+
+def _of_presets(hidden: Hidden) -> ExecutableOption:
+    """Return which jobs stay: those of no kept preset, whose errors tell what is in it."""
+    named = func.coalesce(func.jsonb_extract_path_text(Job.parameters, "preset"), "")
+    return with_loader_criteria(Job, named.not_in([str(one) for one in hidden.presets]))
 
 
 def read_visibility(session: Session, release: str) -> VisibilityView:

@@ -9,10 +9,13 @@ from fastapi.testclient import TestClient
 
 from makers import make_corpus, make_evidence, make_examples, make_release, make_run
 from people import client_of, cookie_of, make_account
+from scopebook.accounts import local_actor
 from scopebook.artifacts import write_artifact
 from scopebook.db.preset_tables import PresetExport, PresetReport
 from scopebook.db.sessions import Sessions
+from scopebook.db.tables import Model
 from scopebook.settings import settings, use_settings
+from scopebook.visibility import set_visibility
 
 FEATURE = "Tiny-Model/1-res-w1k-l0_8/{}"
 ROLES = {"vic": "viewer", "ann": "annotator", "ben": "annotator", "eve": "editor", "ada": "admin"}
@@ -157,7 +160,12 @@ def test_a_viewer_exports_nothing_that_it_may_not_see(
     refused = clients["vic"].post(f"{path}/versions/1/exports", json={"targets": ["gguf"]})
     assert refused.status_code == 404
     assert clients["vic"].get("/api/presets").json()["items"] == []
-    assert "kept" not in clients["vic"].get("/api/jobs").text
+    newest, *_ = clients["ben"].get("/api/jobs").json()["items"]
+    job = asked.json()
+    assert newest["id"] == job["id"]
+    assert job["id"] not in [one["id"] for one in clients["vic"].get("/api/jobs").json()["items"]]
+    jobs = (f"/api/jobs/{job['id']}", f"/api/jobs/{job['id']}/steps")
+    assert {clients["vic"].get(one).status_code for one in jobs} == {404}
     file = clients["ben"].get(f"{path}/exports/{number}/file")
     assert (file.content, file.headers["content-type"]) == (b"PK", "application/zip")
     assert "preset-1-v1-transformers.zip" in file.headers["content-disposition"]
@@ -223,6 +231,35 @@ def test_numbers_that_are_none_and_too_many_features_are_refused(
 
     assert answer.status_code == 422
     assert sentence in answer.json()["detail"]
+
+
+def test_a_name_that_a_hidden_preset_has_is_taken_too(
+    clients: dict[str, TestClient], make: Callable[..., Any], sessions: Sessions
+) -> None:
+    """The preset of a release that is kept from who asks is seen by no query of hers."""
+    make("water")
+    with sessions.begin() as session:
+        release = "SAE-Res-Tiny-Model-W1K-L0_8"
+        set_visibility(session, release, role="editor", accounts=[], by=local_actor(session))
+        model = session.query(Model).one()
+        make_release(session, "Open", model=model, set_name="open")
+    body = {"interventions": [{"feature": "Tiny-Model/1-open/3", "op": "ablate"}]}
+
+    answer = clients["ben"].post("/api/presets", json={"name": "water", "draft": body})
+
+    assert answer.status_code == 409
+    assert "is there already" in answer.json()["detail"]
+
+
+def test_what_is_asked_twice_under_a_key_is_exported_once(
+    clients: dict[str, TestClient], make: Callable[..., Any]
+) -> None:
+    path = f"/api/presets/{make()['id']}/versions/1/exports"
+    asked = {"json": {"targets": ["peft"]}, "headers": {"Idempotency-Key": "abc"}}
+
+    first, second = (clients["vic"].post(path, **asked).json()["id"] for _ in range(2))
+
+    assert first == second
 
 
 def test_an_export_that_is_not_done_says_so(

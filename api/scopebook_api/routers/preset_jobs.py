@@ -1,7 +1,8 @@
 """What is made and measured of preset versions: exports, tests, smallest groups."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from contextlib import AbstractContextManager
+from typing import Annotated, Any, BinaryIO
 
 from fastapi import APIRouter, Path
 from fastapi.responses import StreamingResponse
@@ -9,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from scopebook import preset_exports
 from scopebook.artifacts import open_artifact
 from scopebook.job_reports import JobReport, read_job
-from scopebook_api.deps import Annotator, DbSession, Me
+from scopebook_api.deps import Annotator, DbSession, Me, Viewer
 from scopebook_api.idempotency import KeyedRoute
 from scopebook_api.job_schemas import JobRead
 from scopebook_api.preset_schemas import (
@@ -40,7 +41,7 @@ def targets(session: DbSession, me: Me, preset_id: PresetId, number: Number) -> 
     "/versions/{number}/exports", response_model=JobRead, status_code=202, responses=problems(409)
 )
 def export(
-    session: DbSession, me: Me, preset_id: PresetId, number: Number, wanted: ExportRequest
+    session: DbSession, me: Viewer, preset_id: PresetId, number: Number, wanted: ExportRequest
 ) -> JobReport:
     """Write a version's files for some tools, as a job; a tool that cannot take it is refused."""
     job = preset_exports.request_exports(session, me, preset_id, number, wanted.targets)
@@ -68,7 +69,7 @@ def file(
     found, artifact = preset_exports.find_export(session, me, preset_id, export_id)
     name = f"preset-{preset_id}-v{found.version}-{found.target}.zip"
     return StreamingResponse(
-        _chunks(artifact),
+        _chunks(open_artifact(artifact)),
         media_type=_ZIP,
         headers={
             "Content-Disposition": f'attachment; filename="{name}"',
@@ -77,8 +78,8 @@ def file(
     )
 
 
-def _chunks(artifact: str) -> Iterator[bytes]:
-    with open_artifact(artifact) as file_:
+def _chunks(opened: AbstractContextManager[BinaryIO]) -> Iterator[bytes]:
+    with opened as file_:
         while chunk := file_.read(_CHUNK):
             yield chunk
 

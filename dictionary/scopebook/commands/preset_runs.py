@@ -1,5 +1,6 @@
 """`scopebook preset test`, `prune`, `targets` and `export`: what a worker does with a version."""
 
+import json
 import shutil
 import zipfile
 from collections.abc import Sequence
@@ -202,11 +203,20 @@ def _unpack(artifact: str, folder: Path) -> Path:
         [made] = Path(scratch).iterdir()
         place = folder / made.name
         if place.exists():
-            if not (place / "MANIFEST.sha256").is_file():
+            if _preset_in(place) != _preset_in(made):
                 raise InvalidInputError(
-                    f"{place} is there already and is no export; move it away, or name another "
-                    "folder with --out."
+                    f"{place} is there already and is no export of this preset; move it away, or "
+                    "name another folder with --out."
                 )
             shutil.rmtree(place)
         made.rename(place)
     return place
+
+
+def _preset_in(folder: Path) -> str | None:
+    """Return the id of the preset that a folder is an export of; None: it is none."""
+    try:
+        found = json.loads((folder / "preset.json").read_text(encoding="utf-8"))
+        return str(found["id"]) if (folder / "MANIFEST.sha256").is_file() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

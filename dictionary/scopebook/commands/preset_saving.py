@@ -29,7 +29,8 @@ from scopebook.errors import InvalidInputError
 from scopebook.inference_requests import GoingOn, Prompt
 from scopebook.preset_documents import draft_of
 from scopebook.preset_drafts import DraftIntervention, Group, PresetDraft, check_draft
-from scopebook.preset_tests import PresetTest, read_test
+from scopebook.preset_reading import read_tests
+from scopebook.preset_tests import PresetTest
 from scopebook.preset_views import AUDIENCES, PresetView, read_version
 from scopebook.presets import create_preset, save_version
 from scopebook.search_filters import chosen
@@ -179,13 +180,12 @@ def _read_tests(file: Path | None) -> list[PresetTest] | None:
         return None
     try:
         given = json.loads(file.read_text(encoding="utf-8"))
-        return [read_test(one) for one in given]
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InvalidInputError(
-            f"{file} holds no list of tests ({type(error).__name__}: {str(error)[:120]}); give "
-            '[{"name": ..., "prompts": [...], "measure": "script", "of": "Han", "expect": "below", '
-            '"value": 0.05}].'
+            f"{file} is no JSON file that can be read ({type(error).__name__}); give a list of "
+            "tests."
         ) from error
+    return read_tests(given, str(file))
 
 
 def _needs_norms(draft: PresetDraft) -> bool:

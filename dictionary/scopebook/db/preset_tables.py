@@ -67,6 +67,9 @@ class PresetVersion(Base):
     preset_id: Mapped[int] = mapped_column(ForeignKey("preset.id", ondelete="CASCADE"))
     number: Mapped[int]
     author_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    #: What the preset was called and said to be for: its exports say so for ever.
+    name: Mapped[str]
+    description: Mapped[str] = mapped_column(server_default=sql("''"))
     #: Why it was made.
     note: Mapped[str] = mapped_column(server_default=sql("''"))
     #: See `scopebook.preset_documents`.
@@ -109,7 +112,15 @@ class PresetReport(Base):
     found: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
     created_at: Mapped[Created]
 
-    __table_args__ = (Index("ix_preset_report_version_id_kind_id", "version_id", "kind", "id"),)
+    __table_args__ = (
+        Index("ix_preset_report_version_id_kind_id", "version_id", "kind", "id"),
+        Index(
+            "uq_preset_report_probe",
+            "version_id",
+            unique=True,
+            postgresql_where=sql("kind = 'probe'"),
+        ),
+    )
 
 
 class PresetExport(Base):

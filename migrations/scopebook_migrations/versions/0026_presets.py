@@ -99,6 +99,8 @@ def _versions() -> None:
             _reference("preset_version", "author_id", "account"),
             nullable=False,
         ),
+        sa.Column("name", sa.String(), nullable=False),
+        _words("description"),
         _words("note"),
         sa.Column("document", postgresql.JSONB(), nullable=False),
         sa.Column("sha256", sa.String(64), nullable=False),
@@ -159,6 +161,13 @@ def _what_jobs_found() -> None:
     op.create_index("ix_preset_report_job_id", "preset_report", ["job_id"])
     op.create_index(
         "ix_preset_report_version_id_kind_id", "preset_report", ["version_id", "kind", "id"]
+    )
+    op.create_index(
+        "uq_preset_report_probe",
+        "preset_report",
+        ["version_id"],
+        unique=True,
+        postgresql_where=sa.text("kind = 'probe'"),
     )
     op.create_table(
         "preset_export",

@@ -122,9 +122,20 @@ def test_a_bundle_lies_on_disk_whole_and_verifies_itself(
     refused(
         command("export", "water", "--target", "peft", "--out", str(out)),
         InvalidInputError,
-        "is there already and is no export",
+        "is there already and is no export of this preset",
     )
     assert list((out / "water-v1-peft").iterdir()) == []
+
+
+def test_presets_whose_names_no_folder_can_have_keep_their_exports_apart(
+    command: Command, tmp_path: Path
+) -> None:
+    for name in ("不要中文", "古典文"):
+        command("create", name, "--add", f"{FEATURE.format(5)}=3", "--unit", "raw")
+        done = command("export", name, "--target", "peft", "--out", str(tmp_path / "out"))
+        assert done.exit_code == 0, done.output
+
+    assert len(list((tmp_path / "out").iterdir())) == 2
 
 
 def test_preset_json_comes_back_in(command: Command, tmp_path: Path) -> None:
@@ -165,7 +176,7 @@ def test_tests_end_by_what_they_find_and_a_group_is_pruned(
     assert kept == [True, False]
     assert failed.exit_code == 1
     assert "fails" in failed.stdout
-    tests.write_text('[{"name": "x"}]')
+    tests.write_text('[{"name": "x", "prompts": ["a"], "measure": "banana"}]')
     refused(
         command("save", "water", "--tests", str(tests)), InvalidInputError, "holds no list of tests"
     )

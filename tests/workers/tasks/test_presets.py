@@ -96,10 +96,10 @@ def test_a_bundle_proves_itself_in_a_process_that_knows_nothing_of_scopebook(
         check=False,
     )
 
-    assert folder.name == "tiny--preset--1-v1-transformers"
+    document = json.loads((folder / "preset.json").read_text())
+    assert folder.name == f"tiny--preset--1-{document['id'][:8]}-v1-transformers"
     assert done.returncode == 0, done.stdout + done.stderr
     assert "STEERS AS MEASURED" in done.stdout
-    document = json.loads((folder / "preset.json").read_text())
     assert document["name"] == "tiny: preset, 1"
 
 

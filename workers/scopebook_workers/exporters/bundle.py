@@ -5,7 +5,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from scopebook.errors import InvalidInputError
 from scopebook.export_targets import find_target, refusals
@@ -99,7 +99,7 @@ def _write_manifest(folder: Path) -> None:
     write_text(folder / MANIFEST, "".join(lines))
 
 
-def zip_bundle(folder: Path, file: Path) -> None:
+def zip_bundle(folder: Path, file: Path | BinaryIO) -> None:
     """Pack an export, in a folder of its name; the same bytes for the same files."""
     with zipfile.ZipFile(file, "w") as packed:
         for path in sorted(one for one in folder.iterdir() if one.is_file()):

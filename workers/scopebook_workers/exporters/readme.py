@@ -24,7 +24,8 @@ def _lines(document: Mapping[str, Any], target: Target) -> Iterator[str]:
     named = " ".join([document.get("name") or "A steering preset", *_version(document)])
     yield from (f"# {named}, for {target.title}", "")
     if document.get("description"):
-        yield from (document["description"], "")
+        yield from (f"> {line}" for line in document["description"].splitlines())
+        yield ""
     revision = f" at revision {model['revision']}" if model.get("revision") else ""
     yield from (f"Made with Scopebook for {model['id']}{revision}.", "")
     yield from ("## What it does", "", *_what_it_does(document), "")

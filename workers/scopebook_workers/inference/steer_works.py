@@ -15,7 +15,7 @@ from scopebook.neutral_texts import (
     keep_norms,
     known_norms,
     neutral_texts,
-    neutral_tokenisation,
+    shown_tokenisations,
 )
 from scopebook.steering import Positions, Resolved, read_resolved
 from scopebook_workers.inference import works
@@ -40,9 +40,11 @@ MOST_READ: Final = 8_192
 class SteerWeights(Weights):
     """Weights, and texts to measure on: of the collection that the dictionary shows."""
 
+    #: Of the lowest layer that was collected; by tokenisation, of all.
     neutral: Sequence[NDArray[np.int32]] = ()
-    #: Of these texts; None: nothing was collected.
-    tokenisation_id: int | None = None
+    texts: Mapping[int, Sequence[NDArray[np.int32]]] = field(default_factory=dict)
+    #: By layer, what the dictionary shows; a layer that was not collected is left out.
+    tokenisations: Mapping[int, int] = field(default_factory=dict)
     #: By layer, where it was measured before.
     norms: Mapping[int, float] = field(default_factory=dict)
 
@@ -51,13 +53,15 @@ def read_weights(session: Session, asked: Asked) -> SteerWeights:
     """Return the weights that a request needs, and texts of the corpus."""
     found = works.read_weights(session, asked)
     layers = asked.parameters["layers"]
-    corpus = neutral_tokenisation(session, asked.release_id, layers)
+    shown = shown_tokenisations(session, asked.release_id, layers)
+    texts = {one: neutral_texts(session, one) for one in dict.fromkeys(shown.values())}
     return SteerWeights(
         found.model_path,
         found.artifacts,
-        neutral=neutral_texts(session, corpus),
-        tokenisation_id=corpus,
-        norms=known_norms(session, model_id=asked.model_id, tokenisation_id=corpus, layers=layers),
+        neutral=next(iter(texts.values()), ()),
+        texts=texts,
+        tokenisations=shown,
+        norms=known_norms(session, model_id=asked.model_id, tokenisations=shown),
     )
 
 
@@ -70,7 +74,7 @@ class SteerWork(Work):
     neutral: Sequence[NDArray[np.int32]] = ()
     #: Of each layer: the mean norm of the residual on the neutral texts.
     norms: Mapping[int, float] = field(default_factory=dict)
-    tokenisation_id: int | None = None
+    tokenisations: Mapping[int, int] = field(default_factory=dict)
     _told: list[dict[str, Any]] = field(default_factory=list)
     _moved: list[float | None] = field(default_factory=list)
 
@@ -149,13 +153,12 @@ class SteerWork(Work):
 
     def keep(self, session: Session) -> None:
         """Keep the norms that were measured: presets give strengths in them, too."""
-        if self.tokenisation_id is not None:
-            keep_norms(
-                session,
-                model_id=self.asked.model_id,
-                tokenisation_id=self.tokenisation_id,
-                norms=self.norms,
-            )
+        keep_norms(
+            session,
+            model_id=self.asked.model_id,
+            tokenisations=self.tokenisations,
+            norms=self.norms,
+        )
 
     def _mean(self, place: int, one: Resolved) -> float:
         """Return a feature's mean activation over what a variant has written."""
@@ -184,7 +187,7 @@ def begin_work(residents: Residents, asked: Asked, weights: SteerWeights) -> Ste
     parameters = asked.parameters
     prompt, *others = works.prompts_of(resident, parameters)
     resolved = read_resolved(parameters)
-    norms = _norms(resident, parameters["layers"], weights)
+    norms = _norms(resident, weights)
     if not norms and (of_norm := [one.feature for one in resolved if one.of_norm]):
         raise InvalidInputError(
             f"The strength of {of_norm[0]} is a share of the residual's norm, which is measured on "
@@ -221,7 +224,7 @@ def begin_work(residents: Residents, asked: Asked, weights: SteerWeights) -> Ste
         resolved=resolved,
         neutral=weights.neutral,
         norms=norms,
-        tokenisation_id=weights.tokenisation_id,
+        tokenisations=weights.tokenisations,
     )
 
 
@@ -251,10 +254,12 @@ def _length(sae: SparseAutoencoder, one: Resolved) -> float:
     return float(sae.w_dec[one.index].double().norm())
 
 
-def _norms(resident: Resident, layers: Sequence[int], weights: SteerWeights) -> dict[int, float]:
-    """Return the mean norm of each layer's residual on the neutral texts, measured once."""
-    unknown = [layer for layer in layers if layer not in weights.norms]
-    measured = {}
-    if unknown and weights.neutral:
-        measured = measure_norms(resident.model, unknown, weights.neutral)
-    return {**weights.norms, **measured}
+def _norms(resident: Resident, weights: SteerWeights) -> dict[int, float]:
+    """Return the mean norm of each layer's residual on its own neutral texts, measured once."""
+    found = dict(weights.norms)
+    for corpus, texts in weights.texts.items():
+        of_corpus = [layer for layer, one in weights.tokenisations.items() if one == corpus]
+        unknown = [layer for layer in of_corpus if layer not in found]
+        if unknown and texts:
+            found |= measure_norms(resident.model, unknown, texts)
+    return found

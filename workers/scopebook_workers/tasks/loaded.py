@@ -43,3 +43,9 @@ def _saes(
     artifacts: tuple[tuple[int, str], ...], device: torch.device
 ) -> dict[int, SparseAutoencoder]:
     return {layer: read_converted(Path(path), device) for layer, path in artifacts}
+
+
+def forget_loaded() -> None:
+    """Let go of what is kept, so that another model has room."""
+    _model.cache_clear()
+    _saes.cache_clear()

@@ -2,22 +2,23 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO, Final
+from tempfile import TemporaryDirectory, gettempdir
+from typing import Any, Final
 
 from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from scopebook.artifacts import write_artifact
+from scopebook.artifacts import open_artifact, remedy_of, write_artifact
 from scopebook.db.preset_tables import PresetExport, PresetReport
-from scopebook.db.sessions import sessions
+from scopebook.db.sessions import sessions, unit_of_work
+from scopebook.errors import UnavailableError
 from scopebook.jobs import EXPORT_PRESET
 from scopebook.steps import Claim
 from scopebook_workers.claims import Finish, Progress, step_task
-from scopebook_workers.exporters.bundle import write_bundle, zip_bundle
+from scopebook_workers.exporters.bundle import MANIFEST, write_bundle, zip_bundle
 from scopebook_workers.exporters.probe import make_probe
 from scopebook_workers.inference.prompts import read_prompts
 from scopebook_workers.tasks.preset_versions import LoadedVersion, load_version
@@ -34,19 +35,13 @@ def export_preset(claim: Claim, progress: Progress) -> Finish:
     """Write one zip file for each target; they share a probe, which is measured once a version."""
     targets: Sequence[str] = claim.parameters["targets"]
     loaded = load_version(claim.job_id)
-    probe, is_new = _probe(loaded)
+    probe = _probe(loaded, claim, progress)
     made: dict[str, tuple[str, str, int]] = {}
     for done, target in enumerate(targets):
         progress(done, len(targets), "files")
-        made[target] = _write(loaded, target, probe, claim)
+        made[target] = _write(loaded, target, probe)
 
     def write(session: Session) -> None:
-        if is_new:
-            session.add(
-                PresetReport(
-                    version_id=loaded.version_id, kind="probe", job_id=claim.job_id, found=probe
-                )
-            )
         rows = session.scalars(select(PresetExport).where(PresetExport.job_id == claim.job_id))
         for row in rows:
             row.artifact, row.sha256, row.size_bytes = made[row.target]
@@ -54,28 +49,32 @@ def export_preset(claim: Claim, progress: Progress) -> Finish:
     return write
 
 
-def _probe(loaded: LoadedVersion) -> tuple[Mapping[str, Any], bool]:
-    """Return the version's probe, and whether it was measured only now.
+def _probe(loaded: LoadedVersion, claim: Claim, progress: Progress) -> Mapping[str, Any]:
+    """Return the version's probe, measured unless it was before.
 
-    It is kept, so that a version's files are the same bytes whenever they are written: another
-    number of threads moves the last digits.
+    It is kept before anything is written, so that a version's files are the same bytes whenever
+    and wherever they are written: another number of threads moves the last digits.
     """
-    with sessions()() as session:
-        known = session.scalar(
-            select(PresetReport.found)
-            .where(PresetReport.version_id == loaded.version_id, PresetReport.kind == "probe")
-            .order_by(PresetReport.id)
-            .limit(1)
-        )
-    if known is not None:
-        return _in_order(known), False
-    return _in_order(make_probe(loaded.resident.model, loaded.preset, _texts(loaded))), True
-
-
-def _in_order(probe: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a probe with its keys in order, which the database does not keep."""
-    ordered: Mapping[str, Any] = json.loads(json.dumps(probe, sort_keys=True))
+    known = _known_probe(loaded)
+    if known is None:
+        found = make_probe(loaded.resident.model, loaded.preset, _texts(loaded))
+        with unit_of_work(sessions()) as session:
+            progress.hold(session)
+            row = {"version_id": loaded.version_id, "kind": "probe", "job_id": claim.job_id}
+            session.execute(insert(PresetReport).on_conflict_do_nothing(), [row | {"found": found}])
+        known = _known_probe(loaded)
+    # In order, which the database does not keep.
+    ordered: Mapping[str, Any] = json.loads(json.dumps(known, sort_keys=True))
     return ordered
+
+
+def _known_probe(loaded: LoadedVersion) -> Any:
+    with sessions()() as session:
+        return session.scalar(
+            select(PresetReport.found).where(
+                PresetReport.version_id == loaded.version_id, PresetReport.kind == "probe"
+            )
+        )
 
 
 def _texts(loaded: LoadedVersion) -> list[list[int]]:
@@ -96,28 +95,39 @@ def _texts(loaded: LoadedVersion) -> list[list[int]]:
 _MOST_TOKENS: Final = 100_000
 
 
-def _write(
-    loaded: LoadedVersion, target: str, probe: Mapping[str, Any], claim: Claim
-) -> tuple[str, str, int]:
-    """Write one target's zip file; return artifact, hash and size."""
-    document = loaded.document
-    with TemporaryDirectory(prefix="scopebook-export-") as scratch:
-        folder = Path(scratch) / f"{_file_name(document['name'])}-v{document['version']}-{target}"
-        write_bundle(loaded.preset, target, folder, probe)
-        packed = Path(scratch) / "bundle.zip"
-        zip_bundle(folder, packed)
+def _write(loaded: LoadedVersion, target: str, probe: Mapping[str, Any]) -> tuple[str, str, int]:
+    """Write one target's zip file; return artifact, hash and size.
 
-        def copy(file: BinaryIO) -> None:
-            with packed.open("rb") as source:
-                shutil.copyfileobj(source, file)
+    Its name tells what is in it: written again, it takes no more room.
+    """
+    try:
+        with TemporaryDirectory(prefix="scopebook-export-") as scratch:
+            folder = Path(scratch) / folder_name(loaded.document, target)
+            write_bundle(loaded.preset, target, folder, probe)
+            content = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+            name = f"presets/version{loaded.version_id}-{target}-{content[:16]}.zip"
+            write_artifact(name, lambda file: zip_bundle(folder, file))
+    except OSError as error:
+        raise UnavailableError(
+            f"The export for {target} could not be written to {gettempdir()} "
+            f"({error.strerror or error}); {remedy_of(error)}, then retry the job."
+        ) from error
+    digest, size = hashlib.sha256(), 0
+    with open_artifact(name) as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+            size += len(chunk)
+    return name, digest.hexdigest(), size
 
-        name = f"presets/version{loaded.version_id}-{target}-{claim.fence}.zip"
-        with packed.open("rb") as source:
-            digest = hashlib.file_digest(source, "sha256").hexdigest()
-        return write_artifact(name, copy), digest, packed.stat().st_size
 
+def folder_name(document: Mapping[str, Any], target: str) -> str:
+    """Return what the folder of an export is called: llama.cpp takes no `:` or `,` in a path.
 
-def _file_name(name: str) -> str:
-    """Return a preset's name as a folder's: llama.cpp takes neither `:` nor `,` in a path."""
+    Of names that cannot be kept as they are, a part of the preset's key tells them apart.
+    """
+    name: str = document["name"]
     kept = "".join(one if one.isascii() and (one.isalnum() or one in "-_") else "-" for one in name)
-    return kept.strip("-")[:60] or "preset"
+    kept = kept.strip("-")[:60]
+    if kept != name:
+        kept = f"{kept or 'preset'}-{document['id'][:8]}"
+    return f"{kept}-v{document['version']}-{target}"

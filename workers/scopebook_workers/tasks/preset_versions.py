@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,16 @@ from scopebook.accounts import local_actor
 from scopebook.db.preset_tables import Preset, PresetExport, PresetReport, PresetVersion
 from scopebook.db.sessions import sessions
 from scopebook.db.tables import Model, Release, Sae
-from scopebook.neutral_texts import neutral_texts, neutral_tokenisation
+from scopebook.neutral_texts import neutral_texts, shown_tokenisations
 from scopebook.preset_documents import check_unchanged
-from scopebook.preset_exports import document_of
-from scopebook.preset_tests import read_test
-from scopebook.release_names import parse_feature_id
+from scopebook.preset_exports import document_of, read_layers
 from scopebook.settings import settings
 from scopebook_workers.exporters.compiled import CompiledPreset
 from scopebook_workers.exporters.compiling import compile_preset
 from scopebook_workers.inference.residents import Resident, Residents
 from scopebook_workers.qwen.model import choose_device
 from scopebook_workers.sae.weights import SparseAutoencoder, converted_sae
+from scopebook_workers.tasks.loaded import forget_loaded
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,10 @@ def load_version(job_id: int) -> LoadedVersion:
     # By the files themselves: they are what is run.
     hashes = {layer: converted_sae(Path(at)).source_sha256 for layer, at in rows.artifacts.items()}
     check_unchanged(rows.document, hashes)
-    resident = _residents().model(rows.model_path)
-    saes = _residents().saes(rows.artifacts)
+    # Collections keep theirs loaded, and a device may have room for one model alone.
+    forget_loaded()
+    residents = Residents(choose_device(settings().device))
+    resident, saes = residents.model(rows.model_path), residents.saes(rows.artifacts)
     preset = compile_preset(rows.document, saes, Path(rows.model_path), resident.special)
     return LoadedVersion(rows.version_id, rows.document, preset, resident, saes, rows.neutral)
 
@@ -82,29 +82,17 @@ def _read(session: Session, job_id: int) -> _Rows:
     preset = session.get_one(Preset, version.preset_id)
     release = session.get_one(Release, preset.release_id)
     document = document_of(session, local_actor(session), preset.id, version.number)
-    layers = {one["layer"] for one in document["sae"]} | _read_layers(document)
+    layers = {one["layer"] for one in document["sae"]} | read_layers(document)
     saes = session.execute(
         select(Sae.layer, Sae.artifact).where(
             Sae.release_id == release.id, Sae.layer.in_(layers), Sae.artifact != ""
         )
     )
-    corpus = neutral_tokenisation(session, release.id, sorted(layers))
+    shown = shown_tokenisations(session, release.id, sorted(layers))
     return _Rows(
         version_id=version.id,
         document=document,
         model_path=session.get_one(Model, release.model_id).path,
         artifacts={row.layer: row.artifact for row in saes},
-        neutral=neutral_texts(session, corpus),
+        neutral=neutral_texts(session, next(iter(shown.values()), None)),
     )
-
-
-def _read_layers(document: Mapping[str, Any]) -> set[int]:
-    """Return the layers of features whose activations the tests read."""
-    tests = [read_test(one) for one in document["tests"]]
-    return {parse_feature_id(one.of or "").layer for one in tests if one.measure == "activation"}
-
-
-@lru_cache(maxsize=1)
-def _residents() -> Residents:
-    """Return what this process keeps loaded from one of these jobs to the next."""
-    return Residents(choose_device(settings().device))
