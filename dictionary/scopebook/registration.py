@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -27,6 +28,10 @@ from scopebook.steps import NewStep, create_job
 
 #: Token ids or feature indices with a number each, best first.
 Pairs = Sequence[tuple[int, float]]
+
+
+#: How a control vector of llama.cpp or repeng ends, which is registered as SAEs of one feature.
+VECTOR_ENDING: Final = ".gguf"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from rich.text import Text
 from scopebook.accounts import local_actor
 from scopebook.commands import preset_runs, preset_saving
 from scopebook.commands.preset_names import AsJson, Name, preset_alone, preset_named, tell_saved
+from scopebook.commands.preset_vectors import take_vectors
 from scopebook.commands.waiting import short_name
 from scopebook.console import dictionary, err, out, print_json, print_table, table
 from scopebook.db.preset_tables import Preset
@@ -23,6 +24,7 @@ from scopebook.preset_imports import import_document
 from scopebook.preset_tests import read_test
 from scopebook.preset_views import AUDIENCES, Status, list_presets, list_versions
 from scopebook.presets import change_preset, decide, fork_preset
+from scopebook.registration import VECTOR_ENDING
 from scopebook.search_filters import chosen
 
 presets = typer.Typer(help="Keep what is done to features, and take it to other tools.")
@@ -170,10 +172,18 @@ def change(
 
 @presets.command("import")
 def take_in(
-    file: Annotated[Path, typer.Argument(help="A preset.json, or Neuronpedia's JSON of steering.")],
+    file: Annotated[
+        Path, typer.Argument(help="A preset.json, Neuronpedia's JSON of steering, or a .gguf.")
+    ],
     name: Annotated[str | None, typer.Option(help="Instead of its own name.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="For a control vector, a .gguf file: which model it steers.")
+    ] = None,
 ) -> None:
     """Make a preset of a preset.json, for the very SAEs that it names, or of Neuronpedia's JSON."""
+    if file.suffix == VECTOR_ENDING:
+        tell_saved(take_vectors(file, model=model, name=name))
+        return
     document = read_json(file)
     with dictionary() as factory, unit_of_work(factory) as session:
         made = import_document(session, local_actor(session), document, name=name)

@@ -80,6 +80,8 @@ def nearest_directions(
     lengths = decoder_norms(weights).clamp_min(_TINY)
     neighbours = torch.empty(len(weights), others, dtype=torch.int64, device=weights.device)
     cosines = torch.empty(len(weights), others, device=weights.device)
+    if not others:
+        return neighbours, cosines
     rows = max(1, scratch_bytes // (4 * len(weights)))
     for start in range(0, len(weights), rows):
         part = slice(start, start + rows)

@@ -17,6 +17,7 @@ from scopebook.hub import (
 )
 from scopebook.jobs import ADD_RELEASE
 from scopebook.registration import (
+    VECTOR_ENDING,
     FeatureFacts,
     ModelFacts,
     ReleaseFacts,
@@ -32,6 +33,7 @@ from scopebook_workers.claims import Finish, Progress, step_task
 from scopebook_workers.qwen.model import choose_device, load_model, read_facts
 from scopebook_workers.qwen.tokenizer import fingerprint, load_tokenizer, token_pieces
 from scopebook_workers.qwen.weights_hash import weights_sha256
+from scopebook_workers.sae.control_vectors import read_control_vector, write_as_saes
 from scopebook_workers.sae.logit_lens import decoder_norms, logit_lens, nearest_directions
 from scopebook_workers.sae.weights import (
     ConvertedSae,
@@ -59,9 +61,12 @@ def add_release(claim: Claim, progress: Progress) -> Finish:
     def fetched(done: int, total: int) -> None:
         progress(done // _MEGABYTE, total // _MEGABYTE, "MB")
 
-    plan = plan_download(wanted["source"], wanted.get("layers"))
+    source: str = wanted["source"]
+    if source.endswith(VECTOR_ENDING):
+        source = str(_vectors_as_saes(Path(source)))
+    plan = plan_download(source, wanted.get("layers"))
     check_free_space(settings().data_dir, plan.converted_bytes, f"the SAEs of {plan.release}")
-    release = download_release(wanted["source"], wanted.get("layers"), progress=fetched)
+    release = download_release(source, wanted.get("layers"), progress=fetched)
     model = download_model(model_to_run(release.name, wanted.get("model")), progress=fetched)
     model_facts = _model_facts(release.name, model)
     for file in release.layers:  # before the first is converted
@@ -91,6 +96,13 @@ def add_release(claim: Claim, progress: Progress) -> Finish:
         )
 
     return write
+
+
+def _vectors_as_saes(path: Path) -> Path:
+    """Return the folder in which a control vector lies as SAEs, named like its file."""
+    folder = settings().data_dir / "vectors" / file_sha256(path)[:16] / path.stem
+    write_as_saes(read_control_vector(path), folder, None)
+    return folder
 
 
 def _model_facts(name: ReleaseName, model: DownloadedModel) -> ModelFacts:
