@@ -185,7 +185,7 @@ def test_a_preset_goes_out_as_a_file_and_comes_in_again(page: Page) -> None:
     refused = page.locator('[data-target="gguf"]')
     expect(refused.get_by_role("checkbox")).to_be_disabled()
     expect(refused).to_contain_text("not possible")
-    expect(refused.locator(".why li").first).to_contain_text("ablate")
+    expect(refused.locator(".why").first).to_contain_text("ablate")
     expect(page.locator('[data-target="transformers"]').get_by_role("checkbox")).to_be_enabled()
     expect(page.get_by_role("button", name="Export", exact=True)).to_be_disabled()
     with page.expect_download() as download:
