@@ -45,21 +45,24 @@ def told(model: Any, file: Path) -> torch.Tensor:
     return found
 
 
+@pytest.mark.parametrize("family", ["qwen3", "qwen3_5"])
 @pytest.mark.parametrize("name", PRESETS)
-def test_it_steers_as_the_app_does(name: str, folder: Path, tmp_path: Path) -> None:
+def test_it_steers_as_the_app_does(name: str, family: str, tmp_path: Path) -> None:
+    folder = save_with_tokenizer(tmp_path / "model", family)
     model = load_model(str(folder), backend="eager", device="cpu", dtype="float32")
-    preset = preset_of(tiny_model(), PRESETS[name])
+    preset = preset_of(tiny_model(family), PRESETS[name])
     interp_engine.write(preset, tmp_path)
 
     found = told(model, tmp_path / "steering.json")
 
-    difference = off(found, wanted(preset))
-    moved = off(found, unsteered())
-    print(f"interp-engine, {name}: off by {difference:.1e}; it moves by {moved:.1f}")
+    difference = off(found, wanted(preset, family=family))
+    moved = off(found, unsteered(family=family))
+    print(f"interp-engine, {family}, {name}: off by {difference:.1e}; it moves by {moved:.1f}")
     assert difference < ENOUGH
     assert moved > 1
-    interp_engine.write(preset_of(tiny_model(), {2: ADDED[1]}), tmp_path)
-    assert off(told(model, tmp_path / "steering.json"), wanted(preset)) > 100 * ENOUGH
+    interp_engine.write(preset_of(tiny_model(family), {2: ADDED[1]}), tmp_path)
+    elsewhere = told(model, tmp_path / "steering.json")
+    assert off(elsewhere, wanted(preset, family=family)) > 100 * ENOUGH
 
 
 @contextmanager
