@@ -48,7 +48,7 @@ from scopebook.neutral_texts import known_norms, shown_tokenisations
 from scopebook.preset_drafts import DraftIntervention, Group, PresetDraft, check_draft
 from scopebook.preset_tests import read_test
 from scopebook.release_names import is_qwen_scope_name, parse_release_name
-from scopebook.steering import MEASURED, Intervention, Op, Positions, Resolved, resolve
+from scopebook.steering import ENCODED, MEASURED, Intervention, Op, Positions, Resolved, resolve
 
 SCHEMA: Final = "steering-preset/1.0"
 #: Where the amount of an operation stands; one that must know whether a feature fires says so.
@@ -59,7 +59,6 @@ AMOUNT: Final[dict[Op, str]] = {
     "scale": "factor",
     "project": "factor",
 }
-ENCODED: Final = frozenset[Op]({"set", "min_set", "ablate", "scale"})
 
 Document = dict[str, Any]
 

@@ -24,7 +24,7 @@ from scopebook.steps import NewStep, add_steps, create_job
 
 #: `test`: how its tests went. `prune`: the smallest part of a group that still passes one.
 ReportKind = Literal["test", "prune"]
-EXPORT_JOB: Final = "export"
+PRESET_JOB: Final = "preset"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +229,7 @@ def _job(
     preset = session.get_one(Preset, preset_id)
     release = session.get_one(Release, preset.release_id)
     asked = {"release": release.name, "preset": preset_id}
-    job = create_job(session, EXPORT_JOB, f"{title} of {release.name}", [], parameters=asked)
+    job = create_job(session, PRESET_JOB, f"{title} of {release.name}", [], parameters=asked)
     step = NewStep(kind=kind, stage=0, title=title, parameters=parameters)
     add_steps(session, job.id, [step])
     return job

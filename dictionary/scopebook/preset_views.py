@@ -12,9 +12,7 @@ from scopebook.accounts import Actor
 from scopebook.db.account_tables import Account
 from scopebook.db.preset_tables import Preset, PresetDecision, PresetVersion
 from scopebook.db.tables import Model, Release
-from scopebook.errors import (
-    NotFoundError,
-)
+from scopebook.errors import NotFoundError
 from scopebook.paging import decode_cursor, encode_cursor
 from scopebook.preset_documents import Document
 from scopebook.releases import find_release

@@ -20,6 +20,8 @@ Op = Literal["add", "set", "min_set", "ablate", "scale", "project"]
 OPS: Final[tuple[Op, ...]] = get_args(Op)
 #: Those whose value is an activation, which has a unit.
 MEASURED: Final = frozenset[Op]({"add", "set", "min_set"})
+#: Those that must know whether a feature fires.
+ENCODED: Final = frozenset[Op]({"set", "min_set", "ablate", "scale"})
 #: raw: an activation. max_act: times the feature's largest on the corpus. resid_norm: times the
 #: mean norm of the residual there, over that of the feature's direction.
 Unit = Literal["raw", "max_act", "resid_norm"]

@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from jaxtyping import Float32
 from torch import Tensor
 
 from scopebook.steering import Positions
 from scopebook_workers.sae.autoencoder import SparseAutoencoder
-from scopebook_workers.sae.edits import Edit
+from scopebook_workers.sae.edits import Edit, added_vector
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,12 +22,7 @@ class CompiledLayer:
     @property
     def vector(self) -> Float32[Tensor, " d_model"] | None:
         """The sum of what `add` writes, taken in float64; None: nothing is added here."""
-        added = [edit for edit in self.edits if edit.op == "add"]
-        if not added:
-            return None
-        factors = torch.tensor([edit.value * edit.strength for edit in added], dtype=torch.float64)
-        features = torch.tensor([edit.feature for edit in added], device=self.sae.w_dec.device)
-        return (factors @ self.sae.w_dec[features].double().cpu()).float()
+        return added_vector(self.sae, self.edits)
 
 
 @dataclass(frozen=True, eq=False)

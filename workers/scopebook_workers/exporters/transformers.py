@@ -9,10 +9,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from scopebook.errors import InvalidInputError
+from scopebook.steering import ENCODED
 from scopebook_workers.exporters.compiled import CompiledLayer, CompiledPreset
 from scopebook_workers.exporters.plain_files import plain_file
 from scopebook_workers.exporters.writing import added_vectors, projection
-from scopebook_workers.sae.edits import ENCODED
 
 #: The tensors, by name: `layers.{n}` is what is added after layer n (d_model). Where features are
 #: encoded, `layers.{n}.w_enc` (d_sae, d_model), `.b_enc` and `.thresholds` (d_sae) are the SAE's,

@@ -14,12 +14,9 @@ import torch
 from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
-from scopebook.steering import Op
+from scopebook.steering import ENCODED, Op
 from scopebook_workers.sae.autoencoder import SparseAutoencoder
 from scopebook_workers.sae.encode import active_features
-
-#: Those that must know whether a feature fires.
-ENCODED: Final = frozenset[Op]({"set", "min_set", "ablate", "scale"})
 
 
 @dataclass(frozen=True)
@@ -81,6 +78,16 @@ class LayerEdits:
         if self._projected:
             change = change + self._projected.change(residual, row)
         return change
+
+
+def added_vector(
+    sae: SparseAutoencoder, edits: Sequence[Edit]
+) -> Float32[Tensor, " d_model"] | None:
+    """Return the sum of what `add` writes, on the CPU; None: nothing is added."""
+    if not any(edit.op == "add" for edit in edits):
+        return None
+    factors = _numbers([[edit.value * edit.strength for edit in edits]])
+    return _added(sae, edits, factors)[0].float()
 
 
 def _numbers(rows: Sequence[Sequence[float]]) -> Float64[Tensor, "row edit"]:
