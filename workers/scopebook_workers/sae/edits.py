@@ -16,7 +16,7 @@ from torch import Tensor
 
 from scopebook.steering import ENCODED, Op
 from scopebook_workers.sae.autoencoder import SparseAutoencoder
-from scopebook_workers.sae.encode import active_features
+from scopebook_workers.sae.chosen import activations_of
 
 
 @dataclass(frozen=True)
@@ -112,12 +112,12 @@ def _added(
 class _Encoded:
     """Edits that depend on how strongly a feature fires."""
 
-    ops: list[Op]
+    #: Which of these edits are of an operation: edits of one operation stand side by side.
+    ops: dict[Op, slice]
+    features: Int64[Tensor, " edit"]
     values: Float32[Tensor, "row edit"]
     strengths: Float32[Tensor, "row edit"]
     directions: Float32[Tensor, "edit d_model"]
-    #: The place of each feature among these edits; -1: it is not edited.
-    place_of: Int64[Tensor, " d_sae"]
 
     @classmethod
     def of(
@@ -127,19 +127,17 @@ class _Encoded:
         values: Float64[Tensor, "row edit"],
         strengths: Float64[Tensor, "row edit"],
     ) -> "_Encoded | None":
-        places = _chosen(edits, ENCODED)
+        places = sorted(_chosen(edits, ENCODED), key=lambda place: edits[place].op)
         if not places:
             return None
         device = sae.w_dec.device
         features = torch.tensor([edits[place].feature for place in places], device=device)
-        place_of = torch.full((sae.d_sae,), -1, device=device)
-        place_of[features] = torch.arange(len(places), device=device)
         return cls(
-            ops=[edits[place].op for place in places],
+            ops=_side_by_side([edits[place].op for place in places]),
+            features=features,
             values=values[:, places].to(device, torch.float32),
             strengths=strengths[:, places].to(device, torch.float32),
             directions=sae.w_dec[features].float(),
-            place_of=place_of,
         )
 
     def change(
@@ -148,23 +146,23 @@ class _Encoded:
         row: Int64[Tensor, " token"],
         sae: SparseAutoencoder,
     ) -> Float32[Tensor, "token d_model"]:
-        # By the rule of the SAE over all features: of the k strongest a row alone knows nothing.
-        active = active_features(residual, sae)
-        place = self.place_of[active.feature]
-        ours = place >= 0
-        fires = torch.zeros(len(residual), len(self.ops), device=residual.device)
-        fires[active.token[ours], place[ours]] = active.value[ours]
+        fires = activations_of(residual, sae, self.features)
         wanted = self.values[row]
         more = torch.empty_like(fires)
-        for column, op in enumerate(self.ops):
-            now, value = fires[:, column], wanted[:, column]
-            more[:, column] = _edited(op, now, value) - now
+        for op, edits in self.ops.items():
+            now = fires[:, edits]
+            more[:, edits] = _edited(op, now, wanted[:, edits]) - now
         return (more * self.strengths[row]) @ self.directions
 
 
+def _side_by_side(ops: Sequence[Op]) -> dict[Op, slice]:
+    ends = {op: place + 1 for place, op in enumerate(ops)}
+    return {op: slice(end - ops.count(op), end) for op, end in ends.items()}
+
+
 def _edited(
-    op: Op, now: Float32[Tensor, " token"], value: Float32[Tensor, " token"]
-) -> Float32[Tensor, " token"]:
+    op: Op, now: Float32[Tensor, "token edit"], value: Float32[Tensor, "token edit"]
+) -> Float32[Tensor, "token edit"]:
     if op == "set":
         return value
     if op == "min_set":

@@ -78,15 +78,15 @@ def _topk_of_tiles(
     """Return relu'd values and features of the k strongest; 0 where fewer are positive."""
     values = torch.empty(len(resid), k, device=resid.device)
     features = torch.empty(len(resid), k, device=resid.device, dtype=torch.int64)
-    for start, pre_acts in _tiles(resid, sae, scratch_bytes):
+    for start, pre_acts in pre_act_tiles(resid, sae, scratch_bytes):
         # The k largest of x and of relu(x) are the same but for values that are not kept.
         kept, at = exact_topk(pre_acts, k, above_zero=True)
         values[start : start + len(kept)], features[start : start + len(kept)] = kept, at
-    _check_finite(values)
+    check_finite(values)
     return values.relu_(), features
 
 
-def _tiles(
+def pre_act_tiles(
     resid: Float[Tensor, "token d_model"], sae: SparseAutoencoder, scratch_bytes: int
 ) -> Iterator[tuple[int, Float32[Tensor, "token d_sae"]]]:
     """Yield the first token of each tile and its pre-activations.
@@ -113,11 +113,14 @@ def decode(
     return written + sae.b_dec.float()
 
 
-def _check_finite(values: Float[Tensor, "token k"]) -> None:
-    """Refuse NaN and infinity: they sort before every activation and would hide them."""
+def check_finite(values: Float[Tensor, "token value"], start: int = 0) -> None:
+    """Refuse NaN and infinity, which sort before every activation and would hide them.
+
+    `start` is the number of the first token, by which the error names the bad one.
+    """
     bad = ~values.isfinite().all(dim=-1)
     if bad.any():
         raise InvalidInputError(
-            f"the model's residual at token {int(bad.nonzero()[0])} is not a finite number: run "
-            "the model in bfloat16 or float32, since float16 overflows."
+            f"the model's residual at token {start + int(bad.nonzero()[0])} is not a finite "
+            "number: run the model in bfloat16 or float32, since float16 overflows."
         )
