@@ -82,3 +82,11 @@ def test_a_residual_that_is_not_finite_is_refused_by_its_token(value: float, k: 
 
     with pytest.raises(InvalidInputError, match="at token 23 is not a finite number"):
         activations_of(resid, sae, CHOSEN, scratch_bytes=4 * sae.d_sae * 7)
+
+
+@pytest.mark.parametrize("k", [8, None])
+def test_no_tokens_give_no_activations(k: int | None) -> None:
+    sae = random_sae()
+    sae = SparseAutoencoder(sae.w_enc, sae.b_enc, sae.w_dec, sae.b_dec, k)
+
+    assert activations_of(random_resid(0), sae, CHOSEN).shape == (0, len(CHOSEN))

@@ -57,6 +57,8 @@ class Steering:
                 f"the model runs {tuple(output.shape[:2])} positions, and where to steer was said "
                 f"of {tuple(where.shape)}"
             )
+        if bool(where.all()):
+            return self._steer_all(layer, output)
         row, position = where.to(output.device).nonzero(as_tuple=True)
         if not len(row):
             return output
@@ -65,6 +67,16 @@ class Steering:
         steered = output.clone()
         steered[row, position] = (residual.float() + change).to(output.dtype)
         return steered
+
+    def _steer_all(
+        self, layer: int, output: Float[Tensor, "row position d_model"]
+    ) -> Float[Tensor, "row position d_model"]:
+        """Steer every position: while a text is written, nothing has to be picked out."""
+        rows, positions, _ = output.shape
+        row = torch.arange(rows, device=output.device).repeat_interleave(positions)
+        residual = output.flatten(0, 1)
+        steered = residual.float() + self.layers[layer].change(residual, row)
+        return steered.to(output.dtype).view_as(output)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """How strongly some chosen features fire, without a list of all that fire."""
 
 import torch
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from scopebook_workers.sae.autoencoder import SparseAutoencoder
@@ -26,10 +26,11 @@ def activations_of(
     """
     if sae.k is None:
         return _above_floor(resid, sae, features)
-    fires = torch.empty(len(resid), len(features), device=resid.device)
-    for start, pre_acts in pre_act_tiles(resid, sae, scratch_bytes):
-        fires[start : start + len(pre_acts)] = _among_strongest(pre_acts, sae.k, features, start)
-    return fires
+    fires = [
+        _among_strongest(pre_acts, sae.k, features, start)
+        for start, pre_acts in pre_act_tiles(resid, sae, scratch_bytes)
+    ]
+    return torch.cat(fires) if fires else torch.zeros(0, len(features), device=resid.device)
 
 
 def _above_floor(
@@ -54,10 +55,23 @@ def _among_strongest(
     weakest = strongest.amin(dim=-1, keepdim=True)
     chosen = pre_acts[:, features]
     fires = torch.where(chosen > weakest, chosen, 0).relu_()
-    # The weakest that is kept: of several that are equal, the lower features take the places left.
-    for token, place in ((chosen == weakest) & (chosen > 0)).nonzero().tolist():
-        equal = pre_acts[token] == weakest[token]
-        taken = (strongest[token] > weakest[token]).sum() + equal[: features[place]].sum()
-        if taken < k:
-            fires[token, place] = chosen[token, place]
+    last = chosen == weakest
+    if last.any():
+        _fill_last_places(fires, pre_acts, strongest, last, features)
     return fires
+
+
+def _fill_last_places(
+    fires: Float32[Tensor, "token chosen"],
+    pre_acts: Float32[Tensor, "token d_sae"],
+    strongest: Float32[Tensor, "token k"],
+    last: Bool[Tensor, "token chosen"],
+    features: Int64[Tensor, " chosen"],
+) -> None:
+    """Set what equals the weakest of the k: of several, the lower features take the places left."""
+    for token, place in last.nonzero().tolist():
+        feature = features[place]
+        value = pre_acts[token, feature]
+        taken = (strongest[token] > value).sum() + (pre_acts[token, :feature] == value).sum()
+        if value > 0 and taken < strongest.shape[1]:
+            fires[token, place] = value

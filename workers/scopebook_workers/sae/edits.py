@@ -57,6 +57,7 @@ class LayerEdits:
         values = _numbers([[edit.value for edit in row] for row in rows])
         strengths = _numbers([[edit.strength for edit in row] for row in rows])
         self._sae = sae
+        self._adds = any(edit.op == "add" for edit in first)
         self._written = _added(sae, first, values * strengths).to(device, torch.float32)
         self._encoded = _Encoded.of(sae, first, values, strengths)
         self._projected = _Projected.of(sae, first, 1 + (values - 1) * strengths)
@@ -71,13 +72,21 @@ class LayerEdits:
         self, residual: Float[Tensor, "token d_model"], row: Int64[Tensor, " token"]
     ) -> Float32[Tensor, "token d_model"]:
         """Return what is to be added to the residual of each token, which is of a row."""
-        row = row if len(self._written) > 1 else torch.zeros_like(row)
-        change = self._written[row]
-        if self._encoded:
-            change = change + self._encoded.change(residual, row, self._sae)
-        if self._projected:
-            change = change + self._projected.change(residual, row)
-        return change
+        changes = [
+            part.change(residual, row, self._sae)
+            for part in (self._encoded, self._projected)
+            if part
+        ]
+        if self._adds or not changes:
+            changes.append(_of_rows(self._written, row).expand(len(residual), -1))
+        return sum(changes[1:], start=changes[0])
+
+
+def _of_rows(
+    table: Float32[Tensor, "row number"], row: Int64[Tensor, " token"]
+) -> Float32[Tensor, "token_or_one number"]:
+    """Return what holds for each token; one row holds for all, and needs no copies of itself."""
+    return table if len(table) == 1 else table[row]
 
 
 def added_vector(
@@ -147,12 +156,19 @@ class _Encoded:
         sae: SparseAutoencoder,
     ) -> Float32[Tensor, "token d_model"]:
         fires = activations_of(residual, sae, self.features)
-        wanted = self.values[row]
+        return (self._more(fires, row) * _of_rows(self.strengths, row)) @ self.directions
+
+    def _more(
+        self, fires: Float32[Tensor, "token edit"], row: Int64[Tensor, " token"]
+    ) -> Float32[Tensor, "token edit"]:
+        if list(self.ops) == ["ablate"]:
+            return -fires
+        wanted = _of_rows(self.values, row)
         more = torch.empty_like(fires)
         for op, edits in self.ops.items():
             now = fires[:, edits]
             more[:, edits] = _edited(op, now, wanted[:, edits]) - now
-        return (more * self.strengths[row]) @ self.directions
+        return more
 
 
 def _side_by_side(ops: Sequence[Op]) -> dict[Op, slice]:
@@ -161,12 +177,12 @@ def _side_by_side(ops: Sequence[Op]) -> dict[Op, slice]:
 
 
 def _edited(
-    op: Op, now: Float32[Tensor, "token edit"], value: Float32[Tensor, "token edit"]
+    op: Op, now: Float32[Tensor, "token edit"], value: Float32[Tensor, "token_or_one edit"]
 ) -> Float32[Tensor, "token edit"]:
     if op == "set":
-        return value
+        return value.expand_as(now)
     if op == "min_set":
-        return torch.maximum(now, value)
+        return now.maximum(value)
     if op == "scale":
         return now * value
     return torch.zeros_like(now)  # ablate
@@ -183,7 +199,7 @@ class _Projected:
     #: An orthonormal basis of the space.
     basis: Float32[Tensor, "direction d_model"]
     #: What the part is multiplied by, for each row.
-    kept: Float32[Tensor, " row"]
+    kept: Float32[Tensor, "row 1"]
 
     @classmethod
     def of(
@@ -201,13 +217,16 @@ class _Projected:
         # Directions that say the same are one.
         _, sizes, basis = torch.linalg.svd(directions, full_matrices=False)
         basis = basis[sizes > sizes.max() * _SAME_DIRECTION]
-        return cls(basis.float(), of_project[:, 0].to(device, torch.float32))
+        return cls(basis.float(), of_project[:, :1].to(device, torch.float32))
 
     def change(
-        self, residual: Float[Tensor, "token d_model"], row: Int64[Tensor, " token"]
+        self,
+        residual: Float[Tensor, "token d_model"],
+        row: Int64[Tensor, " token"],
+        _sae: SparseAutoencoder,
     ) -> Float32[Tensor, "token d_model"]:
         along = residual.float() @ self.basis.T
-        return ((self.kept[row] - 1)[:, None] * along) @ self.basis
+        return (_of_rows(self.kept - 1, row) * along) @ self.basis
 
 
 #: Share of the largest singular value below which a direction adds nothing to a space.

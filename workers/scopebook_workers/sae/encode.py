@@ -118,8 +118,9 @@ def check_finite(values: Float[Tensor, "token value"], start: int = 0) -> None:
 
     `start` is the number of the first token, by which the error names the bad one.
     """
-    bad = ~values.isfinite().all(dim=-1)
-    if bad.any():
+    finite = values.isfinite()
+    if not finite.all():
+        bad = ~finite.all(dim=-1)
         raise InvalidInputError(
             f"the model's residual at token {start + int(bad.nonzero()[0])} is not a finite "
             "number: run the model in bfloat16 or float32, since float16 overflows."
