@@ -11,7 +11,11 @@ from tests.tiny_models import tiny_model
 from tests.workers.exporters.making import ADDED, TEXTS, preset_of
 from tests.workers.exporters.plain_modules import module_from
 from tests.workers.exporters.test_bundle import bundle, signed
+from tests.workers.exporters.test_transformers import live
+from transformers import AutoModelForCausalLM
 
+from scopebook.demo import bundle_path
+from scopebook_demo.as_gguf import write_gguf
 from scopebook_workers.exporters import gguf
 from scopebook_workers.exporters.plain_files import plain_file
 from scopebook_workers.sae.edits import Edit
@@ -92,3 +96,29 @@ def test_its_verify_proves_it_and_tells_of_a_vector_that_does_nothing(
     print(said)
     assert (status, said[:18]) == (0, "STEERS AS MEASURED")
     assert verify(silent, "--model", str(model))[1].startswith("Runs UNSTEERED")
+
+
+def test_the_demo_model_steers_there_as_here(tool: Any, tmp_path: Path) -> None:
+    folder = bundle_path() / "models" / "Scopebook-Demo-4M-Base"
+    write_gguf(folder, tmp_path / "demo.gguf")
+    demo = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    preset = preset_of(demo, {1: [Edit(3, "add", 20.0)], 2: [Edit(8, "add", -15.0)]})
+    silent = preset_of(demo, {1: [Edit(3, "add", 0.0)]})
+
+    steered, unsteered_there = [], []
+    for of, found in ((preset, steered), (silent, unsteered_there)):
+        gguf.write(of, tmp_path)
+        found.extend(told(tool, tmp_path / "demo.gguf", tmp_path))
+
+    for text, there, plain in zip(TEXTS, steered, unsteered_there, strict=True):
+        token_ids = torch.tensor([text])
+        here = live(demo, preset, token_ids, len(text))[0, -1].log_softmax(-1)
+        unsteered_here = live(demo, silent, token_ids, len(text))[0, -1].log_softmax(-1)
+        moved = off(here, unsteered_here)
+        print(
+            f"llama.cpp, demo: off by {off(there, here):.1e}, unsteered {off(plain, unsteered_here):.1e}; "
+            f"the vectors move it by {moved:.1f}"
+        )
+        assert off(there, here) < 1e-3
+        assert off(plain, unsteered_here) < 1e-3
+        assert moved > 1
