@@ -3,6 +3,7 @@
 API, command line and workers know each other by these names and by row ids only.
 """
 
+from collections.abc import Collection
 from typing import Final
 
 ADD_RELEASE: Final = "release.add"
@@ -69,10 +70,23 @@ QUEUE_OF: Final[dict[str, str]] = {
     PRUNE_PRESET: GPU,
 }
 
+#: Kinds that go before others of a queue, since somebody looks at a page until they are done ...
+SOON: Final = (EXPORT_PRESET, TEST_PRESET)
+#: ... and kinds that come after them: there are many of each, or they take long.
+BULK: Final = (
+    *(COLLECT_SHARD, SCAN_SHARD, COMPUTE_PANEL, PRUNE_PRESET),
+    *(LABEL_SAE, LABEL_SAE_BY_MODEL, WORD_SAE, SCORE_SAE, COMPARE_SAE),
+)
+
 #: Steps that run the model over a part of a text, each with its tokens as its size.
 READING: Final = (COLLECT_SHARD, SCAN_SHARD)
 
 QUEUES: Final = tuple(sorted(set(QUEUE_OF.values())))
+
+
+def kinds_of(queues: Collection[str]) -> list[str]:
+    """Return the kinds of steps that these queues carry."""
+    return [kind for kind, queue in QUEUE_OF.items() if queue in queues]
 
 
 def queue_of(kind: str) -> str:

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import exists, func, or_, select, text, update
+from sqlalchemy import case, exists, func, or_, select, text, update
 from sqlalchemy.orm import Session, aliased
 
 from scopebook import notices
 from scopebook.db.jobs import Job, Step
 from scopebook.errors import ConflictError
 from scopebook.job_ends import check_job_id, lock_job, settle_job
+from scopebook.jobs import BULK, SOON
 
 #: So many notices at most for one kind at a time; each taker goes on until nothing is due.
 MAX_NOTICES = 8
@@ -123,14 +124,17 @@ def _request_notices(session: Session) -> None:
 
 
 def claim_step(
-    session: Session, kind: str, *, worker: str, lease_s: float, max_attempts: int
+    session: Session, *kinds: str, worker: str, lease_s: float, max_attempts: int
 ) -> Claim | None:
-    """Take the oldest due step of `kind`, or return None; commit before working on it."""
-    _fail_exhausted(session, kind, max_attempts)
+    """Take the next due step of these kinds, or return None; commit before working on it.
+
+    What somebody waits for goes first and bulk last (`scopebook.jobs`); then the oldest job.
+    """
+    _fail_exhausted(session, kinds, max_attempts)
     candidate = (
         select(Step.id)
-        .where(Step.kind == kind, _due(max_attempts))
-        .order_by(Step.job_id, Step.stage, Step.id)
+        .where(Step.kind.in_(kinds), _due(max_attempts))
+        .order_by(_TURN, Step.job_id, Step.stage, Step.id)
         .limit(1)
         .with_for_update(skip_locked=True, of=Step)
         .scalar_subquery()
@@ -168,6 +172,9 @@ def claim_step(
     return Claim(**row._asdict())
 
 
+_TURN = case((Step.kind.in_(SOON), 0), (Step.kind.in_(BULK), 2), else_=1)
+
+
 def _lease(lease_s: float) -> Any:
     return func.now() + text("make_interval(secs => :lease_s)").bindparams(lease_s=lease_s)
 
@@ -180,11 +187,11 @@ def _note_running(session: Session, job_id: int) -> None:
     )
 
 
-def _fail_exhausted(session: Session, kind: str, max_attempts: int) -> None:
+def _fail_exhausted(session: Session, kinds: Sequence[str], max_attempts: int) -> None:
     """Fail steps whose workers died on them again and again, so that nothing loops for ever."""
     spent = session.execute(
         select(Step.id, Step.job_id, Step.attempt)
-        .where(Step.kind == kind, Step.attempt >= max_attempts, _due())
+        .where(Step.kind.in_(kinds), Step.attempt >= max_attempts, _due())
         .with_for_update(skip_locked=True, of=Step)
     ).all()
     for step_id, job_id, attempt in spent:

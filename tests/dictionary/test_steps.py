@@ -11,7 +11,7 @@ from scopebook.db.sessions import Sessions
 from scopebook.errors import ConflictError, InvalidInputError, NotFoundError, ScopebookError
 from scopebook.job_ends import job_error, kind_of
 from scopebook.job_reports import list_jobs, read_job
-from scopebook.jobs import COLLECT_SHARD, MERGE_SAE
+from scopebook.jobs import COLLECT_SHARD, MERGE_SAE, TEST_PRESET
 from scopebook.steps import (
     Claim,
     LostClaimError,
@@ -480,3 +480,25 @@ def test_an_older_job_is_worked_off_first(session: Session) -> None:
     jobs = [held(session).job_id for _ in range(4)]
 
     assert jobs == sorted(jobs)
+
+
+def test_what_somebody_waits_for_goes_before_and_bulk_comes_last(session: Session) -> None:
+    kinds = [COLLECT_SHARD, MERGE_SAE, TEST_PRESET]
+    for kind in kinds:
+        create_job(session, "test", kind, [NewStep(kind=kind, stage=0, title=kind)] * 2)
+
+    taken = []
+    while held := claim_step(session, *kinds, worker="w", lease_s=60, max_attempts=3):
+        taken.append(held.kind)
+
+    assert taken == [TEST_PRESET] * 2 + [MERGE_SAE] * 2 + [COLLECT_SHARD] * 2
+
+
+def test_only_the_kinds_that_are_named_are_claimed(session: Session) -> None:
+    create_job(session, "test", "Test", [shard()])
+    create_job(session, "test", "Test", [NewStep(kind=MERGE_SAE, stage=0, title="Merge")])
+
+    assert claim(session, TEST_PRESET) is None
+    held = claim_step(session, MERGE_SAE, TEST_PRESET, worker="w", lease_s=60, max_attempts=3)
+    assert held is not None
+    assert held.kind == MERGE_SAE

@@ -18,7 +18,7 @@ from scopebook.db.jobs import Job, Step
 from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.db.tables import Corpus
 from scopebook.errors import InvalidInputError
-from scopebook.jobs import COLLECT_SHARD, MERGE_SAE
+from scopebook.jobs import COLLECT_SHARD, MERGE_SAE, TEST_PRESET
 from scopebook.steps import Claim, NewStep, cancel_job, create_job, renew_step
 from scopebook_workers import claims, process
 from scopebook_workers.claims import Finish, Progress, step_task, work_off
@@ -73,6 +73,28 @@ def test_all_due_steps_of_a_kind_are_done_and_their_results_kept(worker: Session
     assert done == 3
     assert states(worker, job_id) == ("done", ["done"] * 3)
     assert rows(worker) == ["text 0, 1", "text 1, 1", "text 2, 1"]
+
+
+def test_what_becomes_urgent_is_done_before_the_rest_of_a_run(worker: Sessions) -> None:
+    make_job(worker, steps=3)
+    order = []
+
+    @step_task(COLLECT_SHARD)
+    def ask_for_more(claim: Claim, progress: Progress) -> Finish:
+        if not order:
+            make_job(worker, kind=TEST_PRESET)
+        order.append(claim.kind)
+        return lambda session: None
+
+    @step_task(TEST_PRESET)
+    def note(claim: Claim, progress: Progress) -> Finish:
+        order.append(claim.kind)
+        return lambda session: None
+
+    done = work_off(COLLECT_SHARD, TEST_PRESET)
+
+    assert done == 4
+    assert order == [COLLECT_SHARD, TEST_PRESET, COLLECT_SHARD, COLLECT_SHARD]
 
 
 def test_steps_that_only_the_work_could_know_of_follow(worker: Sessions) -> None:
@@ -301,7 +323,7 @@ def test_an_end_whose_answer_was_lost_stands_once(
 
 def test_a_worker_that_freezes_in_a_transaction_does_not_keep_its_step(worker: Sessions) -> None:
     make_job(worker)
-    first = claims._claim(COLLECT_SHARD)
+    first = claims._claim([COLLECT_SHARD])
     assert first is not None
 
     def freeze() -> None:
@@ -314,7 +336,7 @@ def test_a_worker_that_freezes_in_a_transaction_does_not_keep_its_step(worker: S
         freeze()
     with worker.begin() as session:
         session.execute(text("UPDATE step SET lease_until = now() - interval '1 s'"))
-    second = claims._claim(COLLECT_SHARD)
+    second = claims._claim([COLLECT_SHARD])
 
     assert second is not None
     assert second.fence == first.fence + 1

@@ -8,7 +8,7 @@ from typing import Any
 
 from celery import Celery, signals
 
-from scopebook.jobs import INFER, LIVE, QUEUE_OF
+from scopebook.jobs import INFER, LIVE, QUEUE_OF, kinds_of
 from scopebook.notices import celery_options
 from scopebook_workers import process
 from scopebook_workers.claims import work_off
@@ -32,7 +32,8 @@ app.conf.update(
 def _register(kind: str) -> None:
     @app.task(name=kind)
     def look() -> None:
-        work_off(kind)
+        # A notice only wakes: what is done first is chosen among all that this worker may do.
+        work_off(*(kinds_of(app.amqp.queues.consume_from) or [kind]))
 
 
 for _kind in QUEUE_OF:

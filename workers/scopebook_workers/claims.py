@@ -200,11 +200,14 @@ def _patiently(write: Callable[[Session], None]) -> None:
     patiently(once, "the step's end")
 
 
-def work_off(kind: str) -> int:
-    """Do the due steps of `kind` one after the other; return how many were done."""
+def work_off(*kinds: str) -> int:
+    """Do the due steps of these kinds one after the other; return how many were done.
+
+    The next is chosen anew after each, so that no long run keeps what is more urgent waiting.
+    """
     done = 0
     while not process.stopping():
-        claim = _claim(kind)
+        claim = _claim(kinds)
         if claim is None:
             break
         try:
@@ -218,12 +221,12 @@ class _RestError(Exception):
     """What went wrong may pass with time, so this worker waits for the next notice."""
 
 
-def _claim(kind: str) -> Claim | None:
+def _claim(kinds: Sequence[str]) -> Claim | None:
     try:
         with _unit(sessions(), settings().lease_s) as session:
             return claim_step(
                 session,
-                kind,
+                *kinds,
                 worker=f"{socket.gethostname()}:{os.getpid()}",
                 lease_s=settings().lease_s,
                 max_attempts=settings().max_attempts * DEATHS_PER_ATTEMPT,
