@@ -9,9 +9,9 @@ data/<name>                     the weights of SAEs, which lie in the data folde
 import hashlib
 import json
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 #: Counted up when an older Scopebook could no longer read it.
 VERSION: Final = 1
@@ -72,6 +72,12 @@ class FilePart(_Strict):
     size_bytes: Count
     sha256: Sha256
 
+    @model_validator(mode="after")
+    def _in_a_known_folder(self) -> Self:
+        if self.root == "data" and self.path.split("/")[0] not in DATA_FOLDERS:
+            raise ValueError("is in no folder of weights")
+        return self
+
     @property
     def name(self) -> str:
         """Where it lies in the backup."""
@@ -129,7 +135,7 @@ def version_of(content: bytes) -> int | None:
     """Return the format's version, as far as the content is a manifest at all."""
     try:
         said = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     is_ours = isinstance(said, dict) and said.get("format") == "scopebook-backup"
     version = said.get("version") if is_ours else None

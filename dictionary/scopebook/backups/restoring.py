@@ -13,13 +13,13 @@ from typing import Any, BinaryIO, Final, cast
 
 import psycopg
 from sqlalchemy import func, select, text, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from scopebook.accounts import LOCAL, local_actor
 from scopebook.artifacts import write_artifact, write_whole
 from scopebook.audit import record
-from scopebook.backups.layout import DATA_FOLDERS, LEFT_OUT, FilePart, Manifest, TablePart
+from scopebook.backups.layout import LEFT_OUT, FilePart, Manifest, TablePart
 from scopebook.backups.marker import mark, unmark
 from scopebook.backups.reading import Backup, opened
 from scopebook.backups.schema import (
@@ -185,8 +185,6 @@ def _place(backup: Backup, part: FilePart) -> None:
     if part.root == "artifacts":
         write_artifact(part.path, write)
         return
-    if part.path.split("/")[0] not in DATA_FOLDERS:
-        raise InvalidInputError(f"{part.name} is no file of Scopebook's data folder.")
     try:
         write_whole(settings().data_dir / part.path, write)
     except OSError as error:
@@ -214,6 +212,11 @@ def _load(session: Session, backup: Backup, path: Path, told: Told) -> int:
         make_again(session, removed)
         told("bringing the schema up to date")
         migrate_within(session.connection())
+    except (psycopg.OperationalError, OperationalError) as error:
+        raise UnavailableError(
+            f"The database took no more rows ({_first_line(error)}); mend that, then restore "
+            "again. The instance stays empty."
+        ) from error
     except (psycopg.Error, DBAPIError) as error:
         raise InvalidInputError(
             f"{path} does not fit the tables of revision {manifest.revision} "

@@ -1,6 +1,7 @@
 """Instances with a database and a data folder of their own, one of them with something of all."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from conftest import _administer, copy_template
 from dumps import make_dictionary
 from makers import make_embedding, make_scan
 from scopebook.artifacts import write_artifact
+from scopebook.backups.making import make_backup
 from scopebook.db.account_tables import (
     Account,
     ApiToken,
@@ -101,39 +103,93 @@ class Instance:
 Make = Callable[[str], Instance]
 
 
+def _new(postgres: EmbeddedPostgres, template: str, data_dir: Path) -> Instance:
+    database = f"test_{os.urandom(6).hex()}"
+    copy_template(postgres, template, database)
+    data_dir.mkdir()
+    url = postgres.url(database)
+    return Instance(url, data_dir, sessionmaker(create_engine(url), expire_on_commit=False))
+
+
+def _drop(postgres: EmbeddedPostgres, one: Instance) -> None:
+    one.leave()
+    _administer(postgres, f"DROP DATABASE {one.sessions.kw['bind'].url.database} WITH (FORCE)")
+
+
+@pytest.fixture(autouse=True)
+def settings_of_before() -> Iterator[None]:
+    """Let settings be what they were after each test."""
+    before = settings()
+    yield
+    use_settings(before)
+
+
 @pytest.fixture
 def instance(postgres: EmbeddedPostgres, template: str, tmp_path: Path) -> Iterator[Make]:
     """Make empty instances."""
-    before = settings()
-    made: list[tuple[str, Instance]] = []
+    made: list[Instance] = []
 
     def make(name: str) -> Instance:
-        database = f"test_{os.urandom(6).hex()}"
-        copy_template(postgres, template, database)
-        data_dir = tmp_path / name
-        data_dir.mkdir()
-        url = postgres.url(database)
-        factory = sessionmaker(create_engine(url), expire_on_commit=False)
-        made.append((database, Instance(url, data_dir, factory)))
-        return made[-1][1]
+        made.append(_new(postgres, template, tmp_path / name))
+        return made[-1]
 
     yield make
-    use_settings(before)
-    for database, one in made:
-        one.leave()
-        _administer(postgres, f"DROP DATABASE {database} WITH (FORCE)")
+    for one in made:
+        _drop(postgres, one)
 
 
-@pytest.fixture
-def full(instance: Make) -> Instance:
-    """An instance with something of everything."""
-    made = instance("full")
-    factory = made.enter()
-    with factory.begin() as session:
+@pytest.fixture(scope="session")
+def empty(
+    postgres: EmbeddedPostgres, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Instance]:
+    """An instance that nothing is ever restored into."""
+    made = _new(postgres, template, tmp_path_factory.mktemp("instances") / "empty")
+    yield made
+    _drop(postgres, made)
+
+
+@pytest.fixture(scope="session")
+def original(
+    postgres: EmbeddedPostgres, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Instance]:
+    """An instance with something of everything, which tests only make backups of."""
+    made = _new(postgres, template, tmp_path_factory.mktemp("instances") / "full")
+    before = settings()
+    with made.enter().begin() as session:
         saes = make_dictionary(session)
         _fill(session, saes, made.data_dir)
     made.leave()
-    return made
+    use_settings(before)
+    yield made
+    _drop(postgres, made)
+
+
+@pytest.fixture
+def full(original: Instance, postgres: EmbeddedPostgres, tmp_path: Path) -> Iterator[Instance]:
+    """An instance like it, to be changed."""
+    original.leave()
+    name = original.sessions.kw["bind"].url.database
+    made = _new(postgres, name, tmp_path / "full")
+    shutil.copytree(original.data_dir, made.data_dir, dirs_exist_ok=True)
+    with made.sessions.begin() as session:
+        for table in ("sae", "embedder"):
+            moved = f"UPDATE {table} SET artifact = replace(artifact, :before, :now)"
+            places = {"before": str(original.data_dir), "now": str(made.data_dir)}
+            session.execute(text(moved), places)
+    made.leave()
+    yield made
+    _drop(postgres, made)
+
+
+@pytest.fixture(scope="session")
+def any_backup(original: Instance, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backup that lies in a folder; nobody changes it."""
+    before = settings()
+    path = tmp_path_factory.mktemp("backups") / "backup"
+    make_backup(original.enter(), path)
+    original.leave()
+    use_settings(before)
+    return path
 
 
 def _artifact(name: str) -> str:
@@ -194,7 +250,7 @@ def _fill_work(session: Session, saes: list[Sae], data_dir: Path) -> None:
     for sae in saes:
         path = data_dir / "saes" / "release" / f"{sae.layer}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(os.urandom(3_000_000))
+        path.write_bytes(os.urandom(300_000))
         sae.artifact = str(path)
     session.add_all(
         [

@@ -4,18 +4,23 @@ import stat
 from pathlib import Path
 
 import pytest
+from alembic import command
 from sqlalchemy import text
 from tests.dictionary.backups.conftest import Instance, Make
 from tests.dumps import RELEASE
 
+from scopebook.backups import making
+from scopebook.backups.files_out import NamedFiles, artifact_columns
 from scopebook.backups.layout import LEFT_OUT
 from scopebook.backups.making import make_backup
 from scopebook.backups.restoring import restore_backup
 from scopebook.db.base import Base
-from scopebook.embedded.postgres import EmbeddedPostgres
+from scopebook.db.migrate import _config, newest_revision
 from scopebook.errors import ConflictError
 from scopebook.fingerprint import fingerprint
 
+#: A revision without scans and presets.
+OLD = "0024"
 #: Rows that say where files lie here, or that were at work: they are looked at by themselves.
 ADAPTED = ("sae", "embedder", "step", "audit_entry", *LEFT_OUT)
 
@@ -165,9 +170,7 @@ def test_a_file_that_is_gone_is_named(full: Instance, instance: Make, tmp_path: 
     assert report.missing == restored.missing == [f"{full.data_dir}/artifacts/panels/1.npz"]
 
 
-def test_another_revision_is_not_backed_up(
-    full: Instance, postgres: EmbeddedPostgres, tmp_path: Path
-) -> None:
+def test_another_revision_is_not_backed_up(full: Instance, tmp_path: Path) -> None:
     with full.enter().begin() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '0025'"))
 
@@ -182,3 +185,56 @@ def test_every_table_is_in_a_backup_or_left_out_for_a_reason(
 
     held = {path.name.split(".")[0] for path in (tmp_path / "folder/tables").iterdir()}
     assert held == set(Base.metadata.tables) - LEFT_OUT
+
+
+def test_a_backup_of_an_older_schema_is_brought_up_to_date(
+    instance: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = instance("older")
+    with older.enter().begin() as session:
+        session.execute(text("INSERT INTO corpus (name, source) VALUES ('old', '/nowhere')"))
+    command.downgrade(_config(older.url), OLD)
+    with monkeypatch.context() as then:
+        then.setattr(making, "newest_revision", lambda: OLD)
+        then.setattr(making, "named_files", lambda _session: NamedFiles())
+        make_backup(older.enter(), tmp_path / "b.zip")
+    other = instance("other")
+
+    report = restore_backup(other.enter(), tmp_path / "b.zip")
+
+    assert (report.revision, report.newest_revision) == (OLD, newest_revision())
+    command.check(_config(other.url))
+    with other.sessions() as session:
+        assert session.scalars(text("SELECT name FROM corpus")).all() == ["old"]
+        assert session.scalars(text("SELECT name FROM account ORDER BY 1")).all() == ["local"]
+
+
+def test_a_database_without_tables_takes_a_backup(
+    full: Instance, instance: Make, tmp_path: Path
+) -> None:
+    make_backup(full.enter(), tmp_path / "b.zip")
+    other = instance("other")
+    command.downgrade(_config(other.url), "base")
+    with other.sessions.begin() as session:
+        session.execute(text("DROP TABLE alembic_version"))
+        session.execute(text("CREATE TABLE of_others AS SELECT 1 AS one"))
+    other.leave()
+
+    restore_backup(other.enter(), tmp_path / "b.zip")
+
+    assert other.hashes(but=(*ADAPTED, "of_others")) == full.hashes(but=ADAPTED)
+    with other.sessions() as session:
+        assert session.scalars(text("SELECT one FROM of_others")).all() == [1]
+
+
+def test_every_column_that_names_a_file_is_followed() -> None:
+    named = {f"{column.table.name}.{column.name}" for column in artifact_columns()}
+    whole_paths = {"sae.artifact", "embedder.artifact"}
+
+    # As those that write files name them; a column of another name belongs to `_COLUMNS`.
+    assert named | whole_paths == {
+        f"{table.name}.{column.name}"
+        for table in Base.metadata.sorted_tables
+        for column in table.c
+        if "artifact" in column.name or column.name == "guide"
+    }
