@@ -102,7 +102,7 @@ def test_a_restore_that_is_killed_before_it_touches_anything_leaves_no_mark(
 def test_a_full_disk_leaves_no_backup(full: Instance, tmp_path: Path, name: str) -> None:
     factory = full.enter()
 
-    with files_limited_to(1 << 20), pytest.raises(UnavailableError, match="could not be written"):
+    with files_limited_to(1 << 17), pytest.raises(UnavailableError, match="could not be written"):
         make_backup(factory, tmp_path / name)
 
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
