@@ -29,7 +29,7 @@ def write_artifact(name: str, write: Callable[[BinaryIO], None]) -> str:
     """
     try:
         if _is_folder():
-            _write_file(Path(settings().artifacts) / name, write)
+            write_whole(Path(settings().artifacts) / name, write)
         else:
             with fsspec.open(f"{settings().artifacts}/{name}", "wb") as file:
                 write(file)
@@ -80,7 +80,8 @@ def _is_folder() -> bool:
     return "://" not in settings().artifacts
 
 
-def _write_file(path: Path, write: Callable[[BinaryIO], None]) -> None:
+def write_whole(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Let `write` fill the file of that path, which appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path.parent)
     partial, file = _create_partial(path)

@@ -52,6 +52,8 @@ _COMMANDS: Final = {
     "webhooks": "webhooks.webhooks",
     "export": "interchange.exports",
     "import": "interchange.imports",
+    "backup": "backups.backup",
+    "restore": "backups.restore",
 }
 _HIDDEN: Final = ("sweep",)
 

@@ -14,6 +14,7 @@ from rich.table import Column, Table
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from scopebook.backups.marker import check_finished
 from scopebook.db.sessions import Sessions, sessions_for, unit_of_work
 from scopebook.embedded.connection import connect
 from scopebook.embedded.folder import DataFolder, Holder
@@ -67,10 +68,11 @@ def print_table(filled: Table) -> None:
 
 
 @contextmanager
-def dictionary(*, work: bool = False) -> Iterator[Sessions]:
+def dictionary(*, work: bool = False, restoring: bool = False) -> Iterator[Sessions]:
     """Give a command its dictionary: of the running instance, or of one started for its time.
 
-    `work` also starts workers where none run.
+    `work` also starts workers where none run. One into which a backup was not restored to its end
+    is for who is `restoring` only.
     """
     with connect(settings(), work=work) as instance:
         use_settings(
@@ -81,7 +83,11 @@ def dictionary(*, work: bool = False) -> Iterator[Sessions]:
                 }
             )
         )
-        yield sessions_for(instance.database_url)
+        factory = sessions_for(instance.database_url)
+        if not restoring:
+            with unit_of_work(factory) as session:
+                check_finished(session)
+        yield factory
 
 
 def watch_job(

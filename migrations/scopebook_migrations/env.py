@@ -2,7 +2,7 @@
 
 import pgvector.sqlalchemy  # noqa: F401 - registers the vector types that autogenerate compares
 from alembic import context
-from sqlalchemy import create_engine, pool, text
+from sqlalchemy import Connection, create_engine, pool, text
 
 from scopebook.db.base import Base
 
@@ -11,16 +11,27 @@ _ADVISORY_LOCK = 7_263_011
 
 
 def run() -> None:
-    """Upgrade under an advisory lock, so that simultaneous starts wait for each other."""
+    """Upgrade under an advisory lock, so that simultaneous starts wait for each other.
+
+    A connection that is given is used within its transaction, which its owner ends.
+    """
+    given: Connection | None = context.config.attributes.get("connection")
+    if given is not None:
+        _run_over(given)
+        return
     url = context.config.get_main_option("sqlalchemy.url")
     if url is None:
         raise RuntimeError("alembic was started without sqlalchemy.url")
     engine = create_engine(url, poolclass=pool.NullPool)
     with engine.connect() as connection:
-        context.configure(connection=connection, target_metadata=Base.metadata)
-        with context.begin_transaction():
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
-            context.run_migrations()
+        _run_over(connection)
+
+
+def _run_over(connection: Connection) -> None:
+    context.configure(connection=connection, target_metadata=Base.metadata)
+    with context.begin_transaction():
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+        context.run_migrations()
 
 
 run()

@@ -6,7 +6,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
+from alembic.util import CommandError
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.orm import Session
+
+from scopebook.backups.marker import refuse_unfinished
 
 log = logging.getLogger(__name__)
 
@@ -19,9 +23,49 @@ def _config(database_url: str) -> Config:
     return config
 
 
-def upgrade(database_url: str) -> None:
-    """Run every migration the database lacks; a no-op when there is none."""
+def upgrade(database_url: str, *, also_unfinished: bool = False) -> None:
+    """Run every migration the database lacks; a no-op when there is none.
+
+    Raises ConflictError where a backup was not restored to its end, unless `also_unfinished`.
+    """
+    if not also_unfinished:
+        refuse_unfinished(database_url)
     command.upgrade(_config(database_url), "head")
+
+
+def drop_tables(connection: Connection) -> None:
+    """Undo all migrations, in the connection's transaction."""
+    if MigrationContext.configure(connection).get_current_revision() is not None:
+        command.downgrade(_config_over(connection), "base")
+
+
+def migrate_within(connection: Connection, revision: str = "head") -> None:
+    """Run every migration up to a revision, in the connection's transaction."""
+    command.upgrade(_config_over(connection), revision)
+
+
+def _config_over(connection: Connection) -> Config:
+    config = _config("")
+    config.attributes["connection"] = connection
+    return config
+
+
+def knows_revision(revision: str) -> bool:
+    """Tell whether this version has the migration of that name."""
+    try:
+        return ScriptDirectory.from_config(_config("")).get_revision(revision) is not None
+    except CommandError:
+        return False
+
+
+def revision_of(session: Session) -> str | None:
+    """Return the revision of a session's database."""
+    return MigrationContext.configure(session.connection()).get_current_revision()
+
+
+def newest_revision() -> str | None:
+    """Return the newest revision that this version knows."""
+    return ScriptDirectory.from_config(_config("")).get_current_head()
 
 
 def revisions(database_url: str) -> tuple[str | None, str | None]:

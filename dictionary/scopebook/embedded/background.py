@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from functools import partial
 
 from scopebook.db.migrate import upgrade
 from scopebook.embedded.instance import Instance
@@ -12,8 +13,10 @@ from scopebook.settings import settings
 def main() -> int:
     """Run the instance of the settings until the last command has left; return the exit code."""
     logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(message)s")
+    # A command that does not restore a backup looks for itself whether one was not ended.
+    migrate = partial(upgrade, also_unfinished=True)
     return run(
-        Instance(settings(), migrate=upgrade, with_workers=False, with_api=False, kind="command")
+        Instance(settings(), migrate=migrate, with_workers=False, with_api=False, kind="command")
     )
 
 

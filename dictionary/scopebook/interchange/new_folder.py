@@ -22,8 +22,10 @@ def check_new(path: Path) -> None:
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(path: Path, *, what: str = "export") -> Iterator[Path]:
     """Give a folder to fill that becomes `path` at the end; what a killed writer left is removed.
+
+    `what` it is stands in what people are told.
 
     Raises ConflictError where something is there, UnavailableError where the disk takes no more.
     """
@@ -31,7 +33,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     target = path.expanduser().absolute()
     partial = target.parent / f".{target.name}.partial"
     try:
-        with _locked(partial, path):
+        with _locked(partial, path, what):
             try:
                 yield partial
                 (partial / _LOCK).unlink()
@@ -44,19 +46,19 @@ def new_folder(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise UnavailableError(
             f"{path} could not be written ({error.strerror or error}); {remedy_of(error)}, then "
-            "export again."
+            f"begin the {what} again."
         ) from error
 
 
 @contextmanager
-def _locked(partial: Path, path: Path) -> Iterator[None]:
+def _locked(partial: Path, path: Path, what: str) -> Iterator[None]:
     partial.mkdir(parents=True, exist_ok=True)
     with (partial / _LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConflictError(
-                f"{path} is being written by another export; wait for it, or choose another path."
+                f"{path} is being written by another {what}; wait for it, or choose another path."
             ) from None
         for leftover in partial.iterdir():
             if leftover.is_dir():

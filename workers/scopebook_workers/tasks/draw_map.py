@@ -11,6 +11,7 @@ from sqlalchemy import func as sql
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from scopebook.artifact_holds import removing
 from scopebook.artifacts import remove_artifact, write_artifact
 from scopebook.db.label_tables import Label, LabelEmbedding
 from scopebook.db.map_tables import FeatureMap
@@ -72,7 +73,9 @@ def draw_map(claim: Claim, progress: Progress) -> Finish:
     with sessions()() as session:
         plan = _plan(session, claim.parameters["release"], asked)
         labelled = _read(session, plan)
-        for name in forgotten_artifacts(session, plan.release_id):
+        forgotten = forgotten_artifacts(session, plan.release_id)
+    with removing(sessions(), progress.check):
+        for name in forgotten:
             remove_artifact(name)
     places = place(labelled.vectors, told=lambda done, total: progress(done, total, "features"))
     regions = part(places)

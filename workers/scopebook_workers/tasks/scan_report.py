@@ -8,6 +8,7 @@ import numpy as np
 from sqlalchemy import func, update
 from sqlalchemy.orm import Session
 
+from scopebook.artifact_holds import removing
 from scopebook.artifacts import list_artifacts, remove_artifact
 from scopebook.db.scan_tables import Scan, ScanShard
 from scopebook.db.sessions import sessions, unit_of_work
@@ -74,9 +75,10 @@ def _tidy(scan_id: int, progress: Progress) -> Finish:
         scan = session.get_one(Scan, scan_id)
         scan.guide = None
         kept = {scan.features_artifact, scan.hits_artifact}
-    for name in list_artifacts(f"scans/{scan_id}"):
-        if name not in kept:
-            remove_artifact(name)
+    with removing(sessions(), progress.check):
+        for name in list_artifacts(f"scans/{scan_id}"):
+            if name not in kept:
+                remove_artifact(name)
     return lambda session: None
 
 

@@ -3,6 +3,7 @@
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from scopebook.artifact_holds import removing
 from scopebook.artifacts import list_artifacts, remove_artifact
 from scopebook.db.jobs import Job
 from scopebook.db.sessions import sessions, unit_of_work
@@ -29,15 +30,20 @@ def tidy_run(claim: Claim, progress: Progress) -> Finish:
         for state in _superseded(session, run_id, base):
             session.delete(state)
     for run in {run_id, base} - {None}:
-        with unit_of_work(sessions()) as session:
-            kept = set(session.scalars(select(RunState.artifact).where(RunState.run_id == run)))
-        for name in list_artifacts(f"runs/{run}"):
-            if name not in kept:
-                remove_artifact(name)
+        with removing(sessions(), progress.check):
+            _remove_unnamed(run)
     with unit_of_work(sessions()) as session:
         progress.hold(session)
         remove_unused_vectors(session)
     return lambda session: None
+
+
+def _remove_unnamed(run: int) -> None:
+    with unit_of_work(sessions()) as session:
+        kept = set(session.scalars(select(RunState.artifact).where(RunState.run_id == run)))
+    for name in list_artifacts(f"runs/{run}"):
+        if name not in kept:
+            remove_artifact(name)
 
 
 def _superseded(session: Session, run_id: int, base: int | None) -> list[RunState]:
