@@ -51,6 +51,8 @@ class Claim:
     fence: int
     title: str
     parameters: dict[str, Any]
+    #: Another worker had it and let its lease run out.
+    lost: bool = False
 
 
 class LostClaimError(ConflictError):
@@ -94,7 +96,7 @@ def add_steps(session: Session, job_id: int, steps: Sequence[NewStep]) -> list[S
     return rows
 
 
-def _due(max_attempts: int | None = None) -> Any:
+def due(max_attempts: int | None = None) -> Any:
     """Return the condition under which a step may be claimed."""
     earlier = aliased(Step)
     condition = (
@@ -112,7 +114,7 @@ def _due(max_attempts: int | None = None) -> Any:
 
 def due_kinds(session: Session) -> dict[str, int]:
     """Return how many steps of each kind could be claimed now."""
-    rows = session.execute(select(Step.kind, func.count()).where(_due()).group_by(Step.kind))
+    rows = session.execute(select(Step.kind, func.count()).where(due()).group_by(Step.kind))
     return {kind: min(count, MAX_NOTICES) for kind, count in rows}
 
 
@@ -128,16 +130,16 @@ def claim_step(
     """Take the oldest due step of `kind`, or return None; commit before working on it."""
     _fail_exhausted(session, kind, max_attempts)
     candidate = (
-        select(Step.id)
-        .where(Step.kind == kind, _due(max_attempts))
+        select(Step.id, (Step.state == "running").label("lost"))
+        .where(Step.kind == kind, due(max_attempts))
         .order_by(Step.job_id, Step.stage, Step.id)
         .limit(1)
         .with_for_update(skip_locked=True, of=Step)
-        .scalar_subquery()
+        .cte("candidate")
     )
     row = session.execute(
         update(Step)
-        .where(Step.id == candidate)
+        .where(Step.id == candidate.c.id)
         .values(
             state="running",
             attempt=Step.attempt + 1,
@@ -160,6 +162,7 @@ def claim_step(
             Step.fence,
             Step.title,
             Step.parameters,
+            candidate.c.lost,
         )
     ).one_or_none()
     if row is None:
@@ -184,7 +187,7 @@ def _fail_exhausted(session: Session, kind: str, max_attempts: int) -> None:
     """Fail steps whose workers died on them again and again, so that nothing loops for ever."""
     spent = session.execute(
         select(Step.id, Step.job_id, Step.attempt)
-        .where(Step.kind == kind, Step.attempt >= max_attempts, _due())
+        .where(Step.kind == kind, Step.attempt >= max_attempts, due())
         .with_for_update(skip_locked=True, of=Step)
     ).all()
     for step_id, job_id, attempt in spent:

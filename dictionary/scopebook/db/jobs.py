@@ -67,4 +67,5 @@ class Step(Base):
         CheckConstraint(_KNOWN_STATE, name="known_state"),
         Index("ix_step_job_id_stage", "job_id", "stage"),
         Index("ix_step_due", "kind", postgresql_where=text("state IN ('queued', 'running')")),
+        Index("ix_step_failed", "kind", postgresql_where=text("state = 'failed'")),
     )

@@ -24,6 +24,12 @@ def upgrade(database_url: str) -> None:
     command.upgrade(_config(database_url), "head")
 
 
+def known_revisions() -> tuple[str, ...]:
+    """Return the revisions that this program knows, the newest first."""
+    scripts = ScriptDirectory.from_config(_config(""))
+    return tuple(script.revision for script in scripts.walk_revisions())
+
+
 def revisions(database_url: str) -> tuple[str | None, str | None]:
     """Return the database's revision and the newest there is."""
     engine = create_engine(database_url)
