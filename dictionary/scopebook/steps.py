@@ -96,7 +96,7 @@ def add_steps(session: Session, job_id: int, steps: Sequence[NewStep]) -> list[S
     return rows
 
 
-def due(max_attempts: int | None = None) -> Any:
+def _due(max_attempts: int | None = None) -> Any:
     """Return the condition under which a step may be claimed."""
     earlier = aliased(Step)
     condition = (
@@ -114,7 +114,7 @@ def due(max_attempts: int | None = None) -> Any:
 
 def due_kinds(session: Session) -> dict[str, int]:
     """Return how many steps of each kind could be claimed now."""
-    rows = session.execute(select(Step.kind, func.count()).where(due()).group_by(Step.kind))
+    rows = session.execute(select(Step.kind, func.count()).where(_due()).group_by(Step.kind))
     return {kind: min(count, MAX_NOTICES) for kind, count in rows}
 
 
@@ -131,7 +131,7 @@ def claim_step(
     _fail_exhausted(session, kind, max_attempts)
     candidate = (
         select(Step.id, (Step.state == "running").label("lost"))
-        .where(Step.kind == kind, due(max_attempts))
+        .where(Step.kind == kind, _due(max_attempts))
         .order_by(Step.job_id, Step.stage, Step.id)
         .limit(1)
         .with_for_update(skip_locked=True, of=Step)
@@ -187,7 +187,7 @@ def _fail_exhausted(session: Session, kind: str, max_attempts: int) -> None:
     """Fail steps whose workers died on them again and again, so that nothing loops for ever."""
     spent = session.execute(
         select(Step.id, Step.job_id, Step.attempt)
-        .where(Step.kind == kind, Step.attempt >= max_attempts, due())
+        .where(Step.kind == kind, Step.attempt >= max_attempts, _due())
         .with_for_update(skip_locked=True, of=Step)
     ).all()
     for step_id, job_id, attempt in spent:

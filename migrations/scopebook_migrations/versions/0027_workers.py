@@ -1,4 +1,4 @@
-"""Heartbeats of workers, what they have counted, and an index of the steps that failed."""
+"""Heartbeats of workers, what they have counted, and an index of the steps that are not done."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -33,11 +33,11 @@ def upgrade() -> None:
         sa.Column("value", sa.Float(53), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("name", "labels", name=op.f("pk_meter")),
     )
-    failed = sa.text("state = 'failed'")
-    op.create_index("ix_step_failed", "step", ["kind"], postgresql_where=failed)
+    left = sa.text("state <> 'done'")
+    op.create_index("ix_step_open", "step", ["job_id", "stage"], postgresql_where=left)
 
 
 def downgrade() -> None:
-    op.drop_index("ix_step_failed", table_name="step")
+    op.drop_index("ix_step_open", table_name="step")
     op.drop_table("meter")
     op.drop_table("worker")
