@@ -17,15 +17,19 @@ from starlette.types import Scope
 
 from scopebook.db.sessions import MOST_CONNECTIONS, Sessions, sessions
 from scopebook.embedding import query_embedder
+from scopebook.log_setup import set_up_logs
 from scopebook.search import EmbedQuery
 from scopebook.settings import settings
 from scopebook_api.deps import PREFIX, acting
 from scopebook_api.described import FOR_WHO_IS_KNOWN, Described
 from scopebook_api.errors import add_error_answers
 from scopebook_api.live import STREAMS_AT_ONCE, Live
+from scopebook_api.metrics import Metrics
 from scopebook_api.neuronpedia_schemas import messages
+from scopebook_api.observing import Observed
 from scopebook_api.provider import provider_of
 from scopebook_api.rate_limits import RateLimits
+from scopebook_api.readiness import Ready
 from scopebook_api.routers import (
     accounts,
     annotations,
@@ -43,6 +47,7 @@ from scopebook_api.routers import (
     live,
     logins,
     maps,
+    metrics,
     neuronpedia_explanations,
     neuronpedia_features,
     neuronpedia_lists,
@@ -119,6 +124,9 @@ def _is_page(path: str, method: str) -> bool:
 
 def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None) -> FastAPI:
     """Return the app over a session factory; by default over the settings' database."""
+    if factory is None:
+        # This is how a server starts the app.
+        set_up_logs()
     app = build_app()
     connect(app, factory or sessions(), embed)
     return app
@@ -139,6 +147,8 @@ def build_app() -> FastAPI:
     # Leaves event streams alone: they must not wait for a full buffer.
     # The highest level takes three to six times as long for six percent less.
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
+    # Around all others, so that it sees what they answer too.
+    app.add_middleware(Observed)
     add_error_answers(app)
     add_routes(app)
     if (STATIC / "index.html").exists():
@@ -153,6 +163,8 @@ def connect(app: FastAPI, factory: Sessions, embed: EmbedQuery | None = None) ->
     app.state.long_answers = asyncio.Semaphore(LONG_ANSWERS_AT_ONCE)
     app.state.live = Live(factory)
     app.state.embed = embed or query_embedder(factory)
+    app.state.metrics = Metrics(factory)
+    app.state.ready = Ready(factory, settings())
     app.state.limits = RateLimits(settings())
     app.state.provider = provider_of(settings())
 
@@ -182,6 +194,7 @@ def add_routes(app: FastAPI) -> None:
     ):
         include(api, router, messages(400, 401, 403, 404, 409, 429, 503))
     app.include_router(api)
+    app.include_router(metrics.router)
 
 
 def include(api: APIRouter, router: APIRouter, refusals: dict[int | str, dict[str, Any]]) -> None:

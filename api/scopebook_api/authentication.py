@@ -19,7 +19,7 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 #: No other site's page can send it without being allowed to first, which nobody is.
 OWN_HEADER: Final = "x-scopebook"
 #: What a proxy adds: who comes through one does not sit at this machine.
-_FORWARDING: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+FORWARDING: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 
 
 def authenticate(request: Request, session: Session) -> Actor | None:
@@ -116,7 +116,7 @@ def sits_at_the_machine(request: Request) -> bool:
         is_loopback(settings().host)
         and is_loopback(address_of(request) or "")
         and is_loopback(urlsplit(f"//{request.headers.get('host', '')}").hostname or "")
-        and not any(name in request.headers for name in _FORWARDING)
+        and not any(name in request.headers for name in FORWARDING)
     )
 
 

@@ -14,6 +14,7 @@ from scopebook.accounts import Actor, Role
 from scopebook.audit import record
 from scopebook.db.sessions import unit_of_work
 from scopebook.errors import ForbiddenError, UnauthenticatedError
+from scopebook.log_fields import note_field
 from scopebook.search import EmbedQuery
 from scopebook.visibility import hidden_from, leave_out
 from scopebook_api import idempotency
@@ -56,6 +57,7 @@ def asking(request: Request, session: DbSession) -> Actor | None:
         actor = authenticate(request, looking)
         hidden = None if actor is None else hidden_from(looking, actor)
     if actor is not None:
+        note_field("account", actor.account_id)
         request.app.state.limits.count_request(actor)
     leave_out(session, hidden)
     return actor

@@ -23,9 +23,11 @@ from scopebook.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from scopebook.log_fields import logged_with
 from scopebook.presets import StalePresetError
 from scopebook_api.idempotency import AnsweredBefore, answer_again
 from scopebook_api.neuronpedia_route import refused_as_there
+from scopebook_api.observing import HEADER, request_id
 from scopebook_api.preset_schemas import PresetRead, StalePresetProblem
 from scopebook_api.review_schemas import AnnotationRead, StaleProblem
 from scopebook_api.schemas import Problem
@@ -49,7 +51,9 @@ def problem(request: Request, status: HTTPStatus | int, detail: str) -> Response
     answer = refused_as_there(request, status, detail)
     if answer is not None:
         return answer
-    body = Problem(title=status.phrase, status=status.value, detail=detail)
+    body = Problem(
+        title=status.phrase, status=status.value, detail=detail, request_id=request_id(request)
+    )
     return JSONResponse(body.model_dump(), status, media_type="application/problem+json")
 
 
@@ -91,7 +95,11 @@ def _stale(request: Request, error: Exception) -> JSONResponse:
     with unit_of_work(request.app.state.sessions) as session:
         current = AnnotationRead.model_validate(annotation_of(session, error.feature_id))
     body = StaleProblem(
-        title=status.phrase, status=status.value, detail=str(error), current=current
+        title=status.phrase,
+        status=status.value,
+        detail=str(error),
+        request_id=request_id(request),
+        current=current,
     )
     return JSONResponse(
         body.model_dump(mode="json"),
@@ -101,13 +109,17 @@ def _stale(request: Request, error: Exception) -> JSONResponse:
     )
 
 
-def _stale_preset(_: Request, error: Exception) -> JSONResponse:
+def _stale_preset(request: Request, error: Exception) -> JSONResponse:
     """Answer with the preset as it is now: its newest version stands beside the one refused."""
     assert isinstance(error, StalePresetError)
     status = HTTPStatus.PRECONDITION_FAILED
     current = PresetRead.model_validate(error.current)
     body = StalePresetProblem(
-        title=status.phrase, status=status.value, detail=str(error), current=current
+        title=status.phrase,
+        status=status.value,
+        detail=str(error),
+        request_id=request_id(request),
+        current=current,
     )
     return JSONResponse(
         body.model_dump(mode="json"),
@@ -161,9 +173,15 @@ def _not_storable(request: Request, _: Exception) -> Response:
 
 
 def _unforeseen(request: Request, error: Exception) -> Response:
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem(
+    known_as = request_id(request)
+    # This runs around all that observes requests.
+    with logged_with(request_id=known_as):
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    answer = problem(
         request,
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "Scopebook met an error it did not foresee; the API's log has the details.",
     )
+    if known_as is not None:
+        answer.headers[HEADER] = known_as
+    return answer

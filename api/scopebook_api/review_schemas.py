@@ -112,6 +112,7 @@ class StaleProblem(Schema):
     title: str
     status: int
     detail: str
+    request_id: str | None = None
     current: AnnotationRead
 
 

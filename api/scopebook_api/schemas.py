@@ -383,6 +383,8 @@ class Problem(Schema):
     title: str
     status: int
     detail: str
+    #: By which the lines of the API's log are found.
+    request_id: str | None = None
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -41,6 +41,17 @@ def write_artifact(name: str, write: Callable[[BinaryIO], None]) -> str:
     return name
 
 
+def check_writable() -> None:
+    """Write a file and remove it; raise UnavailableError where that does not work."""
+    name = f".ready-{uuid.uuid4().hex}"
+    write_artifact(name, _write_word)
+    remove_artifact(name)
+
+
+def _write_word(file: BinaryIO) -> None:
+    file.write(b"ready\n")
+
+
 def remedy_of(error: OSError) -> str:
     """Return what helps against what kept a file from being written."""
     if error.errno in _FULL:

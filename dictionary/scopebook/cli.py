@@ -16,7 +16,7 @@ from typer.main import get_group
 
 from scopebook.console import err
 from scopebook.errors import InvalidInputError, NotFoundError, ScopebookError
-from scopebook.settings import settings
+from scopebook.log_setup import set_up_logs
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ _COMMANDS: Final = {
     "drift": "drift.drift",
     "fingerprint": "fingerprint.fingerprint",
     "doctor": "doctor.doctor",
+    "worker-health": "worker_health.worker_health",
     "audit": "accounts.audit",
     "visibility": "accounts.visibility",
     "sweep": "jobs.sweep",
@@ -97,12 +98,10 @@ def _every_command() -> None:
 def main() -> None:
     """Run a command and turn refusals into one sentence on stderr."""
     try:
-        level = settings().log_level
+        set_up_logs()
     except ValidationError as error:
         fault = error.errors()[0]
         _end(f"SCOPEBOOK_{str(fault['loc'][0]).upper()} is not valid: {fault['msg']}.", 2)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         app()
     except ScopebookError as error:

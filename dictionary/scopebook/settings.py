@@ -230,6 +230,17 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="How much the logs say."
     )
+    log_format: Literal["text", "json"] = Field(
+        "text",
+        description="How the logs of all processes are written: lines for people, or a JSON object "
+        "a line.",
+    )
+    metrics_token: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Bearer token that `GET /metrics` asks for; empty answers only who sits at the "
+        "machine of the API, and nobody where `SCOPEBOOK_PUBLIC_URL` is set.",
+    )
 
     @field_validator("embed_sites")
     @classmethod

@@ -52,6 +52,8 @@ class Claim:
     fence: int
     title: str
     parameters: dict[str, Any]
+    #: Another worker had it and let its lease run out.
+    lost: bool = False
 
 
 class LostClaimError(ConflictError):
@@ -132,16 +134,16 @@ def claim_step(
     """
     _fail_exhausted(session, kinds, max_attempts)
     candidate = (
-        select(Step.id)
+        select(Step.id, (Step.state == "running").label("lost"))
         .where(Step.kind.in_(kinds), _due(max_attempts))
         .order_by(_TURN, Step.job_id, Step.stage, Step.id)
         .limit(1)
         .with_for_update(skip_locked=True, of=Step)
-        .scalar_subquery()
+        .cte("candidate")
     )
     row = session.execute(
         update(Step)
-        .where(Step.id == candidate)
+        .where(Step.id == candidate.c.id)
         .values(
             state="running",
             attempt=Step.attempt + 1,
@@ -155,15 +157,8 @@ def claim_step(
             error_kind=None,
         )
         .returning(
-            Step.id.label("step_id"),
-            Step.job_id,
-            Step.kind,
-            Step.stage,
-            Step.attempt,
-            Step.failures,
-            Step.fence,
-            Step.title,
-            Step.parameters,
+            *(Step.id.label("step_id"), Step.job_id, Step.kind, Step.stage, Step.attempt),
+            *(Step.failures, Step.fence, Step.title, Step.parameters, candidate.c.lost),
         )
     ).one_or_none()
     if row is None:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from scopebook import notices
 from scopebook.db.sessions import Sessions, unit_of_work
+from scopebook.heartbeats import forget_dead_workers
 from scopebook.idempotency import forget_old_answers
 from scopebook.inference_queue import tidy_inferences
 from scopebook.jobs import INFER
@@ -27,6 +28,7 @@ def sweep_once(factory: Sessions) -> dict[str, int]:
     with unit_of_work(factory) as session:
         settle_cancelled(session)
         forget_old_answers(session)
+        forget_dead_workers(session)
         due = due_kinds(session)
         if tidy_inferences(session):
             due[INFER] = 1

@@ -35,6 +35,7 @@ ID = "Tiny-Model/1-res-w1k-l0_8"
 #: Not for scripts: they log in by a token, or they are streams.
 NOT_IN_THE_CLIENT = {
     "GET /health",
+    "GET /health/ready",
     "POST /session",
     "DELETE /session",
     "POST /links/look",

@@ -31,6 +31,9 @@ ROUTES = {
     "GET /api/openapi.json": "anybody",
     "GET /api/docs": "anybody",
     "GET /api/health": "anybody",
+    "GET /api/health/ready": "anybody",
+    # Who sits at the machine, as all do here; tests/api/test_metrics.py has the others.
+    "GET /metrics": "machine",
     "GET /api/session": "anybody",
     "POST /api/session": "anybody",
     "DELETE /api/session": "anybody",
@@ -253,6 +256,8 @@ def right(needed: str, caller: str, status: int) -> bool:
     if needed == "anybody":
         # Where it is asked who somebody is, a token that is no good is told to be so.
         return status not in (401, 403) or (status == 401 and role is None and "token" in caller)
+    if needed == "machine":
+        return status == 200
     if role is None:
         return status == 401
     if needed == "person":

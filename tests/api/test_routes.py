@@ -188,7 +188,7 @@ def test_a_database_that_is_down_is_a_503(client: TestClient) -> None:
     away = sessionmaker(create_engine("postgresql+psycopg://x@127.0.0.1:1/x?connect_timeout=1"))
 
     with TestClient(create_app(away, lambda _: None), raise_server_exceptions=False) as client:
-        response = client.get("/api/health")
+        response = client.get("/api/status")
 
     assert response.status_code == 503
     assert "database does not answer" in response.json()["detail"]

@@ -9,8 +9,10 @@ from typing import Any
 from celery import Celery, signals
 
 from scopebook.jobs import INFER, LIVE, QUEUE_OF, kinds_of
+from scopebook.log_setup import set_up_logs
 from scopebook.notices import celery_options
-from scopebook_workers import process
+from scopebook.settings import settings
+from scopebook_workers import heartbeat, process
 from scopebook_workers.claims import work_off
 
 app = Celery("scopebook_workers")
@@ -57,8 +59,28 @@ def _stop(**_: Any) -> None:
 def _note_concurrency(instance: Any, **_: Any) -> None:
     """Keep what `--concurrency` said, so that the pool processes can share the cores."""
     app.conf.worker_concurrency = instance.concurrency
+    # Its banner is a picture, and no line of a log.
+    instance.quiet = instance.quiet or settings().log_format == "json"
+    heartbeat.note_queues(instance.app.amqp.queues.consume_from)
 
 
 @signals.worker_process_init.connect
 def _prepare(**_: Any) -> None:
     process.prepare(app.conf.worker_concurrency)
+    heartbeat.start()
+
+
+@signals.worker_process_shutdown.connect
+def _end(**_: Any) -> None:
+    heartbeat.end()
+
+
+@signals.heartbeat_sent.connect
+def _note_broker(**_: Any) -> None:
+    """Celery says this to the broker every two seconds, as long as it is connected."""
+    heartbeat.note_broker()
+
+
+@signals.setup_logging.connect
+def _log_as_all_do(**_: Any) -> None:
+    set_up_logs()

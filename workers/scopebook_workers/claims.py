@@ -30,20 +30,22 @@ as a lease lasts, and the fence tells whether an end whose answer was lost stand
 
 import gc
 import logging
-import os
-import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from scopebook import meters
 from scopebook.db.sessions import Sessions, sessions, unit_of_work
 from scopebook.errors import ScopebookError
 from scopebook.job_ends import kind_of
+from scopebook.log_fields import logged_as_step
 from scopebook.settings import settings
 from scopebook.steps import (
     Claim,
@@ -91,11 +93,16 @@ class Progress:
         self._state: tuple[int, int, str] | None = None
         self._lost: LostClaimError | None = None
         self._ended = threading.Event()
+        self._counted = 0
 
     def __call__(self, done: int, total: int, unit: str) -> None:
         """Note that `done` of `total` units are done; raise when the work is to be dropped."""
         self.check()
         self._state = (done, total, unit)
+        if unit == "tokens":
+            # Also those of a shard that is begun anew: the model has read them.
+            meters.count("tokens_read", max(0, done - self._counted), kind=self._claim.kind)
+            self._counted = done
 
     def check(self) -> None:
         """Raise when the work is to be dropped."""
@@ -224,10 +231,10 @@ class _RestError(Exception):
 def _claim(kinds: Sequence[str]) -> Claim | None:
     try:
         with _unit(sessions(), settings().lease_s) as session:
-            return claim_step(
+            claim = claim_step(
                 session,
                 *kinds,
-                worker=f"{socket.gethostname()}:{os.getpid()}",
+                worker=process.name(),
                 lease_s=settings().lease_s,
                 max_attempts=settings().max_attempts * DEATHS_PER_ATTEMPT,
             )
@@ -235,36 +242,55 @@ def _claim(kinds: Sequence[str]) -> Claim | None:
         # The sweep sends a notice once the database is back.
         log.warning("The database is away, so no step is taken: %s", error)
         return None
+    if claim is not None and claim.lost:
+        meters.count("leases_lost", kind=kind)
+    return claim
 
 
 def _do(claim: Claim) -> bool:
     """Do a claimed step and end it, whatever happens; return whether it was done."""
-    log.info("Step %s (%s), attempt %s", claim.step_id, claim.kind, claim.attempt)
-    try:
-        return _work_and_end(claim)
-    except AWAY as error:
-        # Its lease runs out, and the sweep finds it.
-        log.warning("Step %s is left as it is: %s", claim.step_id, error)
-        raise _RestError from error
+    with logged_as_step(
+        job=claim.job_id, step=claim.step_id, kind=claim.kind, attempt=claim.attempt
+    ):
+        log.info("Step %s (%s), attempt %s", claim.step_id, claim.kind, claim.attempt)
+        began = time.monotonic()
+        try:
+            return _work_and_end(claim)
+        except AWAY as error:
+            # Its lease runs out, and the sweep finds it.
+            log.warning("Step %s is left as it is: %s", claim.step_id, error)
+            raise _RestError from error
+        finally:
+            log.info("Step %s is over for this worker", claim.step_id, extra=_took(began))
+
+
+def _took(began: float) -> dict[str, int]:
+    return {"ms": round(1000 * (time.monotonic() - began))}
 
 
 def _work_and_end(claim: Claim) -> bool:
+    end = partial(meters.count, "steps_ended", kind=claim.kind)
     try:
         _finish(claim)
     except LostClaimError as lost:
+        end(outcome="lost")
         log.info("%s", lost)
         _patiently(lambda session: release_step(session, claim))
     except StoppingError:
+        end(outcome="given back")
         _patiently(lambda session: give_back_step(session, claim))
     except ScopebookError as error:
+        end(outcome="failed")
         _fail(claim, str(error), again=False, kind=kind_of(error))
     except Exception as error:  # the process edge of every step: nothing may leave it running
         log.exception("Step %s (%s) failed", claim.step_id, claim.kind)
         again = claim.failures + 1 < settings().max_attempts
+        end(outcome="tried again" if again else "failed")
         _fail(claim, _first_line(error), again=again)
         if again:
             raise _RestError from error
     else:
+        end(outcome="done")
         return True
     return False
 

@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -14,6 +15,11 @@ from scopebook.settings import settings
 _POLL_S = 1.0
 #: One byte that the pool processes share with the worker that forked them.
 _stopping = mmap.mmap(-1, 1)
+
+
+def name() -> str:
+    """Return what this process is called in steps, heartbeats and logs: `host:pid`."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def stop() -> None:

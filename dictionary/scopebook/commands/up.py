@@ -40,7 +40,6 @@ def up(
     ] = False,
 ) -> None:
     """Start Scopebook on this machine and keep it up until Ctrl-C."""
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     given = {"port": port, "host": host, "data_dir": data_dir, "first_admin": first_admin}
     given_ones = {name: value for name, value in given.items() if value is not None}
     chosen = settings().model_copy(update=given_ones)

@@ -19,4 +19,5 @@ from scopebook.db import (  # noqa: F401 - fill the metadata
     scan_tables,
     tables,
     webhook_tables,
+    worker_tables,
 )

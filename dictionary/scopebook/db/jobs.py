@@ -67,4 +67,6 @@ class Step(Base):
         CheckConstraint(_KNOWN_STATE, name="known_state"),
         Index("ix_step_job_id_stage", "job_id", "stage"),
         Index("ix_step_due", "kind", postgresql_where=text("state IN ('queued', 'running')")),
+        # Whether a stage is open is asked for each of its steps, and most of a job's are done.
+        Index("ix_step_open", "job_id", "stage", postgresql_where=text("state <> 'done'")),
     )

@@ -6,7 +6,6 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.orm import Session
 
@@ -52,10 +51,7 @@ def _config_over(connection: Connection) -> Config:
 
 def knows_revision(revision: str) -> bool:
     """Tell whether this version has the migration of that name."""
-    try:
-        return ScriptDirectory.from_config(_config("")).get_revision(revision) is not None
-    except CommandError:
-        return False
+    return revision in known_revisions()
 
 
 def revision_of(session: Session) -> str | None:
@@ -66,6 +62,12 @@ def revision_of(session: Session) -> str | None:
 def newest_revision() -> str | None:
     """Return the newest revision that this version knows."""
     return ScriptDirectory.from_config(_config("")).get_current_head()
+
+
+def known_revisions() -> tuple[str, ...]:
+    """Return the revisions that this program knows, the newest first."""
+    scripts = ScriptDirectory.from_config(_config(""))
+    return tuple(script.revision for script in scripts.walk_revisions())
 
 
 def revisions(database_url: str) -> tuple[str | None, str | None]:

@@ -20,7 +20,12 @@ MOST_CONNECTIONS = 22
 def sessions_for(database_url: str) -> Sessions:
     """Return a session factory over a pool that notices a restarted server."""
     engine = create_engine(
-        database_url, pool_pre_ping=True, pool_size=5, max_overflow=MOST_CONNECTIONS - 5
+        database_url,
+        pool_pre_ping=True,
+        pool_size=5,
+        max_overflow=MOST_CONNECTIONS - 5,
+        # An error would tell them to the log: texts of people, and secrets.
+        hide_parameters=True,
     )
     return sessionmaker(engine, expire_on_commit=False)
 

@@ -7,7 +7,7 @@ from kombu import Connection
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from scopebook.db.migrate import revisions
+from scopebook.db.migrate import known_revisions, revisions
 from scopebook.embedded.checks import Check
 from scopebook.embedded.folder import DataFolder, RunningInstance
 from scopebook.settings import Settings
@@ -52,6 +52,9 @@ def database(settings: Settings) -> Check:
             f"does not answer: {reason}",
             "start it, or correct SCOPEBOOK_DATABASE_URL",
         )
+    if present is not None and present not in known_revisions():
+        newer = f"is at revision {present}, of a newer Scopebook than this"
+        return Check("Database", "missing", newer, "install that version here too")
     if present != newest:
         return Check(
             "Database", "missing", f"is at revision {present}, not {newest}", "scopebook up"

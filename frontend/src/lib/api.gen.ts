@@ -13,9 +13,29 @@ export interface paths {
         };
         /**
          * Health
-         * @description Answer once the database does.
+         * @description Answer as long as this process does; `/api/health/ready` looks at what it needs.
          */
         get: operations["health_api_health_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/health/ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Ready
+         * @description Say whether requests can be served: by database, broker and artifacts.
+         */
+        get: operations["ready_api_health_ready_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -6382,6 +6402,27 @@ export interface components {
             lease: components["schemas"]["LeaseRead"] | null;
         };
         /**
+         * NotReadyProblem
+         * @description A problem (RFC 9457) with what was found missing.
+         */
+        NotReadyProblem: {
+            /**
+             * Type
+             * @default about:blank
+             */
+            type: string;
+            /** Title */
+            title: string;
+            /** Status */
+            status: number;
+            /** Detail */
+            detail: string;
+            /** Request Id */
+            request_id?: string | null;
+            /** Checks */
+            checks: components["schemas"]["ReadyCheck"][];
+        };
+        /**
          * NoteRequest
          * @description Why a feature is in the list.
          */
@@ -7140,6 +7181,8 @@ export interface components {
             status: number;
             /** Detail */
             detail: string;
+            /** Request Id */
+            request_id?: string | null;
         };
         /**
          * PromptRequest
@@ -7260,6 +7303,33 @@ export interface components {
             layers?: number[] | null;
             /** Tag */
             tag?: string | null;
+        };
+        /**
+         * Readiness
+         * @description All is there that requests need.
+         */
+        Readiness: {
+            /**
+             * Status
+             * @constant
+             */
+            status: "ready";
+            /** Checks */
+            checks: components["schemas"]["ReadyCheck"][];
+        };
+        /**
+         * ReadyCheck
+         * @description One thing that this process needs, as it was found.
+         */
+        ReadyCheck: {
+            /** Name */
+            name: string;
+            /** Ok */
+            ok: boolean;
+            /** Says */
+            says: string;
+            /** Ms */
+            ms: number;
         };
         /**
          * ReasonRead
@@ -8552,6 +8622,8 @@ export interface components {
             status: number;
             /** Detail */
             detail: string;
+            /** Request Id */
+            request_id?: string | null;
             current: components["schemas"]["PresetRead"];
         };
         /**
@@ -8570,6 +8642,8 @@ export interface components {
             status: number;
             /** Detail */
             detail: string;
+            /** Request Id */
+            request_id?: string | null;
             current: components["schemas"]["AnnotationRead"];
         };
         /**
@@ -9450,6 +9524,66 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ready_api_health_ready_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Readiness"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["NotReadyProblem"];
                 };
             };
         };

@@ -114,6 +114,7 @@ NOT_HELD = {
     ),
     "webhook_delivery": "told once, from here",
     "inference": "asked live, and forgotten within the hour",
+    **dict.fromkeys(("worker", "meter"), "how this instance is doing"),
     "co_firing": "counted on a panel, which can be drawn again",
     "feature_version": "counted from the history",
     "queue_entry": "found again from what is said",

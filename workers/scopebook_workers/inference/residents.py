@@ -12,6 +12,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
+from scopebook import meters
 from scopebook_workers.qwen.model import load_model
 from scopebook_workers.qwen.tokenizer import load_tokenizer, token_pieces
 from scopebook_workers.sae.weights import SparseAutoencoder, check_against_model, read_converted
@@ -64,8 +65,10 @@ class Residents:
             self._saes.clear()
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
+            self._tell()
             self._resident = _load(Path(path), self._device)
             self._room = self._memory_bytes or int(_SHARE * free_bytes(self._device))
+            self._tell()
             log.info("Loaded %s; SAEs may take %.1f GB.", path, self._room / 1e9)
         return self._resident
 
@@ -88,7 +91,14 @@ class Residents:
             self._saes.move_to_end(artifact)
             found[layer] = sae
             self._make_room(set(artifacts.values()))
+        self._tell()
         return found
+
+    def _tell(self) -> None:
+        """Tell with the next heartbeat what is held."""
+        meters.set_gauge("inference_models", self._resident is not None)
+        meters.set_gauge("inference_saes", len(self._saes))
+        meters.set_gauge("inference_sae_bytes", sum(map(size_of, self._saes.values())))
 
     @property
     def held(self) -> list[str]:

@@ -6,8 +6,6 @@ first requests are taken: so who waits is told early that the model is being loa
 """
 
 import logging
-import os
-import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -43,7 +41,7 @@ _TOLD_S: Final = 0.1
 
 def work_off_inferences() -> None:
     """Answer what is queued, until nothing is."""
-    service = Service(sessions(), worker=f"{socket.gethostname()}:{os.getpid()}")
+    service = Service(sessions(), worker=process.name())
     try:
         service.run()
     except AWAY as error:

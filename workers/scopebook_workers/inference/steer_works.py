@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
+from scopebook import jobs, meters
 from scopebook.errors import InvalidInputError
 from scopebook.inference_queue import Asked
 from scopebook.neutral_texts import (
@@ -86,6 +87,8 @@ class SteerWork(Work):
         assert isinstance(self.writing, SteeredWriting | Measuring)
         if not self.writing.ended:
             self.writing.step()
+            if isinstance(self.writing, SteeredWriting):
+                meters.count("tokens_written", self.writing.variants, kind=jobs.INFER)
         if not self.writing.ended:
             return
         if isinstance(self.writing, SteeredWriting):

@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from scopebook import jobs, meters
 from scopebook.activations import pack_activations
 from scopebook.db.tables import Model, Release, Sae
 from scopebook.errors import InvalidInputError
@@ -72,6 +73,7 @@ class Work:
         """Let the model write one more token; the whole text is run when it has ended."""
         assert isinstance(self.writing, Writing)
         self.writing.step()
+        meters.count("tokens_written", kind=jobs.INFER)
         if self.writing.ended:
             self.prompts = [self.writing.whole()]
             self.written, self.writing = len(self.writing.token_ids), None
@@ -150,6 +152,7 @@ def run_turn(chosen: Sequence[tuple[Work, Wanted]]) -> None:
     saes: dict[int, SparseAutoencoder] = {}
     for work, _ in chosen:
         saes.update(work.saes)
+    meters.count("tokens_read", sum(len(wanted.token_ids) for _, wanted in chosen), kind=jobs.INFER)
     rows = run_rows(chosen[0][0].resident.model, saes, [wanted for _, wanted in chosen])
     for (work, _), row in zip(chosen, rows, strict=True):
         work.rows.append(row)

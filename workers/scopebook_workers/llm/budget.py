@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from scopebook import meters
 from scopebook.errors import ConflictError, InvalidInputError
 from scopebook_workers.llm.chat import ChatRequest
 from scopebook_workers.llm.tokens import (
@@ -203,6 +204,7 @@ class Budget:
         if used is not None:
             self.spent += used
             self.calls += 1
+        self._count(used)
         if not self._limited:
             return
         async with self._settled:
@@ -210,6 +212,20 @@ class Budget:
             if used is not None:
                 self._ratio = max(self._ratio, used.tokens_in / estimate_request(request))
             self._settled.notify_all()
+
+    def _count(self, used: Usage | None) -> None:
+        meters.count("llm_requests", outcome="answered" if used else "unanswered")
+        if used is None:
+            return
+        fresh = used.tokens_in - used.tokens_cached
+        for kind, tokens in (
+            ("in", fresh),
+            ("cached", used.tokens_cached),
+            ("out", used.tokens_out),
+        ):
+            meters.count("llm_tokens", tokens, kind=kind)
+        if self.prices:
+            meters.count("llm_usd", self.prices.usd(used))
 
     @property
     def _limited(self) -> bool:

@@ -223,6 +223,7 @@ class Problem(TypedDict):
     title: str
     status: int
     detail: str
+    request_id: str | None
 
 
 class ReleaseRead(TypedDict):

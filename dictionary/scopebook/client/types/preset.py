@@ -207,6 +207,7 @@ class StalePresetProblem(TypedDict):
     title: str
     status: int
     detail: str
+    request_id: str | None
     current: PresetRead
 
 

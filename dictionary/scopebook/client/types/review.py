@@ -297,6 +297,7 @@ class StaleProblem(TypedDict):
     title: str
     status: int
     detail: str
+    request_id: str | None
     current: AnnotationRead
 
 
