@@ -70,7 +70,8 @@ fix: .venv/.dev ## Format, and mend what can be mended.
 
 openapi: .venv/.dev ## Write what is generated: the API's schema, the types of the web app and of the client, the settings.
 	$(BIN)/python -m scopebook_api.openapi > build-openapi.json && mv build-openapi.json frontend/openapi.json
-	@{ printf "# Settings\n\nEvery setting is an environment variable; \`make openapi\` writes this page.\n\n"; $(BIN)/python -m scopebook.settings; } > docs/settings.md
+	$(BIN)/python -m scopebook.settings > docs/settings.md
+	$(BIN)/python -m scopebook.env_example > .env.example
 	$(BIN)/python -m scopebook_api.client_types && $(BIN)/ruff format -q dictionary/scopebook/client/types
 	@scripts/frontend.sh npm run --silent types
 

@@ -42,7 +42,11 @@ _COMMANDS: Final = {
     "doctor": "doctor.doctor",
     "audit": "accounts.audit",
     "visibility": "accounts.visibility",
-    "sweep": "jobs.sweep",
+    "migrate": "team.migrate",
+    "serve": "team.serve",
+    "worker": "team.worker",
+    "sweep": "team.sweep",
+    "database": "team.database",
     "corpus": "corpora.corpus",
     "batch": "batches.batches",
     "jobs": "jobs.jobs",
@@ -53,7 +57,6 @@ _COMMANDS: Final = {
     "export": "interchange.exports",
     "import": "interchange.imports",
 }
-_HIDDEN: Final = ("sweep",)
 
 
 class Commands(TyperGroup):
@@ -73,7 +76,7 @@ class Commands(TyperGroup):
         if isinstance(found, typer.Typer):
             around.add_typer(found, name=cmd_name)
         else:
-            around.command(cmd_name, hidden=cmd_name in _HIDDEN)(found)
+            around.command(cmd_name)(found)
         return get_group(around).commands[cmd_name]
 
 
@@ -99,6 +102,8 @@ def main() -> None:
     except ValidationError as error:
         fault = error.errors()[0]
         _end(f"SCOPEBOOK_{str(fault['loc'][0]).upper()} is not valid: {fault['msg']}.", 2)
+    except InvalidInputError as error:  # of a file that holds a setting
+        _end(str(error), 2)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:

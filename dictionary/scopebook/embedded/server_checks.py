@@ -5,7 +5,7 @@ from collections.abc import Callable
 import psutil
 from kombu import Connection
 from sqlalchemy import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from scopebook.db.migrate import revisions
 from scopebook.embedded.checks import Check
@@ -41,22 +41,44 @@ def database(settings: Settings) -> Check:
     url = settings.database_url or (running.database_url if running else None)
     if url is None:
         return Check("Database", "note", "not running; `scopebook up` starts it")
-    patient = make_url(url).update_query_dict({"connect_timeout": str(_ANSWER_S)})
+    found = _revisions(url)
+    if isinstance(found, Check):
+        return found
+    present, newest = found
+    if present != newest:
+        mend = "scopebook migrate" if settings.database_url else "scopebook up"
+        return Check("Database", "missing", f"is at revision {present}, not {newest}", mend)
+    return Check("Database", "fine", f"answers, at revision {present}")
+
+
+def database_answers(settings: Settings) -> Check:
+    """Does the database of the settings answer, whatever it holds?"""
+    found = _revisions(settings.database_url or "")
+    return found if isinstance(found, Check) else Check("Database", "fine", "answers")
+
+
+def reason(error: SQLAlchemyError) -> str:
+    """Return the first line of what the server said."""
+    return str(error.__cause__ or error).strip().splitlines()[0]
+
+
+def _revisions(url: str) -> tuple[str | None, str | None] | Check:
+    """Return the database's revision and the newest; a check where it does not answer."""
     try:
-        present, newest = revisions(patient.render_as_string(hide_password=False))
+        address = make_url(url)
+        if address.get_backend_name() != "postgresql":
+            raise ValueError("no PostgreSQL")
+        patient = address.update_query_dict({"connect_timeout": str(_ANSWER_S)})
+        return revisions(patient.render_as_string(hide_password=False))
+    except (ArgumentError, ValueError):  # their words hold the address, and so the password
+        says = "has an address that is none of a PostgreSQL (postgresql://USER:PASSWORD@HOST/NAME)"
+        return Check("Database", "missing", says, "correct SCOPEBOOK_DATABASE_URL")
     except SQLAlchemyError as error:
-        reason = str(error.__cause__ or error).strip().splitlines()[0]
-        return Check(
-            "Database",
-            "missing",
-            f"does not answer: {reason}",
+        says, mend = (
+            f"does not answer: {reason(error)}",
             "start it, or correct SCOPEBOOK_DATABASE_URL",
         )
-    if present != newest:
-        return Check(
-            "Database", "missing", f"is at revision {present}, not {newest}", "scopebook up"
-        )
-    return Check("Database", "fine", f"answers, at revision {present}")
+        return Check("Database", "missing", says, mend)
 
 
 def broker(settings: Settings) -> Check:
@@ -68,6 +90,9 @@ def broker(settings: Settings) -> Check:
     try:
         with Connection(url, connect_timeout=_ANSWER_S) as connection:
             connection.ensure_connection(max_retries=1, timeout=_ANSWER_S)
+    except (ValueError, KeyError):  # their words hold the address, and so the password
+        says = "has an address that is none of a broker (redis://:PASSWORD@HOST or amqp://...)"
+        return Check("Broker", "missing", says, "correct SCOPEBOOK_BROKER_URL")
     except Exception as error:
         # Each transport has errors of its own, and a wrong URL raises others still.
         return Check(

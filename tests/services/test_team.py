@@ -1,0 +1,215 @@
+"""A team's instance is built by its own commands over real servers, serves, and stops cleanly."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from tests.dictionary.embedded.processes import open_folder
+from tests.services.team import SCOPEBOOK, Team, answers, team, until
+
+from running import environment, free_port
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Team]:
+    """An instance of which only the servers run."""
+    with open_folder() as folder, team(folder) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def migrated(servers: Team) -> Team:
+    """The same, its database brought up to date by two at once."""
+    both = [servers.start(name, "migrate") for name in ("one", "two")]
+    codes = [process.wait(600) for process in both]
+
+    assert codes == [0, 0], servers.said("one") + servers.said("two")
+    assert "The database is up to date." in servers.said("one")
+    for name in ("one", "two"):
+        del servers.parts[name]
+    return servers
+
+
+def test_nothing_starts_before_the_database_is_migrated(servers: Team) -> None:
+    done = servers.run("sweep", "--wait", "0")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "is at revision None, not" in done.stderr
+    assert "run `scopebook migrate`" in done.stderr
+
+
+@pytest.mark.parametrize("part", ["migrate", "serve", "worker", "sweep"])
+def test_a_part_without_servers_says_which_setting_names_them(tmp_path: Path, part: str) -> None:
+    done = _run(tmp_path, part)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "SCOPEBOOK_DATABASE_URL is not set" in done.stderr
+    assert "SCOPEBOOK_DATABASE_URL_FILE" in done.stderr
+
+
+@pytest.mark.parametrize("part", ["serve", "worker", "sweep"])
+def test_a_part_without_a_broker_names_the_setting(tmp_path: Path, part: str) -> None:
+    done = _run(tmp_path, part, SCOPEBOOK_DATABASE_URL="postgresql://x:geheim@127.0.0.1:1/x")
+
+    assert done.returncode == 2
+    assert "SCOPEBOOK_BROKER_URL is not set" in done.stderr
+
+
+@pytest.mark.parametrize("part", ["migrate", "serve", "worker", "sweep"])
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://x:geheim@127.0.0.1:1/x", "The database does not answer: "),
+        ("postgres://x:geheim@127.0.0.1:1/x", "The database has an address that is none of"),
+        ("postgresql://x:geheim@127.0.0.1:geheim/x", "The database has an address that is none of"),
+    ],
+    ids=["down", "other-scheme", "no-port"],
+)
+def test_a_database_that_cannot_be_reached_is_one_sentence_without_its_password(
+    tmp_path: Path, part: str, url: str, said: str
+) -> None:
+    done = _run(
+        tmp_path,
+        part,
+        "--wait",
+        "0",
+        SCOPEBOOK_DATABASE_URL=url,
+        SCOPEBOOK_BROKER_URL="redis://:geheim@127.0.0.1:1",
+    )
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert said in done.stderr
+    assert "geheim" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://:geheim@127.0.0.1:1", "The broker does not answer: "),
+        ("amqp://x:geheim@127.0.0.1:1", "The broker does not answer: "),
+        ("redis://:geheim@127.0.0.1:geheim", "The broker has an address that is none of"),
+        ("rediss+what://:geheim@127.0.0.1:1", "The broker has an address that is none of"),
+    ],
+)
+def test_a_broker_that_cannot_be_reached_is_one_sentence_without_its_password(
+    migrated: Team, url: str, said: str
+) -> None:
+    broker = {k: v for k, v in migrated.variables.items() if "DATABASE" in k}
+
+    done = _run(migrated.data_dir, "sweep", "--wait", "0", **broker, SCOPEBOOK_BROKER_URL=url)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert said in done.stderr
+    assert "geheim" not in done.stderr
+
+
+@pytest.mark.parametrize("queues", ["what", "", "cpu,what"])
+def test_queues_that_there_are_not_are_refused(tmp_path: Path, queues: str) -> None:
+    done = _run(tmp_path, "worker", "--queues", queues)
+
+    assert done.returncode == 2
+    assert "is no list of queues; name some of cpu," in done.stderr
+
+
+def test_live_work_is_not_mixed_with_collections(tmp_path: Path) -> None:
+    done = _run(tmp_path, "worker", "--queues", "live,cpu")
+
+    assert done.returncode == 2
+    assert "--queues live and another by --queues cpu" in done.stderr
+
+
+def test_migrating_waits_for_a_database_that_comes_late(migrated: Team, tmp_path: Path) -> None:
+    port = free_port()
+    waiting = subprocess.Popen(
+        [*SCOPEBOOK, "migrate"],
+        env=environment(
+            tmp_path, SCOPEBOOK_DATABASE_URL=f"postgresql://postgres:x@127.0.0.1:{port}/x"
+        ),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    # Knocks are heard, so it tries again and again.
+    with socket.create_server(("127.0.0.1", port)) as late:
+        late.settimeout(60)
+        for _ in range(2):
+            late.accept()[0].close()
+    waiting.terminate()
+    waiting.communicate(timeout=60)
+
+
+def test_an_address_for_others_is_not_served_without_an_account(migrated: Team) -> None:
+    done = migrated.run("serve", "--host", "0.0.0.0", "--port", str(free_port()))
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Others can reach 0.0.0.0, and there is no account yet" in done.stderr
+
+
+def test_the_demo_is_built_served_and_searched_and_all_parts_stop_on_sigterm(
+    migrated: Team,
+) -> None:
+    port = free_port()
+    migrated.start("serve", "serve", "--port", str(port))
+    migrated.start("sweep", "sweep")
+    migrated.start("worker", "worker", "--queues", "cpu,gpu,llm", "--processes", "1")
+    migrated.start("live", "worker", "--queues", "live")
+
+    built = migrated.run("demo", "--json")
+
+    assert built.returncode == 0, built.stderr + migrated.said("worker")
+    assert json.loads(built.stdout)["labelled"] > 0
+    until(lambda: answers(port))
+    url = f"http://127.0.0.1:{port}"
+    assert httpx2.get(f"{url}/api/health", timeout=60).json()["status"] == "ok"
+    found = httpx2.get(f"{url}/api/search", params={"q": "Chinese text"}, timeout=60).json()
+    assert found["items"]
+    inspected = migrated.run("inspect", "Scopebook-Demo-4M-Base", "Guten Morgen", "--json")
+    assert inspected.returncode == 0, inspected.stderr + migrated.said("live")
+    pinged = migrated.run("worker", "--ping")
+    host = re.escape(socket.gethostname())
+    assert re.search(rf"These answer: cpu-gpu-llm@{host}, live@{host}\.", pinged.stderr)
+    _stop_all(migrated)
+    assert migrated.run("worker", "--ping").returncode == 1
+
+
+def _stop_all(migrated: Team) -> None:
+    for name in ("live", "worker", "sweep", "serve"):
+        code, took_s, out = migrated.stop(name)
+        # Uvicorn ends by the signal itself once all is closed.
+        assert code == (-15 if name == "serve" else 0), migrated.said(name)
+        assert took_s < 30
+        assert out == b""
+        assert "Traceback" not in migrated.said(name)
+        assert "geheim" not in migrated.said(name)
+    assert "Uvicorn running" in migrated.said("serve")
+
+
+def test_the_first_admin_gets_a_link_and_others_may_then_be_served(migrated: Team) -> None:
+    made = migrated.run("migrate", "--first-admin", "ada")
+    assert re.search(r"password of the admin ada: http://\S+/welcome#\S{20,}", made.stderr)
+    port = free_port()
+
+    migrated.start("serve", "serve", "--host", "0.0.0.0", "--port", str(port))
+
+    until(lambda: answers(port))
+    assert httpx2.get(f"http://127.0.0.1:{port}/api/search", timeout=60).status_code == 401
+    migrated.stop("serve")
+
+
+def _run(data_dir: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "scopebook.cli", *command],
+        env=environment(data_dir, **variables),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
