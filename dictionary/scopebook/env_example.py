@@ -13,7 +13,11 @@ from scopebook.settings import Settings
 #: What `docker-compose.yml` itself reads: name, an example or its default, what it is.
 COMPOSE: Final = (
     ("COMPOSE_PROFILES", "cpu", "`gpu` where an NVIDIA card runs the models, else `cpu`."),
-    ("SCOPEBOOK_FIRST_ADMIN", "ada", "The first admin; `docker compose logs migrate` has the link."),
+    (
+        "SCOPEBOOK_FIRST_ADMIN",
+        "ada",
+        "The first admin; `docker compose logs migrate` has the link.",
+    ),
     ("SCOPEBOOK_PUBLIC_URL", "http://localhost:8000", "Where people reach the pages."),
     ("PUBLISHED_ADDRESS", "127.0.0.1", "The address of this machine that the page listens on."),
     ("PUBLISHED_PORT", "8000", "And its port; no other port of any part is published."),
@@ -26,7 +30,11 @@ COMPOSE: Final = (
     ("SECRETS_DIR", "./secrets", "The folder that `scripts/secrets.sh` has filled."),
     ("HF_ENDPOINT", "https://huggingface.co", "The model hub, or a mirror of it."),
     ("HF_HUB_OFFLINE", "0", "1: nothing is fetched from the hub."),
-    ("TORCH_BACKEND", "cu130", "The build of torch of the image `gpu` for your driver, e.g. cu130."),
+    (
+        "TORCH_BACKEND",
+        "cu130",
+        "The build of torch of the image `gpu` for your driver, e.g. cu130.",
+    ),
     ("GPU_COUNT", "all", "How many GPUs collections take; each has a process of its own."),
     ("LIVE_GPU", "0", "The GPU for what people wait for; it may be one of those too."),
     ("POSTGRES_MEMORY", "4g", "The most memory of the database, of which 1 GB is its cache."),
