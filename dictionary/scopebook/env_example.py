@@ -16,7 +16,7 @@ COMPOSE: Final = (
     (
         "SCOPEBOOK_FIRST_ADMIN",
         "ada",
-        "The first admin; `docker compose logs migrate` has the link.",
+        "The first admin; `docker compose logs migrate` has a link.",
     ),
     ("SCOPEBOOK_PUBLIC_URL", "http://localhost:8000", "Where people reach the pages."),
     ("PUBLISHED_ADDRESS", "127.0.0.1", "The address of this machine that the page listens on."),
@@ -33,7 +33,7 @@ COMPOSE: Final = (
     (
         "TORCH_BACKEND",
         "cu130",
-        "The build of torch of the image `gpu` for your driver, e.g. cu130.",
+        "The build of torch for your cards' driver.",
     ),
     ("GPU_COUNT", "all", "How many GPUs collections take; each has a process of its own."),
     ("LIVE_GPU", "0", "The GPU for what people wait for; it may be one of those too."),

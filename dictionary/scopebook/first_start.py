@@ -54,8 +54,8 @@ def watch_the_door(session: Session, settings: Settings) -> str:
     if not is_loopback(settings.host):
         raise ConflictError(
             f"Others can reach {settings.host}, and there is no account yet: make an admin by "
-            "`scopebook user add NAME --role admin`, or by --first-admin NAME of `scopebook up` and "
-            "`scopebook migrate`, which print a link to set the password."
+            "`scopebook user add NAME --role admin`, or by --first-admin NAME of `scopebook up` or "
+            "`scopebook migrate`, which prints a link to set the password."
         )
     return ALONE
 
