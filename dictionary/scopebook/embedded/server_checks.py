@@ -19,6 +19,8 @@ def instance(settings: Settings) -> Check:
     """Does an instance run for the data folder, and with which processes?"""
     folder = DataFolder(settings.data_dir)
     running, holder = folder.running(), folder.holder()
+    if running is None and holder is None and settings.database_url and settings.broker_url:
+        return Check("Instance", "fine", "its parts run by themselves, over external servers")
     if running is None:
         says = f"starting (pid {holder.pid})" if holder else "none runs for this folder"
         return Check("Instance", "note", says, None if holder else "scopebook up")
