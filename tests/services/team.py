@@ -18,7 +18,7 @@ from running import SCOPEBOOK, environment, free_port
 from scopebook.embedded.binaries import valkey_server
 
 #: Nothing is claimed of how fast a busy machine is.
-PATIENCE_S = 600.0
+PATIENCE_S = 1800.0
 
 
 def until(claim: Callable[[], object], *, within_s: float = PATIENCE_S) -> None:
