@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from tests.dictionary.embedded.processes import open_folder
 from tests.services.team import SCOPEBOOK, Team, answers, team, until
 
 from running import environment, free_port
+
+PARTS = ("live", "worker", "sweep", "serve")
 
 
 @pytest.fixture(scope="module")
@@ -79,43 +82,51 @@ def test_an_address_for_others_is_not_served_without_an_account(migrated: Team) 
     assert "Others can reach 0.0.0.0, and there is no account yet" in done.stderr
 
 
-def test_the_demo_is_built_served_and_searched_and_all_parts_stop_on_sigterm(
-    migrated: Team,
-) -> None:
-    port = free_port()
-    migrated.start("serve", "serve", "--port", str(port))
-    migrated.start("sweep", "sweep")
-    migrated.start("worker", "worker", "--queues", "cpu,gpu,llm", "--processes", "1")
-    migrated.start("live", "worker", "--queues", "live")
-
-    built = migrated.run("demo", "--json")
-
-    assert built.returncode == 0, built.stderr + migrated.said("worker")
-    assert json.loads(built.stdout)["labelled"] > 0
+def test_all_parts_answer_and_stop_on_sigterm(migrated: Team) -> None:
+    port = _start_parts(migrated)
     until(lambda: answers(port))
-    url = f"http://127.0.0.1:{port}"
-    assert httpx2.get(f"{url}/api/health", timeout=60).json()["status"] == "ok"
-    found = httpx2.get(f"{url}/api/search", params={"q": "Chinese text"}, timeout=60).json()
-    assert found["items"]
-    inspected = migrated.run("inspect", "Scopebook-Demo-4M-Base", "Guten Morgen", "--json")
-    assert inspected.returncode == 0, inspected.stderr + migrated.said("live")
-    pinged = migrated.run("worker", "--ping")
     host = re.escape(socket.gethostname())
-    assert re.search(rf"These answer: cpu-gpu-llm@{host}, live@{host}\.", pinged.stderr)
-    _stop_all(migrated)
-    assert migrated.run("worker", "--ping").returncode == 1
+    everybody = rf"These answer: cpu-gpu-llm@{host}, live@{host}\."
+    until(lambda: re.search(everybody, migrated.run("worker", "--ping").stderr))
 
+    health = httpx2.get(f"http://127.0.0.1:{port}/api/health", timeout=60)
+    stopped = {name: migrated.stop(name) for name in PARTS}
 
-def _stop_all(migrated: Team) -> None:
-    for name in ("live", "worker", "sweep", "serve"):
-        code, took_s, out = migrated.stop(name)
+    assert health.json()["status"] == "ok"
+    for name, (code, took_s, out) in stopped.items():
         # Uvicorn ends by the signal itself once all is closed.
-        assert code == (-15 if name == "serve" else 0), migrated.said(name)
+        assert code == (-signal.SIGTERM if name == "serve" else 0), migrated.said(name)
         assert took_s < 30
         assert out == b""
         assert "Traceback" not in migrated.said(name)
         assert "geheim" not in migrated.said(name)
     assert "Uvicorn running" in migrated.said("serve")
+    assert migrated.run("worker", "--ping").returncode == 1
+
+
+def test_the_demo_is_built_served_searched_and_run_live(migrated: Team) -> None:
+    port = _start_parts(migrated)
+
+    built = migrated.run("demo", "--json")
+
+    assert built.returncode == 0, built.stderr + migrated.said("worker")
+    assert json.loads(built.stdout)["labelled"] > 0
+    asked = {"q": "Chinese text"}
+    found = httpx2.get(f"http://127.0.0.1:{port}/api/search", params=asked, timeout=60).json()
+    assert found["items"]
+    inspected = migrated.run("inspect", "Scopebook-Demo-4M-Base", "Guten Morgen", "--json")
+    assert inspected.returncode == 0, inspected.stderr + migrated.said("live")
+    for name in PARTS:
+        migrated.stop(name)
+
+
+def _start_parts(migrated: Team) -> int:
+    port = free_port()
+    migrated.start("serve", "serve", "--port", str(port))
+    migrated.start("sweep", "sweep")
+    migrated.start("worker", "worker", "--queues", "cpu,gpu,llm", "--processes", "1")
+    migrated.start("live", "worker", "--queues", "live")
+    return port
 
 
 def test_the_first_admin_gets_a_link_and_others_may_then_be_served(migrated: Team) -> None:
