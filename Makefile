@@ -1,6 +1,6 @@
 # Everything a person or CI does with Scopebook. `make` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-exports drill drill-annotators fuzz-api check fix bench bench-collect bench-labels bench-search bench-inspect bench-steer openapi demo-bundle clean
+.PHONY: help run install test test-exports drill drill-annotators fuzz-api check fix bench bench-collect bench-labels bench-search bench-inspect bench-steer openapi demo-bundle clean
 BIN := .venv/bin
 # Images for containers set this: each program would compile anew all that it imports. (To compile
 # all that is installed beforehand takes a minute, for 20,000 files of which a fifth is used.)
@@ -28,6 +28,8 @@ $(STATIC): $(FRONTEND) scripts/frontend.sh | .venv/.run
 
 run: .venv/.run $(STATIC) ## Set up and start everything on http://localhost:8000.
 	@exec $(BIN)/scopebook up $(ARGS)
+
+install: .venv/.run $(STATIC) ## Set up, and start nothing.
 
 test: .venv/.dev $(STATIC) ## Set up and run all tests, a real browser's included.
 	@scripts/browser.sh
@@ -70,7 +72,8 @@ fix: .venv/.dev ## Format, and mend what can be mended.
 
 openapi: .venv/.dev ## Write what is generated: the API's schema, the types of the web app and of the client, the settings.
 	$(BIN)/python -m scopebook_api.openapi > build-openapi.json && mv build-openapi.json frontend/openapi.json
-	@{ printf "# Settings\n\nEvery setting is an environment variable; \`make openapi\` writes this page.\n\n"; $(BIN)/python -m scopebook.settings; } > docs/settings.md
+	$(BIN)/python -m scopebook.settings > docs/settings.md
+	$(BIN)/python -m scopebook.env_example > .env.example
 	$(BIN)/python -m scopebook_api.client_types && $(BIN)/ruff format -q dictionary/scopebook/client/types
 	@scripts/frontend.sh npm run --silent types
 

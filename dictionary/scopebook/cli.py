@@ -43,7 +43,11 @@ _COMMANDS: Final = {
     "worker-health": "worker_health.worker_health",
     "audit": "accounts.audit",
     "visibility": "accounts.visibility",
-    "sweep": "jobs.sweep",
+    "migrate": "team.migrate",
+    "serve": "team.serve",
+    "worker": "team.worker",
+    "sweep": "team.sweep",
+    "database": "team.database",
     "corpus": "corpora.corpus",
     "batch": "batches.batches",
     "jobs": "jobs.jobs",
@@ -56,7 +60,6 @@ _COMMANDS: Final = {
     "backup": "backups.backup",
     "restore": "backups.restore",
 }
-_HIDDEN: Final = ("sweep",)
 
 
 class Commands(TyperGroup):
@@ -76,7 +79,7 @@ class Commands(TyperGroup):
         if isinstance(found, typer.Typer):
             around.add_typer(found, name=cmd_name)
         else:
-            around.command(cmd_name, hidden=cmd_name in _HIDDEN)(found)
+            around.command(cmd_name)(found)
         return get_group(around).commands[cmd_name]
 
 
@@ -102,6 +105,8 @@ def main() -> None:
     except ValidationError as error:
         fault = error.errors()[0]
         _end(f"SCOPEBOOK_{str(fault['loc'][0]).upper()} is not valid: {fault['msg']}.", 2)
+    except InvalidInputError as error:  # of a file that holds a setting
+        _end(str(error), 2)
     try:
         app()
     except ScopebookError as error:

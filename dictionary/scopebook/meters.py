@@ -1,7 +1,7 @@
 """What a worker counts, added up in memory until its next heartbeat takes it to the database.
 
 The sums are the instance's: they outlive the process that counted, and a scrape of the API finds
-them wherever the workers stand (`docs/decisions/0024-metrics-of-workers.md`).
+them wherever the workers stand (`docs/decisions/0026-metrics-of-workers.md`).
 """
 
 import threading

@@ -8,7 +8,14 @@ from typing import Literal
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from scopebook.secret_files import SECRETS, SecretFiles, variable
 
 #: What may stand in a list of sites of a content security policy, and nothing that ends it.
 _SITE = re.compile(r"'self'|\*|https?://[A-Za-z0-9.*:-]+")
@@ -17,7 +24,11 @@ _SITE = re.compile(r"'self'|\*|https?://[A-Za-z0-9.*:-]+")
 class Settings(BaseSettings):
     """All settings; each has a default that serves one person on one machine."""
 
-    model_config = SettingsConfigDict(env_prefix="SCOPEBOOK_", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="SCOPEBOOK_",
+        extra="ignore",
+        env_parse_none_str="",  # an empty variable is an empty setting
+    )
 
     data_dir: Path = Field(
         default_factory=lambda: user_data_path("scopebook"),
@@ -255,6 +266,19 @@ class Settings(BaseSettings):
             )
         return sites
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read what is given in code, then the files of secrets, then the environment."""
+        assert isinstance(env_settings, EnvSettingsSource)
+        return init_settings, SecretFiles(settings_cls, env_settings), env_settings
+
     @property
     def artifacts(self) -> str:
         """The artifacts folder or URL, without a slash at its end."""
@@ -286,9 +310,22 @@ def settings_table() -> str:
         default = "" if field.default is None or field.default_factory else f"`{field.default}`"
         if name == "data_dir":
             default = "`scopebook` in the user's data folder"
-        rows.append(f"| `SCOPEBOOK_{name.upper()}` | {default} | {field.description} |")
+        rows.append(f"| `{variable(name)}` | {default} | {field.description} |")
     return "\n".join(rows)
 
 
+def settings_page() -> str:
+    """Return `docs/settings.md`."""
+    files = ", ".join(f"`{variable(name)}`" for name in SECRETS)
+    return (
+        "# Settings\n\n"
+        "Every setting is an environment variable; `make openapi` writes this page.\n\n"
+        f"Those that may hold a secret, {files}, are also read from a file that the same name with "
+        "`_FILE` at its end names, e.g. `SCOPEBOOK_DATABASE_URL_FILE=/run/secrets/database_url`. "
+        "It holds one line, the value itself. Both at once are refused.\n\n"
+        f"{settings_table()}\n"
+    )
+
+
 if __name__ == "__main__":
-    sys.stdout.write(settings_table() + "\n")
+    sys.stdout.write(settings_page())

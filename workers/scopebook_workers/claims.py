@@ -243,7 +243,7 @@ def _claim(kinds: Sequence[str]) -> Claim | None:
         log.warning("The database is away, so no step is taken: %s", error)
         return None
     if claim is not None and claim.lost:
-        meters.count("leases_lost", kind=kind)
+        meters.count("leases_lost", kind=claim.kind)
     return claim
 
 

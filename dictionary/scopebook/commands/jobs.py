@@ -1,10 +1,6 @@
-"""`scopebook jobs` and `scopebook sweep`: watch, cancel and retry long work; keep it going."""
+"""`scopebook jobs`: watch, cancel and retry long work."""
 
-import logging
-import signal
-import threading
 import time
-from functools import partial
 from typing import Annotated
 
 import typer
@@ -22,13 +18,10 @@ from scopebook.console import (
     table,
     watch_job,
 )
-from scopebook.db.sessions import Sessions, sessions, unit_of_work
-from scopebook.deliveries import deliver_until
+from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.job_reports import JobReport, list_jobs
 from scopebook.progress_lines import line, speed, stage_done, state_word
-from scopebook.settings import settings
 from scopebook.steps import cancel_job, retry_job
-from scopebook.sweep import sweep as sweep_until
 
 _LOOK_INTERVAL_S = 1.0
 
@@ -133,16 +126,3 @@ def _table(reports: list[JobReport]) -> Table:
             escape(report.error or report.detail or ""),
         )
     return listed
-
-
-def sweep() -> None:
-    """Tell the workers of steps that are due, and webhooks of events; one serves an instance."""
-    stop = threading.Event()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signal_number, lambda *_: stop.set())
-    logging.getLogger(__name__).info("The sweep looks every %s s.", settings().sweep_interval_s)
-    every = settings().sweep_interval_s
-    # Beside it, since receivers may be slow; what it has in hand when it ends is sent again.
-    deliver = partial(deliver_until, sessions(), interval_s=every, stop=stop)
-    threading.Thread(target=deliver, name="webhooks", daemon=True).start()
-    sweep_until(sessions(), interval_s=every, stop=stop)

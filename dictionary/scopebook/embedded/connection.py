@@ -13,6 +13,7 @@ from scopebook.embedded.disk import make_folder
 from scopebook.embedded.folder import TAKEN, DataFolder, RunningInstance
 from scopebook.embedded.programs import exported
 from scopebook.errors import InstanceError
+from scopebook.secret_files import without_files
 from scopebook.settings import Settings
 
 _BACKGROUND = [sys.executable, "-m", "scopebook.embedded.background"]
@@ -96,7 +97,11 @@ class _Search:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, **exported(self._settings), "PYTHONSAFEPATH": "1"},
+                env={
+                    **without_files(os.environ, self._settings.model_fields_set),
+                    **exported(self._settings),
+                    "PYTHONSAFEPATH": "1",
+                },
                 start_new_session=True,  # Ctrl-C is for the command
             )
         finally:

@@ -24,7 +24,7 @@ from scopebook.embedded.sockets import socket_folder
 from scopebook.errors import InstanceError
 
 DATABASE = "scopebook"
-_PORT = "5432"  # only a part of the socket's name: no network port is opened
+_PORT = 5432  # only a part of the socket's name where no network port is opened
 _SUPERUSER = "postgres"
 #: Recovery after a crash brings the whole data directory to disk first.
 _READY_S = 180.0
@@ -34,15 +34,17 @@ _STOP = ((signal.SIGINT, 60.0), (signal.SIGQUIT, 10.0))
 
 
 class EmbeddedPostgres:
-    """One PostgreSQL server over one folder, reachable by a Unix socket only.
+    """One PostgreSQL server over one folder, reachable by a Unix socket and, if it has one, a port.
 
     `start` may be called again after the server has died; `stop` ends it and frees the folder.
     """
 
     name = "database"
 
-    def __init__(self, home: Path, *, bindir: Path | None = None) -> None:
+    def __init__(self, home: Path, *, bindir: Path | None = None, port: int | None = None) -> None:
         self._data_dir = home.resolve()
+        self._listens = port is not None
+        self._port = str(port or _PORT)
         self._wanted_bindir = bindir
         self.log = self._data_dir / "logs" / "postgres.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -70,7 +72,7 @@ class EmbeddedPostgres:
         sockets = self._socket_folder(home)
         if not home.pgdata.exists():
             self._initialise(home, bindir, sockets)
-        _clear_what_a_crash_left(home.pgdata, sockets)
+        _clear_what_a_crash_left(home.pgdata, sockets / f".s.PGSQL.{self._port}.lock")
         self._launch(home, bindir, sockets)
         self._wait_until_ready(bindir, sockets)
         self._make_database()
@@ -109,7 +111,12 @@ class EmbeddedPostgres:
         """Return the SQLAlchemy URL of a database of this server."""
         credentials = f"{_SUPERUSER}:{quote(self._password())}"
         sockets = quote(str(self._sockets))
-        return f"postgresql+psycopg://{credentials}@/{database}?host={sockets}&port={_PORT}"
+        return f"postgresql+psycopg://{credentials}@/{database}?host={sockets}&port={self._port}"
+
+    def tcp_url(self, host: str) -> str:
+        """Return the SQLAlchemy URL of its database by the port that it listens on."""
+        credentials = f"{_SUPERUSER}:{quote(self._password())}"
+        return f"postgresql+psycopg://{credentials}@{host}:{self._port}/{DATABASE}"
 
     def _socket_folder(self, home: PostgresHome) -> Path:
         # Kept over a restart, since the URL that others were given holds it.
@@ -172,9 +179,9 @@ class EmbeddedPostgres:
 
     def _launch(self, home: PostgresHome, bindir: Path, sockets: Path) -> None:
         options = {
-            "listen_addresses": "",
+            "listen_addresses": "127.0.0.1" if self._listens else "",
             "unix_socket_directories": str(sockets),
-            "port": _PORT,
+            "port": self._port,
             "log_line_prefix": "%m [%p] ",
             **sizing.postgres_settings(free_bytes(home.place)),
         }
@@ -190,7 +197,7 @@ class EmbeddedPostgres:
         )
 
     def _wait_until_ready(self, bindir: Path, sockets: Path) -> None:
-        command = [str(bindir / "pg_isready"), "-q", "-h", str(sockets), "-p", _PORT]
+        command = [str(bindir / "pg_isready"), "-q", "-h", str(sockets), "-p", self._port]
         until = time.monotonic() + _READY_S
         while subprocess.run(command, env=_server_env(), cwd="/").returncode != 0:
             if not self.alive():
@@ -259,7 +266,7 @@ def _works_in(pgdata: Path, process: psutil.Process) -> bool:
         return False
 
 
-def _clear_what_a_crash_left(pgdata: Path, sockets: Path) -> None:
+def _clear_what_a_crash_left(pgdata: Path, socket_lock: Path) -> None:
     """Wait for the processes of an earlier server to end, then drop pid files that mislead.
 
     We hold the lock, so whatever still works in the directory has lost its supervisor: a server
@@ -272,7 +279,7 @@ def _clear_what_a_crash_left(pgdata: Path, sockets: Path) -> None:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
         _, left = psutil.wait_procs(left, timeout=10)
-    for stale in (pgdata / "postmaster.pid", sockets / f".s.PGSQL.{_PORT}.lock"):
+    for stale in (pgdata / "postmaster.pid", socket_lock):
         if stale.exists() and _names_another_process(stale):
             stale.unlink()
 

@@ -7,14 +7,24 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
+from typing import NoReturn
 
 from pydantic import SecretStr
 
 from scopebook.jobs import LIVE, QUEUES
+from scopebook.secret_files import variable, without_files
 from scopebook.settings import Settings
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_EVERY_PROGRAM = {
+    # Threads that spin while they wait cost half of the speed on busy cores.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "TOKENIZERS_PARALLELISM": "false",
+    # `python -m` would import from whatever folder the command was called in.
+    "PYTHONSAFEPATH": "1",
+    "PYTHONUNBUFFERED": "1",
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,16 @@ def inference_workers(settings: Settings) -> Program:
     count = str(settings.inference_workers)
     options = ["-Q", LIVE, "-c", count, "-n", "inference@%h"]
     return replace(_celery(settings, "inference", options), title="inference worker")
+
+
+def workers_of(
+    settings: Settings, queues: Sequence[str], *, processes: int | None, name: str | None
+) -> Program:
+    """Celery's workers for some queues of a team's instance; named after them where no name is."""
+    options = ["-Q", ",".join(queues), "-n", f"{name or '-'.join(queues)}@%h"]
+    if processes:
+        options += ["-c", str(processes)]
+    return _celery(settings, "workers", options)
 
 
 def _celery(settings: Settings, name: str, options: Sequence[str]) -> Program:
@@ -114,20 +134,25 @@ def exported(settings: Settings) -> dict[str, str]:
         if isinstance(value, SecretStr):
             value = value.get_secret_value()
         if value is not None:
-            variables[f"SCOPEBOOK_{name.upper()}"] = str(value)
+            variables[variable(name)] = str(value)
     return variables
 
 
 def environment(settings: Settings, database_url: str, broker_url: str | None) -> Mapping[str, str]:
     """Return the environment of the programs: the caller's, and where the servers are."""
     servers = {"database_url": database_url, "broker_url": broker_url}
-    return {
-        **os.environ,
-        **exported(settings.model_copy(update=servers)),
-        # Threads that spin while they wait cost half of the speed on busy cores.
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "TOKENIZERS_PARALLELISM": "false",
-        # `python -m` would import from whatever folder the command was called in.
-        "PYTHONSAFEPATH": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
+    chosen = settings.model_copy(update=servers)
+    inherited = without_files(os.environ, chosen.model_fields_set)
+    return {**inherited, **exported(chosen), **_EVERY_PROGRAM}
+
+
+def become(program: Program, chosen: Mapping[str, object]) -> NoReturn:
+    """Go on as a program in this very process, so that signals and its end are its own.
+
+    It reads its settings from the environment as we did; `chosen` are those that a command's
+    options have changed. What it says goes to stderr.
+    """
+    given = {variable(name): str(value) for name, value in chosen.items()}
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    argv = list(program.argv)
+    os.execve(argv[0], argv, {**os.environ, **given, **_EVERY_PROGRAM})

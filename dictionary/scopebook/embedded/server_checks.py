@@ -5,7 +5,7 @@ from collections.abc import Callable
 import psutil
 from kombu import Connection
 from sqlalchemy import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from scopebook.db.migrate import known_revisions, revisions
 from scopebook.embedded.checks import Check
@@ -19,6 +19,8 @@ def instance(settings: Settings) -> Check:
     """Does an instance run for the data folder, and with which processes?"""
     folder = DataFolder(settings.data_dir)
     running, holder = folder.running(), folder.holder()
+    if running is None and holder is None and settings.database_url and settings.broker_url:
+        return Check("Instance", "fine", "its parts run by themselves, over external servers")
     if running is None:
         says = f"starting (pid {holder.pid})" if holder else "none runs for this folder"
         return Check("Instance", "note", says, None if holder else "scopebook up")
@@ -41,25 +43,47 @@ def database(settings: Settings) -> Check:
     url = settings.database_url or (running.database_url if running else None)
     if url is None:
         return Check("Database", "note", "not running; `scopebook up` starts it")
-    patient = make_url(url).update_query_dict({"connect_timeout": str(_ANSWER_S)})
-    try:
-        present, newest = revisions(patient.render_as_string(hide_password=False))
-    except SQLAlchemyError as error:
-        reason = str(error.__cause__ or error).strip().splitlines()[0]
-        return Check(
-            "Database",
-            "missing",
-            f"does not answer: {reason}",
-            "start it, or correct SCOPEBOOK_DATABASE_URL",
-        )
+    found = _revisions(url)
+    if isinstance(found, Check):
+        return found
+    present, newest = found
     if present is not None and present not in known_revisions():
         newer = f"is at revision {present}, of a newer Scopebook than this"
         return Check("Database", "missing", newer, "install that version here too")
     if present != newest:
-        return Check(
-            "Database", "missing", f"is at revision {present}, not {newest}", "scopebook up"
-        )
+        mend = "scopebook migrate" if settings.database_url else "scopebook up"
+        return Check("Database", "missing", f"is at revision {present}, not {newest}", mend)
     return Check("Database", "fine", f"answers, at revision {present}")
+
+
+def database_answers(settings: Settings) -> Check:
+    """Does the database of the settings answer, whatever it holds?"""
+    found = _revisions(settings.database_url or "")
+    return found if isinstance(found, Check) else Check("Database", "fine", "answers")
+
+
+def reason(error: SQLAlchemyError) -> str:
+    """Return the first line of what the server said."""
+    return str(error.__cause__ or error).strip().splitlines()[0]
+
+
+def _revisions(url: str) -> tuple[str | None, str | None] | Check:
+    """Return the database's revision and the newest; a check where it does not answer."""
+    try:
+        address = make_url(url)
+        if address.get_backend_name() != "postgresql":
+            raise ValueError("no PostgreSQL")
+        patient = address.update_query_dict({"connect_timeout": str(_ANSWER_S)})
+        return revisions(patient.render_as_string(hide_password=False))
+    except (ArgumentError, ValueError):  # their words hold the address, and so the password
+        says = "has an address that is none of a PostgreSQL (postgresql://USER:PASSWORD@HOST/NAME)"
+        return Check("Database", "missing", says, "correct SCOPEBOOK_DATABASE_URL")
+    except SQLAlchemyError as error:
+        says, mend = (
+            f"does not answer: {reason(error)}",
+            "start it, or correct SCOPEBOOK_DATABASE_URL",
+        )
+        return Check("Database", "missing", says, mend)
 
 
 def broker(settings: Settings) -> Check:
@@ -71,6 +95,9 @@ def broker(settings: Settings) -> Check:
     try:
         with Connection(url, connect_timeout=_ANSWER_S) as connection:
             connection.ensure_connection(max_retries=1, timeout=_ANSWER_S)
+    except (ValueError, KeyError):  # their words hold the address, and so the password
+        says = "has an address that is none of a broker (redis://:PASSWORD@HOST or amqp://...)"
+        return Check("Broker", "missing", says, "correct SCOPEBOOK_BROKER_URL")
     except Exception as error:
         # Each transport has errors of its own, and a wrong URL raises others still.
         return Check(
