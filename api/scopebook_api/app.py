@@ -22,6 +22,7 @@ from scopebook.settings import settings
 from scopebook_api.deps import PREFIX, acting
 from scopebook_api.described import FOR_WHO_IS_KNOWN, Described
 from scopebook_api.errors import add_error_answers
+from scopebook_api.headers import SafeHeaders, page_policy
 from scopebook_api.live import STREAMS_AT_ONCE, Live
 from scopebook_api.neuronpedia_schemas import messages
 from scopebook_api.provider import provider_of
@@ -32,6 +33,7 @@ from scopebook_api.routers import (
     audit,
     compare,
     corpora,
+    description,
     drift,
     features,
     health,
@@ -91,7 +93,7 @@ class Frontend(StaticFiles):
     """The built pages; paths that are no file are the app's own routes."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """Answer unknown pages with the app's shell, and name what a page must not embed."""
+        """Answer unknown pages with the app's shell."""
         try:
             response = await super().get_response(path, scope)
         except HTTPException as error:
@@ -102,14 +104,7 @@ class Frontend(StaticFiles):
             response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
         else:
             response.headers["Cache-Control"] = "no-cache"
-        # A page cannot say this of itself: browsers take it from a header alone.
-        response.headers["Content-Security-Policy"] = f"frame-ancestors {_framed_by(path)}"
         return response
-
-
-def _framed_by(path: str) -> str:
-    """Return the sites that may show a page in a frame: for all but cards of features, none."""
-    return settings().embed_sites if path.startswith("embed/") else "'none'"
 
 
 def _is_page(path: str, method: str) -> bool:
@@ -131,16 +126,17 @@ def build_app() -> FastAPI:
         summary="The feature dictionary of Qwen-Scope sparse autoencoders.",
         version=version("scopebook"),
         openapi_url="/api/openapi.json",
-        docs_url="/api/docs",
-        swagger_ui_oauth2_redirect_url=None,
+        docs_url=None,
         redoc_url=None,
         lifespan=_served,
     )
     # Leaves event streams alone: they must not wait for a full buffer.
     # The highest level takes three to six times as long for six percent less.
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
+    app.add_middleware(SafeHeaders, pages=page_policy(STATIC / "index.html"))
     add_error_answers(app)
     add_routes(app)
+    app.include_router(description.router)
     if (STATIC / "index.html").exists():
         app.mount("/", Frontend(directory=STATIC, html=True))
     return app
