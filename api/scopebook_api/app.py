@@ -13,12 +13,13 @@ from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
 
 from scopebook.db.sessions import MOST_CONNECTIONS, Sessions, sessions
 from scopebook.embedding import query_embedder
 from scopebook.search import EmbedQuery
 from scopebook.settings import settings
+from scopebook_api.bodies import SmallBodies
 from scopebook_api.deps import PREFIX, acting
 from scopebook_api.described import FOR_WHO_IS_KNOWN, Described
 from scopebook_api.errors import add_error_answers
@@ -107,6 +108,16 @@ class Frontend(StaticFiles):
         return response
 
 
+class Served(Described):
+    """The app with its headers on every answer, those to errors that nobody foresaw included."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return the app with all that stands before it, the headers outermost."""
+        return SafeHeaders(
+            super().build_middleware_stack(), pages=page_policy(STATIC / "index.html")
+        )
+
+
 def _is_page(path: str, method: str) -> bool:
     """Tell whether an unknown path may be one of the app's pages: no file, and not the API's."""
     return method == "GET" and path.split("/")[0] != "api" and "." not in Path(path).name
@@ -121,7 +132,7 @@ def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None)
 
 def build_app() -> FastAPI:
     """Return the app with its routes, which is most of the work, and nothing behind them."""
-    app = Described(
+    app = Served(
         title="Scopebook",
         summary="The feature dictionary of Qwen-Scope sparse autoencoders.",
         version=version("scopebook"),
@@ -133,7 +144,7 @@ def build_app() -> FastAPI:
     # Leaves event streams alone: they must not wait for a full buffer.
     # The highest level takes three to six times as long for six percent less.
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
-    app.add_middleware(SafeHeaders, pages=page_policy(STATIC / "index.html"))
+    app.add_middleware(SmallBodies)
     add_error_answers(app)
     add_routes(app)
     app.include_router(description.router)

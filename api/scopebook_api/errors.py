@@ -161,7 +161,8 @@ def _not_storable(request: Request, _: Exception) -> Response:
 
 
 def _unforeseen(request: Request, error: Exception) -> Response:
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    # Quoted, since an address may hold what would look like a line of its own.
+    log.error("%s %r failed", request.method, request.url.path, exc_info=error)
     return problem(
         request,
         HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -94,7 +94,7 @@ def render_chat(path: Path, messages: Sequence[Mapping[str, str]], *, thinking: 
 @lru_cache(maxsize=1)
 def _templated(path: Path) -> Any:
     loader: Any = AutoTokenizer
-    tokenizer = loader.from_pretrained(path, local_files_only=True)
+    tokenizer = loader.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     if not tokenizer.chat_template:
         raise InvalidInputError(
             f"The tokenizer of {path.name} has no chat template, so it knows no turns; give the "

@@ -209,7 +209,7 @@ def _plain(request: ChatRequest) -> str:
 
 def _load_tokenizer(path: Path) -> Any:
     try:
-        return AutoTokenizer.from_pretrained(path, local_files_only=True)
+        return AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the Rust library raises plain Exception
         raise CheckpointError(
             f"{path} holds no tokenizer that can be loaded ({type(error).__name__}); give a model "
