@@ -32,7 +32,8 @@ def tools() -> Path:
 
 def audit() -> int:
     """Return 1 where a vulnerability is known, else 0."""
-    asked = "-r constraints.txt --no-deps --disable-pip --progress-spinner off -f json".split()
+    asked = ["-r", "constraints.txt", "--no-deps", "--disable-pip"]
+    asked += ["--progress-spinner", "off", "-f", "json"]
     try:
         python = run([tools() / "pip-audit", *asked])
     except subprocess.CalledProcessError:

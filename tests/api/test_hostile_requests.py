@@ -11,10 +11,11 @@ from fastapi.testclient import TestClient
 
 from makers import make_corpus, make_evidence, make_examples, make_release, make_run
 from people import bearer, client_of, make_account, make_token
+from scopebook import scan_files
 from scopebook.db.sessions import Sessions
 from scopebook.settings import settings, use_settings
 from scopebook_api.app import STATIC
-from scopebook_api.routers import accounts
+from scopebook_api.routers import accounts, lists
 
 RELEASE = "SAE-Res-Tiny-Model-W1K-L0_8"
 INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
@@ -86,8 +87,7 @@ def test_an_error_that_nobody_foresaw_has_the_headers_and_is_logged_in_one_line(
     def broken(*_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(accounts, "view_of", broken)
-    monkeypatch.setattr(accounts.account_changes, "make_link", broken)
+    monkeypatch.setattr(accounts.account_changes, "find_person", broken)
     with caplog.at_level(logging.ERROR):
         answer = client.post("/api/accounts/x%0A2026-01-01%20INFO%20all%20is%20well/link")
 
@@ -160,3 +160,11 @@ def test_an_editor_may_have_texts_sent_only_to_servers_that_the_settings_name(
     assert refused.status_code == 403, refused.text
     assert "SCOPEBOOK_SERVERS" in refused.json()["detail"]
     assert allowed.status_code != 403, allowed.text
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_cell_of_a_csv_file_is_a_formula(start: str) -> None:
+    attack = f"{start}HYPERLINK(0)"
+
+    assert lists._cell(attack) == f"'{attack}"
+    assert scan_files._csv_cell("label", attack) == f"'{attack}"
