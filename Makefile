@@ -1,6 +1,6 @@
 # Everything a person or CI does with Scopebook. `make` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-exports drill drill-annotators fuzz-api check fix bench bench-collect bench-labels bench-search bench-inspect bench-steer openapi demo-bundle clean
+.PHONY: help run install test test-exports drill drill-annotators fuzz-api check fix audit sbom bench bench-collect bench-labels bench-search bench-inspect bench-steer openapi demo-bundle clean
 BIN := .venv/bin
 # Images for containers set this: each program would compile anew all that it imports. (To compile
 # all that is installed beforehand takes a minute, for 20,000 files of which a fifth is used.)
@@ -69,6 +69,12 @@ fix: .venv/.dev ## Format, and mend what can be mended.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	@scripts/frontend.sh npm run --silent format
+
+audit: .venv/.run ## Ask PyPI and npm for known vulnerabilities; says so where they cannot be asked.
+	@$(BIN)/python scripts/supply.py audit
+
+sbom: .venv/.run ## List all packages as CycloneDX in build/sbom.
+	@$(BIN)/python scripts/supply.py sbom
 
 openapi: .venv/.dev ## Write what is generated: the API's schema, the types of the web app and of the client, the settings.
 	$(BIN)/python -m scopebook_api.openapi > build-openapi.json && mv build-openapi.json frontend/openapi.json

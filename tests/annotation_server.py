@@ -49,7 +49,8 @@ def app_for(sessions: Sessions) -> FastAPI:
 def serving(database_url: str, *, by_header: bool = True) -> Iterator[str]:
     """Run the app in a process of its own, as it is or with accounts by a header."""
     port = free_port()
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    given = os.environ.get("PYTHONPATH", "")
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests"), *given.split(os.pathsep)])
     process = subprocess.Popen(
         [sys.executable, __file__, database_url, str(port), "header" if by_header else "as-it-is"],
         env={**os.environ, "PYTHONPATH": paths},

@@ -13,16 +13,18 @@ from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
 
 from scopebook.db.sessions import MOST_CONNECTIONS, Sessions, sessions
 from scopebook.embedding import query_embedder
 from scopebook.log_setup import set_up_logs
 from scopebook.search import EmbedQuery
 from scopebook.settings import settings
+from scopebook_api.bodies import SmallBodies
 from scopebook_api.deps import PREFIX, acting
 from scopebook_api.described import FOR_WHO_IS_KNOWN, Described
 from scopebook_api.errors import add_error_answers
+from scopebook_api.headers import SafeHeaders, page_policy
 from scopebook_api.live import STREAMS_AT_ONCE, Live
 from scopebook_api.metrics import Metrics
 from scopebook_api.neuronpedia_schemas import messages
@@ -36,6 +38,7 @@ from scopebook_api.routers import (
     audit,
     compare,
     corpora,
+    description,
     drift,
     features,
     health,
@@ -96,7 +99,7 @@ class Frontend(StaticFiles):
     """The built pages; paths that are no file are the app's own routes."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """Answer unknown pages with the app's shell, and name what a page must not embed."""
+        """Answer unknown pages with the app's shell."""
         try:
             response = await super().get_response(path, scope)
         except HTTPException as error:
@@ -107,14 +110,17 @@ class Frontend(StaticFiles):
             response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
         else:
             response.headers["Cache-Control"] = "no-cache"
-        # A page cannot say this of itself: browsers take it from a header alone.
-        response.headers["Content-Security-Policy"] = f"frame-ancestors {_framed_by(path)}"
         return response
 
 
-def _framed_by(path: str) -> str:
-    """Return the sites that may show a page in a frame: for all but cards of features, none."""
-    return settings().embed_sites if path.startswith("embed/") else "'none'"
+class Served(Described):
+    """The app with its headers on every answer, those to errors that nobody foresaw included."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return the app with all that stands before it, the headers outermost."""
+        return SafeHeaders(
+            super().build_middleware_stack(), pages=page_policy(STATIC / "index.html")
+        )
 
 
 def _is_page(path: str, method: str) -> bool:
@@ -134,23 +140,24 @@ def create_app(factory: Sessions | None = None, embed: EmbedQuery | None = None)
 
 def build_app() -> FastAPI:
     """Return the app with its routes, which is most of the work, and nothing behind them."""
-    app = Described(
+    app = Served(
         title="Scopebook",
         summary="The feature dictionary of Qwen-Scope sparse autoencoders.",
         version=version("scopebook"),
         openapi_url="/api/openapi.json",
-        docs_url="/api/docs",
-        swagger_ui_oauth2_redirect_url=None,
+        docs_url=None,
         redoc_url=None,
         lifespan=_served,
     )
     # Leaves event streams alone: they must not wait for a full buffer.
     # The highest level takes three to six times as long for six percent less.
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
+    app.add_middleware(SmallBodies)
     # Around all others, so that it sees what they answer too.
     app.add_middleware(Observed)
     add_error_answers(app)
     add_routes(app)
+    app.include_router(description.router)
     if (STATIC / "index.html").exists():
         app.mount("/", Frontend(directory=STATIC, html=True))
     return app

@@ -176,7 +176,8 @@ def _unforeseen(request: Request, error: Exception) -> Response:
     known_as = request_id(request)
     # This runs around all that observes requests.
     with logged_with(request_id=known_as):
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        # Quoted, since an address may hold what would look like a line of its own.
+        log.error("%s %r failed", request.method, request.url.path, exc_info=error)
     answer = problem(
         request,
         HTTPStatus.INTERNAL_SERVER_ERROR,

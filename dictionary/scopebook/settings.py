@@ -94,6 +94,9 @@ class Settings(BaseSettings):
     requests_per_minute: int = Field(
         6000, ge=1, description="How many requests a minute one account may make."
     )
+    request_mb: int = Field(
+        64, ge=1, description="Megabytes that one request may send; a larger one is refused."
+    )
     rate_limit_storage: str = Field(
         "memory://",
         description="Where requests are counted: in the API's memory, or where several of it share "
@@ -138,6 +141,11 @@ class Settings(BaseSettings):
     )
     window_embedder_api_key: SecretStr | None = Field(
         None, description="Bearer token of the server `window_embedder_url`."
+    )
+    servers: str = Field(
+        "",
+        description="Base URLs (`/v1`), parted by blanks, of servers of language models and "
+        "embeddings that editors may name, beside those of other settings; admins may name any.",
     )
     llm_endpoint: str | None = Field(
         None,

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from scopebook.allowed_servers import check_server
 from scopebook.errors import ConflictError
 from scopebook.job_reports import JobReport, read_job
 from scopebook.label_reports import label_coverage
@@ -50,7 +51,7 @@ def scores(
 
 
 @router.post("", response_model=JobRead, status_code=202, responses=problems(409))
-def label(session: DbSession, _: Editor, wanted: LabelRequest) -> JobReport:
+def label(session: DbSession, me: Editor, wanted: LabelRequest) -> JobReport:
     """Word the features' shown examples by keywords, then by a language model, as a job.
 
     Earlier labels stay in the history.
@@ -61,6 +62,9 @@ def label(session: DbSession, _: Editor, wanted: LabelRequest) -> JobReport:
     llm = LanguageModel(**wanted.llm.model_dump()) if wanted.llm else None
     asked = wanted.embedder is not None or wanted.embedder_model is not None
     embedder = asked_embedder(wanted.embedder or TERMS, wanted.embedder_model) if asked else None
+    for address in (llm and llm.endpoint, embedder and embedder.is_server and embedder.name):
+        if address:
+            check_server(me, address)
     job_id, _is_new = label_once(
         session,
         wanted.release,

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from scopebook.allowed_servers import check_server
 from scopebook.job_reports import JobReport, read_job
 from scopebook.labeling_requests import LanguageModel
 from scopebook.scoring_requests import Wanted, score_once
@@ -17,12 +18,14 @@ router = APIRouter(
 
 
 @router.post("", response_model=JobRead, status_code=202)
-def score(session: DbSession, _: Editor, asked: ScoreRequest) -> JobReport:
+def score(session: DbSession, me: Editor, asked: ScoreRequest) -> JobReport:
     """Measure how well labels tell where their features fire, as a job.
 
     What is stored is not asked for again.
     """
     judge = LanguageModel(**asked.judge.model_dump()) if asked.judge else None
+    if judge is not None:
+        check_server(me, judge.endpoint)
     wanted = Wanted(
         scorers=asked.scorers,
         sample=asked.sample,

@@ -32,7 +32,9 @@ def compile_preset(
         InvalidInputError: The weights in the folder are others than when the preset was saved.
     """
     _check_weights(document, model_path)
-    text: Any = AutoConfig.from_pretrained(model_path, local_files_only=True).get_text_config()
+    text: Any = AutoConfig.from_pretrained(
+        model_path, local_files_only=True, trust_remote_code=False
+    ).get_text_config()
     edits = edits_of(document)
     return CompiledPreset(
         document=document,

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2.exceptions import TemplateError
 from numpy.typing import NDArray
 from transformers import AutoTokenizer
 
@@ -83,7 +82,7 @@ def render_chat(path: Path, messages: Sequence[Mapping[str, str]], *, thinking: 
             add_generation_prompt=messages[-1]["role"] != "assistant",
             **options,
         )
-    except TemplateError as error:
+    except Exception as error:  # a template is a program: it may raise anything at all
         raise InvalidInputError(
             f"The chat template of {path.name} refuses these turns: {error}; change their roles "
             "or their order."
@@ -94,7 +93,7 @@ def render_chat(path: Path, messages: Sequence[Mapping[str, str]], *, thinking: 
 @lru_cache(maxsize=1)
 def _templated(path: Path) -> Any:
     loader: Any = AutoTokenizer
-    tokenizer = loader.from_pretrained(path, local_files_only=True)
+    tokenizer = loader.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     if not tokenizer.chat_template:
         raise InvalidInputError(
             f"The tokenizer of {path.name} has no chat template, so it knows no turns; give the "

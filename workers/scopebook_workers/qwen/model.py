@@ -69,7 +69,12 @@ def load_model(path: Path, device: torch.device) -> PreTrainedModel:
     loader: Any = AutoModelForCausalLM
     try:
         loaded: tuple[Any, dict[str, Any]] = loader.from_pretrained(
-            path, dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
+            path,
+            dtype=dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(
@@ -116,7 +121,7 @@ def _read_config(path: Path) -> Any:
             f"{file} names no model_type; give the folder of a model that transformers can load."
         ) from error
     try:
-        config = AutoConfig.from_pretrained(path, local_files_only=True)
+        config = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{file} asks for a model of the type {kind!r}, which transformers "

@@ -32,7 +32,9 @@ def load_tokenizer(path: Path) -> Tokenizer:
         if file.exists():
             tokenizer = Tokenizer.from_file(str(file))
         else:
-            tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True).backend_tokenizer
+            tokenizer = AutoTokenizer.from_pretrained(
+                path, local_files_only=True, trust_remote_code=False
+            ).backend_tokenizer
     except Exception as error:  # the Rust library raises plain Exception
         raise CheckpointError(
             f"{path} holds no tokenizer that can be loaded ({type(error).__name__}); give a model "

@@ -1,0 +1,48 @@
+"""Which servers somebody may have texts sent to: those of the settings, and for an admin any.
+
+A worker asks them from inside the network, and sends them the corpus's texts. So an address that
+an editor names over the API must be one that who runs the instance has named first: then no name
+can be made to lead elsewhere, and no text goes to a stranger.
+"""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from scopebook.accounts import Actor
+from scopebook.errors import ForbiddenError
+from scopebook.settings import Settings, settings
+
+_TAILS: Final = ("/chat/completions", "/embeddings")
+
+
+def check_server(actor: Actor, address: str) -> None:
+    """Refuse an address that `actor` may not have asked; raises ForbiddenError."""
+    if actor.may("admin") or _base(address) in _named(settings()):
+        return
+    parts = urlsplit(address)
+    raise ForbiddenError(
+        f"{parts.scheme}://{parts.hostname or ''} is none of the servers that this instance's "
+        "settings name, and texts are sent there; ask an admin to do it, or to add the address to "
+        "SCOPEBOOK_SERVERS."
+    )
+
+
+def _named(known: Settings) -> set[str]:
+    urls = (
+        *(known.llm_endpoint, known.judge_endpoint, known.embeddings_url),
+        *(known.window_embedder_url, *known.servers.split()),
+    )
+    return {_base(url) for url in urls if url and "://" in url}
+
+
+def _base(address: str) -> str:
+    """Return an address as it is compared: one spelling of host and path, and nothing at its end.
+
+    A user, a password or a query stay in it, so that such an address is never a named one.
+    """
+    parts = urlsplit(address.strip())
+    path = parts.path.rstrip("/")
+    for tail in _TAILS:
+        path = path.removesuffix(tail)
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{parts.scheme.lower()}://{parts.netloc.lower()}{path.rstrip('/')}{query}"
