@@ -30,7 +30,7 @@ def check_server(actor: Actor, address: str) -> None:
 def _named(known: Settings) -> set[str]:
     urls = (
         *(known.llm_endpoint, known.judge_endpoint, known.embeddings_url),
-        *(known.window_embedder_url, *known.servers.split()),
+        *(known.window_embedder_url, *(known.servers or "").split()),
     )
     return {_base(url) for url in urls if url and "://" in url}
 

@@ -102,6 +102,7 @@ def set_up_logs() -> None:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(chosen.log_level)
+    logging.captureWarnings(True)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in _THEIRS:

@@ -22,6 +22,7 @@ SECRETS: Final = (
     "window_embedder_api_key",
     "llm_api_key",
     "judge_api_key",
+    "metrics_token",
 )
 
 

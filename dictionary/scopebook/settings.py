@@ -142,8 +142,8 @@ class Settings(BaseSettings):
     window_embedder_api_key: SecretStr | None = Field(
         None, description="Bearer token of the server `window_embedder_url`."
     )
-    servers: str = Field(
-        "",
+    servers: str | None = Field(
+        None,
         description="Base URLs (`/v1`), parted by blanks, of servers of language models and "
         "embeddings that editors may name, beside those of other settings; admins may name any.",
     )

@@ -22,6 +22,8 @@ class Kept(logging.Handler):
         self.lines: list[dict[str, object]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.name.startswith("httpx2"):  # of the client that asks
+            return
         self.lines.append(
             {**log_fields(), **vars(record), "message": record.getMessage(), "name": record.name}
         )

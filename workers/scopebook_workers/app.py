@@ -4,9 +4,11 @@ The worker's main process imports no torch, since CUDA does not survive a fork: 
 do are imported by `scopebook_workers.claims` in a pool process, when a step first needs them.
 """
 
+import warnings
 from typing import Any
 
 from celery import Celery, signals
+from celery.exceptions import SecurityWarning
 
 from scopebook.jobs import INFER, LIVE, QUEUE_OF, kinds_of
 from scopebook.log_setup import set_up_logs
@@ -14,6 +16,9 @@ from scopebook.notices import celery_options
 from scopebook.settings import settings
 from scopebook_workers import heartbeat, process
 from scopebook_workers.claims import work_off
+
+# It warns workers of root of pickled messages, which are not accepted here, before logs are set up.
+warnings.filterwarnings("ignore", category=SecurityWarning)
 
 app = Celery("scopebook_workers")
 app.conf.update(celery_options())
