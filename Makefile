@@ -1,6 +1,6 @@
 # Everything a person or CI does with Scopebook. `make` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-exports drill drill-annotators fuzz-api check fix audit sbom bench bench-collect bench-labels bench-search bench-inspect bench-steer openapi demo-bundle clean
+.PHONY: help run install test test-services test-exports drill drill-annotators fuzz-api check fix audit sbom bench bench-collect bench-labels bench-search bench-inspect bench-steer openapi demo-bundle clean
 BIN := .venv/bin
 # Images for containers set this: each program would compile anew all that it imports. (To compile
 # all that is installed beforehand takes a minute, for 20,000 files of which a fifth is used.)
@@ -35,6 +35,9 @@ test: .venv/.dev $(STATIC) ## Set up and run all tests, a real browser's include
 	@scripts/browser.sh
 	@scripts/frontend.sh npm test --silent
 	@scripts/tests.sh $(ARGS)
+
+test-services: .venv/.dev $(STATIC) ## Run a team's instance as plain processes, by the commands of docs/deploy.md.
+	$(BIN)/pytest -q tests/services $(ARGS)
 
 test-exports: .venv/.dev ## Hold exported presets against the tools they are made for, each in an environment of its own.
 	@scripts/test-exports.sh $(ARGS)

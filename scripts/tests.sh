@@ -14,7 +14,7 @@ trap 'kill -INT -- "-$browser" 2>/dev/null; rm -f "$log"' EXIT
 .venv/bin/pytest -q "${slowest[@]}" tests/e2e "$@" > "$log" 2>&1 &
 browser=$!
 nice -n 3 .venv/bin/pytest -q -n 2 --dist loadfile --no-loadscope-reorder "${slowest[@]}" \
-    --ignore tests/e2e "$@"
+    --ignore tests/e2e --ignore tests/services "$@"
 others=$?
 if [ "$others" -eq 2 ]; then exit 2; fi # pytest's status for "interrupted"
 wait "$browser"

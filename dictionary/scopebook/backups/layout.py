@@ -20,7 +20,7 @@ MANIFEST: Final = "manifest.json"
 LONGEST_MANIFEST: Final = 1 << 28
 #: Rows that are of no use in another place or at a later time: who looks at what, what was asked
 #: live, and the logins of browsers, so that a backup brings back none that was ended since.
-LEFT_OUT: Final = frozenset({"inference", "presence", "login_session", "one_time_link"})
+LEFT_OUT: Final = frozenset({"inference", "presence", "login_session", "one_time_link", "worker"})
 #: Folders of the data folder that hold weights of SAEs.
 DATA_FOLDERS: Final = ("saes", "vectors")
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, insert, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from conftest import _administer, copy_template
@@ -51,6 +51,7 @@ from scopebook.db.scan_tables import ScanShard
 from scopebook.db.sessions import Sessions
 from scopebook.db.tables import Evidence, Run, RunState, Sae, Shard
 from scopebook.db.webhook_tables import Webhook, WebhookDelivery
+from scopebook.db.worker_tables import Meter, Worker
 from scopebook.embedded.postgres import EmbeddedPostgres
 from scopebook.settings import settings, use_settings
 
@@ -232,6 +233,8 @@ def _fill(session: Session, saes: list[Sae], data_dir: Path) -> None:
     session.add_all(LabelWord(word=word, lexeme=word) for word in ("back\\slash", "tab\there"))
     session.flush()
     session.add(ReleaseVisibility(release_id=saes[0].release_id, role="viewer"))
+    session.add(Worker(name="host:1", host="host", pid=1, queues=["gpu"], consuming=True))
+    session.execute(insert(Meter).values(name="llm_usd_total", labels={"a": "\\N"}, value=0.1))
     session.add(ImportedRow(import_id=1, kind="sae", number=1, row_id=2))
     webhook = Webhook(
         account_id=account.id, url="https://example.org", events=["label"], secret="whsec_x"
