@@ -22,17 +22,17 @@ class SmallBodies:
             return
         most = settings().request_mb << 20
         told = Headers(scope=scope).get("content-length", "")
-        size = int(told) if told.isascii() and told.isdigit() else 0
+        announced = int(told) if told.isascii() and told.isdigit() else 0
+        size = 0
 
         async def counted() -> Message:
             nonlocal size
-            if size > most:
+            if announced > most:
                 raise _too_large()
             message = await receive()
-            if not told:
-                size += len(message.get("body", b""))
-                if size > most:
-                    raise _too_large()
+            size += len(message.get("body", b""))
+            if size > most:
+                raise _too_large()
             return message
 
         await self._app(scope, counted, send)

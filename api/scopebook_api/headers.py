@@ -32,8 +32,6 @@ _ALWAYS: Final = {
     "X-Content-Type-Options": "nosniff",
     # Addresses hold what people search for.
     "Referrer-Policy": "same-origin",
-    # Nobody who has opened a page holds on to its window, nor shares its process.
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": (
         "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), hid=(), "
         "magnetometer=(), microphone=(), midi=(), payment=(), serial=(), usb=()"
@@ -45,6 +43,11 @@ def page_policy(index: Path) -> str:
     """Return the policy that a built page states of itself; a narrow one where there is none."""
     found = _META.search(index.read_text(encoding="utf-8")) if index.exists() else None
     return unescape(found[1]) if found else _FILES
+
+
+#: Nobody who has opened a page holds on to its window, nor shares its process. Not for answers that
+#: are sandboxed: browsers may take the two together for an error of the network.
+_OF_PAGES: Final = {"Cross-Origin-Opener-Policy": "same-origin"}
 
 
 class SafeHeaders:
@@ -62,9 +65,11 @@ class SafeHeaders:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _ALWAYS.items():
+                policy = self._policy(scope["path"])
+                more = {} if policy == _DATA else _OF_PAGES
+                for name, value in (_ALWAYS | more).items():
                     headers.setdefault(name, value)
-                policy = f"{self._policy(scope['path'])}; frame-ancestors {framed_by(scope)}"
+                policy = f"{policy}; frame-ancestors {framed_by(scope)}"
                 headers.setdefault("Content-Security-Policy", policy)
             await send(message)
 

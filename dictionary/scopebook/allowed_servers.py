@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from scopebook.accounts import Actor
-from scopebook.errors import ForbiddenError
+from scopebook.errors import ForbiddenError, InvalidInputError
 from scopebook.settings import Settings, settings
 
 _TAILS: Final = ("/chat/completions", "/embeddings")
@@ -40,7 +40,10 @@ def _base(address: str) -> str:
 
     A user, a password or a query stay in it, so that such an address is never a named one.
     """
-    parts = urlsplit(address.strip())
+    try:
+        parts = urlsplit(address.strip())
+    except ValueError as error:  # such as a bracket that is not closed
+        raise InvalidInputError(f"{address!r} is no address; give http(s)://HOST/v1.") from error
     path = parts.path.rstrip("/")
     for tail in _TAILS:
         path = path.removesuffix(tail)

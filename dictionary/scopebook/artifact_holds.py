@@ -31,6 +31,7 @@ def removing(factory: Sessions, look: Callable[[], object] = _nothing) -> Iterat
     """
     while True:
         with unit_of_work(factory) as session:
+            _stay(session)
             if session.scalar(select(func.pg_try_advisory_xact_lock_shared(_LOCK))):
                 yield
                 return
@@ -45,10 +46,15 @@ def keeping(factory: Sessions) -> Iterator[None]:
     Raises SQLAlchemyError at the end if the database let go of the lock before.
     """
     with unit_of_work(factory) as session:
-        session.execute(select(func.set_config("idle_in_transaction_session_timeout", "0", True)))
+        _stay(session)
         session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
         yield
         still_held(session)
+
+
+def _stay(session: Session) -> None:
+    """Let the server not end this transaction, and so its lock, for saying nothing meanwhile."""
+    session.execute(select(func.set_config("idle_in_transaction_session_timeout", "0", True)))
 
 
 def still_held(session: Session) -> None:

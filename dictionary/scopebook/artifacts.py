@@ -41,6 +41,13 @@ def write_artifact(name: str, write: Callable[[BinaryIO], None]) -> str:
     return name
 
 
+def any_artifact() -> bool:
+    """Tell whether anything lies where artifacts do, but for what is being written."""
+    files, root = fsspec.url_to_fs(settings().artifacts)
+    found = files.ls(root, detail=False) if files.exists(root) else []
+    return any(not str(path).rstrip("/").rpartition("/")[2].startswith(".") for path in found)
+
+
 def check_writable() -> None:
     """Write a file and remove it; raise UnavailableError where that does not work."""
     name = f".ready-{uuid.uuid4().hex}"

@@ -40,7 +40,9 @@ COMPOSE: Final = (
     ("POSTGRES_MEMORY", "4g", "The most memory of the database, of which 1 GB is its cache."),
     ("API_MEMORY", "2g", "The most memory of the API."),
     ("WORKER_MEMORY", "16g", "The most memory of each container of workers."),
-    ("WORKER_CPUS", "4", "The most cores of each container of workers."),
+    ("POSTGRES_CPUS", "0", "The most cores of the database; 0: all. No more than there are."),
+    ("API_CPUS", "0", "The most cores of the API."),
+    ("WORKER_CPUS", "0", "The most cores of each container of workers."),
 )
 #: Set by `docker-compose.yml` for every part; what `.env` says of them is not taken.
 FIXED: Final = ("data_dir", "host", "port", "database_url", "broker_url")

@@ -62,7 +62,12 @@ class LanguageModel:
     price_out: float | None = None
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.endpoint)
+        try:
+            parts = urlsplit(self.endpoint)
+        except ValueError as error:  # such as a bracket that is not closed
+            raise InvalidInputError(
+                f"The endpoint {self.endpoint!r} is no address; give http(s)://HOST/v1."
+            ) from error
         if parts.username or parts.password or parts.query:
             raise InvalidInputError(
                 "The endpoint's address must hold no password and no query, since it is kept; "

@@ -107,6 +107,17 @@ def test_every_container_is_closed(services: dict[str, Any]) -> None:
         assert all(volume["type"] == "volume" for volume in service.get("volumes", [])), name
 
 
+@pytest.mark.parametrize("profile", ["cpu", "gpu"])
+def test_one_service_of_a_profile_builds_an_image_and_none_is_fetched(profile: str) -> None:
+    of_profile = ours(config(profile))
+    images = {service["image"] for service in of_profile.values()}
+
+    built = [service["image"] for service in of_profile.values() if "build" in service]
+
+    assert sorted(built) == sorted(images)
+    assert {service.get("pull_policy") for service in of_profile.values()} == {"never"}
+
+
 def test_the_parts_start_once_the_servers_are_healthy_and_migrated(
     services: dict[str, Any],
 ) -> None:

@@ -1,5 +1,6 @@
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -56,3 +57,14 @@ def test_processes_take_the_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> Non
         taken.append(os.environ["CUDA_VISIBLE_DEVICES"])
 
     assert taken == ["4", "6", "4"]
+
+
+@pytest.mark.parametrize(
+    ("said", "cores"),
+    [("400000 100000", 4), ("150000 100000", 2), ("max 100000", None), ("", None)],
+)
+def test_a_limit_of_the_container_is_in_cores(said: str, cores: int | None, tmp_path: Path) -> None:
+    (tmp_path / "cpu.max").write_text(said)
+
+    assert process._limit_of_container(tmp_path / "cpu.max") == cores
+    assert process._limit_of_container(tmp_path / "nothing") is None

@@ -38,6 +38,7 @@ class _Worker:
 
     queues: tuple[str, ...] = ()
     stop: threading.Event | None = None
+    thread: threading.Thread | None = None
 
 
 def note_queues(names: Iterable[str]) -> None:
@@ -59,8 +60,10 @@ def start() -> None:
     """Begin to tell; in each pool process once."""
     note_process(worker=process.name())
     _Worker.stop = threading.Event()
-    thread = threading.Thread(target=_go_on, args=(_Worker.stop,), name="heartbeat", daemon=True)
-    thread.start()
+    _Worker.thread = threading.Thread(
+        target=_go_on, args=(_Worker.stop,), name="heartbeat", daemon=True
+    )
+    _Worker.thread.start()
 
 
 def end() -> None:
@@ -68,6 +71,9 @@ def end() -> None:
     if _Worker.stop is None:
         return
     _Worker.stop.set()
+    if _Worker.thread is not None:
+        # A beat that is under way would bring the row back.
+        _Worker.thread.join(timeout=BEAT_S)
     try:
         flush_meters(sessions())
         with unit_of_work(sessions()) as session:

@@ -1,5 +1,6 @@
 """The life of a worker's pool process: its share of cores and GPUs, and when it has to end."""
 
+import math
 import mmap
 import os
 import socket
@@ -43,8 +44,18 @@ def gpus() -> list[str]:
 
 
 def cores() -> int:
-    """Return the cores this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    """Return the cores this process may use; a container's limit is rounded up."""
+    there = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return min(there, _limit_of_container() or there)
+
+
+def _limit_of_container(file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int | None:
+    """Return the cores that a container may keep busy: `QUOTA PERIOD`, or `max` for no limit."""
+    try:
+        quota, period = file.read_text().split()
+        return max(1, math.ceil(int(quota) / int(period)))
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
 
 
 def pool_size() -> int:

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from scopebook.artifacts import open_artifact
-from scopebook.backups.layout import DATA_FOLDERS
+from scopebook.backups.layout import DATA_FOLDERS, checked_path
 from scopebook.db.base import Base
 from scopebook.db.label_tables import Embedder
 from scopebook.db.tables import Sae
@@ -81,6 +81,10 @@ def _add_sae(found: NamedFiles, sae_id: int, path: Path) -> None:
     data = settings().data_dir.expanduser().resolve()
     inside = path.is_relative_to(data) and path.relative_to(data).parts[0] in DATA_FOLDERS
     name = path.relative_to(data).as_posix() if inside else f"saes/restored/{sae_id}/{path.name}"
+    try:
+        checked_path(name)
+    except ValueError:  # such as `a:b.gguf`, which not every system can have
+        name = f"saes/restored/{sae_id}/weights.safetensors"
     found.saes[sae_id] = name
     opened = cast("Callable[[], AbstractContextManager[BinaryIO]]", lambda: path.open("rb"))
     found.add(NamedFile("data", name, opened, str(path)))

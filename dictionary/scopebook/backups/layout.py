@@ -25,12 +25,16 @@ LEFT_OUT: Final = frozenset({"inference", "presence", "login_session", "one_time
 DATA_FOLDERS: Final = ("saes", "vectors")
 
 
-def _checked_path(path: str) -> str:
+#: Bytes of a name in a folder that every file system takes.
+_PIECE: Final = 240
+
+
+def checked_path(path: str) -> str:
     """Refuse what could lie elsewhere than under the folder that it is meant for."""
     pieces = path.split("/")
     if (
         not 0 < len(path) <= 1000
-        or any(piece in ("", ".", "..") for piece in pieces)
+        or any(piece in ("", ".", "..") or len(piece.encode()) > _PIECE for piece in pieces)
         or any(ord(character) < 32 or character in "\\:" for character in path)
     ):
         raise ValueError("is no path inside a folder")
@@ -40,7 +44,7 @@ def _checked_path(path: str) -> str:
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
 Count = Annotated[int, Field(ge=0)]
-InFolder = Annotated[str, AfterValidator(_checked_path)]
+InFolder = Annotated[str, AfterValidator(checked_path)]
 
 
 class _Strict(BaseModel):

@@ -4,7 +4,7 @@ Files come first, while nobody removes any (`scopebook.artifact_holds`); the row
 the same snapshot, however long that takes. Rows are streamed, so memory does not grow with them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -74,20 +74,21 @@ def make_backup(
     """
     check_new(path)
     with unit_of_work(factory) as session:
-        revision = _checked_revision(session)
+        _checked_revision(session)
+        own = own_tables(session)
         record(session, local_actor(session), "made a backup", str(path))
     with new_backup(path) as target, unit_of_work(factory) as session:
         with keeping(factory):
             session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+            _hold_tables(session, own)
+            revision = _checked_revision(session)
             use_plain_forms(session)
             made_at = datetime.now(UTC)
             named = named_files(session)
             files = _copy_files(named, target, told)
             _refuse_missing(named, allow_missing)
         tables = [
-            _copy_table(session, table, target, told)
-            for table in own_tables(session)
-            if table not in LEFT_OUT
+            _copy_table(session, table, target, told) for table in own if table not in LEFT_OUT
         ]
         manifest = Manifest(
             format="scopebook-backup",
@@ -105,6 +106,16 @@ def make_backup(
         with target.part(MANIFEST) as file:
             file.write(written(manifest))
     return _report(path, manifest)
+
+
+def _hold_tables(session: Session, tables: Sequence[str]) -> None:
+    """Let no migration change a table until the end; before the snapshot, which the
+    next query takes.
+
+    A table that is rewritten meanwhile would be empty to an older snapshot.
+    """
+    names = ", ".join(f'"{table}"' for table in tables)
+    session.execute(text(f"LOCK TABLE {names} IN ACCESS SHARE MODE"))
 
 
 def _checked_revision(session: Session) -> str:

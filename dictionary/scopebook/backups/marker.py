@@ -23,6 +23,11 @@ def unmark(session: Session) -> None:
     session.execute(text(f"DROP TABLE IF EXISTS {_TABLE}"))
 
 
+def is_marked(session: Session) -> bool:
+    """Tell whether a restore was begun that did not end."""
+    return session.scalar(text("SELECT to_regclass(:table)"), {"table": _TABLE}) is not None
+
+
 def refuse_unfinished(database_url: str) -> None:
     """Raise ConflictError where a restore was begun that did not end."""
     engine = create_engine(database_url)
@@ -35,7 +40,7 @@ def refuse_unfinished(database_url: str) -> None:
 
 def check_finished(session: Session) -> None:
     """Raise ConflictError where a restore was begun that did not end."""
-    if session.scalar(text("SELECT to_regclass(:table)"), {"table": _TABLE}) is None:
+    if not is_marked(session):
         return
     row = session.execute(text(f"SELECT path, begun FROM {_TABLE}")).one()
     raise ConflictError(

@@ -223,7 +223,7 @@ def opened(path: Path) -> Iterator[Backup]:
                 source: _Source = _Folder(real)
             else:
                 source = _Zip(path, stack.enter_context(zipfile.ZipFile(real)))
-        except (zipfile.BadZipFile, NotImplementedError) as error:
+        except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
             raise InvalidInputError(
                 f"{path} is no backup of Scopebook, or not a whole one; name the file or folder "
                 "that `scopebook backup` wrote."

@@ -17,10 +17,10 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from scopebook.accounts import LOCAL, local_actor
-from scopebook.artifacts import write_artifact, write_whole
+from scopebook.artifacts import any_artifact, write_artifact, write_whole
 from scopebook.audit import record
 from scopebook.backups.layout import LEFT_OUT, FilePart, Manifest, TablePart
-from scopebook.backups.marker import mark, unmark
+from scopebook.backups.marker import is_marked, mark, unmark
 from scopebook.backups.reading import Backup, opened
 from scopebook.backups.schema import (
     all_tables,
@@ -79,8 +79,12 @@ def _silent(_said: str) -> None:
     pass
 
 
-def restore_backup(factory: Sessions, path: Path, *, told: Told = _silent) -> RestoreReport:
+def restore_backup(
+    factory: Sessions, path: Path, *, over_artifacts: bool = False, told: Told = _silent
+) -> RestoreReport:
     """Bring back what `make_backup` wrote, into an instance that is empty and that nobody uses.
+
+    Where artifacts lie already, `over_artifacts` says that no other instance uses them.
 
     Raises InvalidInputError where the backup is damaged or of a newer schema, ConflictError where
     the instance holds something or is in use; nothing was changed then.
@@ -89,6 +93,8 @@ def restore_backup(factory: Sessions, path: Path, *, told: Told = _silent) -> Re
         _check_revision(path, backup.manifest)
         with unit_of_work(factory) as session:
             _check_target(session)
+            if not (over_artifacts or is_marked(session)):
+                _check_artifacts()
         _check_space(path, backup.manifest)
         backup.check(told)
         with unit_of_work(factory) as session:
@@ -138,17 +144,31 @@ def _check_target(session: Session) -> None:
             f"{others} other connections use this instance's database; stop `scopebook up`, its "
             "workers and all other commands, then restore again. Nothing was changed."
         )
+    _check_empty(session)
+    present = revision_of(session)
+    if present is not None and not knows_revision(present):
+        raise ConflictError(
+            f"This database is at revision {present}, which this Scopebook does not know; restore "
+            "into an empty database. Nothing was changed."
+        )
+
+
+def _check_empty(session: Session) -> None:
     held = next((table for table in own_tables(session) if _holds_something(session, table)), None)
     if held is not None:
         raise ConflictError(
             f"This instance is not empty: its table {held} has rows. Restore into a new data "
             "folder (SCOPEBOOK_DATA_DIR) or an empty database. Nothing was changed."
         )
-    present = revision_of(session)
-    if present is not None and not knows_revision(present):
+
+
+def _check_artifacts() -> None:
+    """Refuse artifacts of an instance that may live: both would number, write and remove alike."""
+    if any_artifact():
         raise ConflictError(
-            f"This database is at revision {present}, which this Scopebook does not know; restore "
-            "into an empty database. Nothing was changed."
+            f"{settings().artifacts} holds files, maybe of an instance that still uses them: let "
+            "SCOPEBOOK_ARTIFACTS_URL name an empty place or, if no other instance uses it, give "
+            "--over-artifacts. Nothing was changed."
         )
 
 
@@ -197,6 +217,8 @@ def _place(backup: Backup, part: FilePart) -> None:
 def _load(session: Session, backup: Backup, path: Path, told: Told) -> int:
     """Bring in all rows, and the schema up to date; return how many steps are due again."""
     manifest = backup.manifest
+    # Files took their time: what somebody has written meanwhile is not dropped.
+    _check_empty(session)
     try:
         use_plain_forms(session)
         tables = _make_tables(session, manifest)
@@ -240,15 +262,15 @@ def _make_tables(session: Session, manifest: Manifest) -> list[str]:
     drop_tables(session.connection())
     others = all_tables(session)
     migrate_within(session.connection(), manifest.revision)
-    made = all_tables(session) - others
+    made = all_tables(session) - others - {"alembic_version"}
     named = {part.table for part in manifest.tables}
-    wrong = sorted((named - made) | (made - named - LEFT_OUT - {"alembic_version"}))
+    wrong = sorted((named - made) | (made - named - LEFT_OUT))
     if wrong:
         raise InvalidInputError(
             f"The backup does not hold the tables of revision {manifest.revision} (see "
             f"{wrong[0]}); take another backup. The instance stays empty."
         )
-    return sorted(made - {"alembic_version"})
+    return sorted(made)
 
 
 def _load_table(session: Session, backup: Backup, part: TablePart) -> None:

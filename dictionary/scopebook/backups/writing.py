@@ -68,6 +68,8 @@ class _Folder:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE)
         with os.fdopen(descriptor, "wb") as file:
             yield Hashing(file)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 class _Zip:

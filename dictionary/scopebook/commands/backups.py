@@ -40,11 +40,18 @@ def backup(
 
 def restore(
     path: Annotated[Path, typer.Argument(help="What `scopebook backup` wrote.")],
+    over_artifacts: Annotated[
+        bool,
+        typer.Option(
+            "--over-artifacts",
+            help="Restore beside artifacts that are there, which no other instance may use.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring a backup back into an empty instance that nobody uses; all of it or nothing."""
     with dictionary(restoring=True) as factory, _showing() as told:
-        report = restore_backup(factory, path, told=told)
+        report = restore_backup(factory, path, over_artifacts=over_artifacts, told=told)
     if as_json:
         print_json(report)
     else:

@@ -7,7 +7,8 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -158,6 +159,8 @@ def port(settings: Settings) -> Check:
     try:
         ports.require_free_port(settings.host, settings.port)
     except ScopebookError as error:
+        if of_a_team(settings):
+            return Check("Port", "fine", f"{says} is in use, as it is where `scopebook serve` runs")
         return Check("Port", "missing", str(error), f"scopebook up --port {settings.port + 1}")
     return Check("Port", "fine", f"{says} is free")
 
@@ -209,20 +212,38 @@ def model_hub() -> Check:
     return Check("Model hub", "fine", says)
 
 
+def of_a_team(settings: Settings) -> bool:
+    """Tell whether the parts of this instance run by themselves, over servers of their own."""
+    return bool(settings.database_url and settings.broker_url)
+
+
+def _maybe_elsewhere(look: Callable[[], Check]) -> Check:
+    """What is missing here may be where another part of the instance runs."""
+    check = look()
+    if check.state != "missing":
+        return check
+    return replace(check, state="note", says=f"{check.says}; fine if that part runs elsewhere")
+
+
 def machine_checks(settings: Settings) -> list[Callable[[], Check]]:
     """Return the checks that need no server."""
-    return [
-        python_version,
+    of_parts: list[Callable[[], Check]] = [
         lambda: extra("embedded"),
         lambda: extra("api"),
         lambda: extra("workers"),
+        lambda: accelerator(settings),
+        frontend,
+    ]
+    if of_a_team(settings):
+        of_parts = [partial(_maybe_elsewhere, look) for look in of_parts]
+    return [
+        python_version,
+        *of_parts,
         lambda: postgres_programs(settings),
         lambda: valkey_program(settings),
         lambda: data_folder(settings),
         abandoned_databases,
         memory,
         lambda: port(settings),
-        lambda: accelerator(settings),
-        frontend,
         model_hub,
     ]

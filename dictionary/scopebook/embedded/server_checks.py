@@ -7,9 +7,11 @@ from kombu import Connection
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from scopebook.backups.marker import refuse_unfinished
 from scopebook.db.migrate import known_revisions, revisions
 from scopebook.embedded.checks import Check
 from scopebook.embedded.folder import DataFolder, RunningInstance
+from scopebook.errors import ConflictError
 from scopebook.settings import Settings
 
 _ANSWER_S = 5
@@ -53,6 +55,11 @@ def database(settings: Settings) -> Check:
     if present != newest:
         mend = "scopebook migrate" if settings.database_url else "scopebook up"
         return Check("Database", "missing", f"is at revision {present}, not {newest}", mend)
+    try:
+        refuse_unfinished(url)
+    except ConflictError:
+        says = "is empty: a restore was begun and has not ended"
+        return Check("Database", "missing", says, "scopebook restore BACKUP")
     return Check("Database", "fine", f"answers, at revision {present}")
 
 

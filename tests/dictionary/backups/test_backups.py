@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from alembic import command
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 from tests.dictionary.backups.conftest import Instance, Make
 from tests.dumps import RELEASE
 
@@ -13,11 +14,14 @@ from scopebook.backups import making
 from scopebook.backups.files_out import NamedFiles, artifact_columns
 from scopebook.backups.layout import LEFT_OUT
 from scopebook.backups.making import make_backup
+from scopebook.backups.marker import mark
 from scopebook.backups.restoring import restore_backup
 from scopebook.db.base import Base
 from scopebook.db.migrate import _config, newest_revision
+from scopebook.embedded.server_checks import database
 from scopebook.errors import ConflictError
 from scopebook.fingerprint import fingerprint
+from scopebook.settings import settings
 
 #: A revision without scans and presets.
 OLD = "0024"
@@ -238,3 +242,71 @@ def test_every_column_that_names_a_file_is_followed() -> None:
         for column in table.c
         if "artifact" in column.name or column.name == "guide"
     }
+
+
+def test_artifacts_of_another_instance_are_not_restored_over(
+    full: Instance, instance: Make, tmp_path: Path
+) -> None:
+    make_backup(full.enter(), tmp_path / "b.zip")
+    other = instance("other")
+    factory = other.enter()
+    theirs = other.data_dir / "artifacts" / "maps" / "release1-x.npz"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"theirs")
+
+    with pytest.raises(ConflictError, match="--over-artifacts"):
+        restore_backup(factory, tmp_path / "b.zip")
+    assert theirs.read_bytes() == b"theirs"
+
+    restore_backup(factory, tmp_path / "b.zip", over_artifacts=True)
+    assert theirs.read_bytes() == b"theirs"
+
+
+def test_no_table_changes_while_a_backup_is_made(full: Instance, tmp_path: Path) -> None:
+    factory = full.enter()
+    seen: list[str] = []
+
+    def rewrite(said: str) -> None:
+        if said != "copying table account":
+            return
+        with create_engine(full.url).connect() as other:
+            other.execute(text("SET lock_timeout = '100ms'"))
+            with pytest.raises(OperationalError, match="lock timeout") as refused:
+                other.execute(text("ALTER TABLE webhook ADD COLUMN more int DEFAULT 1"))
+            seen.append(str(refused.value))
+
+    make_backup(factory, tmp_path / "b.zip", told=rewrite)
+
+    assert len(seen) == 1
+
+
+def test_weights_of_a_name_that_not_every_system_can_have_come_back(
+    full: Instance, instance: Make, tmp_path: Path
+) -> None:
+    odd = tmp_path / "a:b.safetensors"
+    odd.write_bytes(b"weights")
+    with full.enter().begin() as session:
+        before, sae_id = session.execute(text("SELECT artifact, id FROM sae LIMIT 1")).one()
+        session.execute(
+            text("UPDATE sae SET artifact = :path WHERE id = :id"), {"path": str(odd), "id": sae_id}
+        )
+    make_backup(full.enter(), tmp_path / "b.zip")
+    other = instance("other")
+
+    restore_backup(other.enter(), tmp_path / "b.zip")
+
+    with other.sessions() as session:
+        found = session.scalar(text("SELECT artifact FROM sae WHERE id = :id"), {"id": sae_id})
+    assert Path(str(found)).read_bytes() == b"weights"
+    assert before != found
+
+
+def test_no_part_starts_over_a_restore_that_has_not_ended(instance: Make, tmp_path: Path) -> None:
+    other = instance("other")
+    with other.enter().begin() as session:
+        mark(session, "b.zip")
+
+    check = database(settings().model_copy(update={"database_url": other.url}))
+
+    assert check.state == "missing"
+    assert "a restore was begun and has not ended" in check.says

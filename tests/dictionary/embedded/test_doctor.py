@@ -127,3 +127,24 @@ def test_databases_whose_folders_are_gone_are_named(
 
     assert found.state == "note"
     assert found.mend == f"rm -r {tmp_path / 'home' / 'abandoned'}"
+
+
+def test_what_another_part_of_a_team_may_have_is_no_fault_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gone = checks.Check("torch", "missing", "not installed", "install it")
+    monkeypatch.setattr(checks, "accelerator", lambda _: gone)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        alone = Settings(port=taken.getsockname()[1])
+        team = alone.model_copy(
+            update={"database_url": "postgresql://h/d", "broker_url": "redis://h"}
+        )
+        found = [
+            {check.name: check.state for look in checks.machine_checks(one) if (check := look())}
+            for one in (alone, team)
+        ]
+
+    assert [states["Port"] for states in found] == ["missing", "fine"]
+    assert [states["torch"] for states in found] == ["missing", "note"]
