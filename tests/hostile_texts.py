@@ -84,6 +84,7 @@ HELD: Final = {
     "label_score": {"scorer": _OURS},
     "labeling": {"source": "checked by the database", "sha256": _OURS},
     "map": {"labels_state": _OURS, "artifact": _OURS},
+    "meter": {"name": _OURS, "labels": "kinds and outcomes, for a scrape alone"},
     "model": {"sha256": _OURS},
     "panel": {"artifact": _OURS},
     "presence": {"viewer": "never shown"},
@@ -104,6 +105,7 @@ HELD: Final = {
     "tokenizer": {"sha256": _OURS},
     "webhook": {"events": _LISTED, "secret": _OURS},
     "webhook_delivery": {"event": _LISTED, "state": "checked by the database"},
+    "worker": dict.fromkeys(("name", "host", "queues", "gauges", "gpus"), "on no page"),
 }
 #: Bytes that are text.
 BYTES_OF_TEXT: Final = {"token_piece": ("piece",)}

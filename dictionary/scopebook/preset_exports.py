@@ -25,6 +25,8 @@ from scopebook.steps import NewStep, add_steps, create_job
 #: `test`: how its tests went. `prune`: the smallest part of a group that still passes one.
 ReportKind = Literal["test", "prune"]
 PRESET_JOB: Final = "preset"
+#: So many refusals are told in full.
+_SHOWN: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +122,13 @@ def targets_of(document: Mapping[str, Any]) -> list[TargetView]:
     ]
 
 
+def _cannot_take(name: str, found: Sequence[str]) -> str:
+    """Return the first refusals in full: of sixty features each has its own."""
+    more = len(found) - _SHOWN
+    rest = f" So it is with {more} more; the targets of the preset tell all." if more > 0 else ""
+    return f"{TARGETS[name].title} cannot take this: {' '.join(found[:_SHOWN])}{rest}"
+
+
 def _refusals(document: Mapping[str, Any], target: str) -> list[str]:
     arch = document["model"]["arch"]
     return [one.reason for one in refusals(document, target, model_type=arch)]
@@ -142,7 +151,7 @@ def request_exports(
     document = document_of(session, actor, preset_id, number)
     for name in names:
         if found := _refusals(document, name):
-            raise InvalidInputError(f"{TARGETS[name].title} cannot take this: {' '.join(found)}")
+            raise InvalidInputError(_cannot_take(name, found))
     version = _checked(session, preset_id, number)
     job = _job(session, preset_id, "Export a preset", EXPORT_PRESET, {"targets": names})
     exports = [PresetExport(version_id=version.id, target=name, job_id=job.id) for name in names]
