@@ -238,12 +238,13 @@ def machine_checks(settings: Settings) -> list[Callable[[], Check]]:
         of_parts = [partial(_maybe_elsewhere, look) for look in of_parts]
     return [
         python_version,
-        *of_parts,
+        *of_parts[:-1],
         lambda: postgres_programs(settings),
         lambda: valkey_program(settings),
         lambda: data_folder(settings),
         abandoned_databases,
         memory,
         lambda: port(settings),
+        of_parts[-1],
         model_hub,
     ]
