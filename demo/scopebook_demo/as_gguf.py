@@ -8,7 +8,7 @@ changes no product of a query and a key. But queries are divided by the root of 
 what a head puts out is smaller by a constant factor. The norm that follows takes any factor off
 again as long as its epsilon is smaller by the factor's square: that epsilon is one for the whole
 model in llama.cpp. The other norms see numbers so large beside it that log-probabilities differ by
-less than 0.001. Everything is in float32.
+some thousandths at most. Everything is in float32.
 """
 
 import argparse
