@@ -232,19 +232,20 @@ def machine_checks(settings: Settings) -> list[Callable[[], Check]]:
         lambda: extra("api"),
         lambda: extra("workers"),
         lambda: accelerator(settings),
-        frontend,
     ]
+    pages: Callable[[], Check] = frontend
     if of_a_team(settings):
         of_parts = [partial(_maybe_elsewhere, look) for look in of_parts]
+        pages = partial(_maybe_elsewhere, frontend)
     return [
         python_version,
-        *of_parts[:-1],
+        *of_parts,
         lambda: postgres_programs(settings),
         lambda: valkey_program(settings),
         lambda: data_folder(settings),
         abandoned_databases,
         memory,
         lambda: port(settings),
-        of_parts[-1],
+        pages,
         model_hub,
     ]

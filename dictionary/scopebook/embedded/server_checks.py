@@ -9,7 +9,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from scopebook.backups.marker import refuse_unfinished
 from scopebook.db.migrate import known_revisions, revisions
-from scopebook.embedded.checks import Check
+from scopebook.embedded.checks import Check, of_a_team
 from scopebook.embedded.folder import DataFolder, RunningInstance
 from scopebook.errors import ConflictError
 from scopebook.settings import Settings
@@ -21,7 +21,7 @@ def instance(settings: Settings) -> Check:
     """Does an instance run for the data folder, and with which processes?"""
     folder = DataFolder(settings.data_dir)
     running, holder = folder.running(), folder.holder()
-    if running is None and holder is None and settings.database_url and settings.broker_url:
+    if running is None and holder is None and of_a_team(settings):
         return Check("Instance", "fine", "its parts run by themselves, over external servers")
     if running is None:
         says = f"starting (pid {holder.pid})" if holder else "none runs for this folder"

@@ -19,8 +19,9 @@ def activations_of(
 ) -> Float32[Tensor, "token chosen"]:
     """Return the activation of each chosen feature at each token; 0: it does not fire.
 
-    The same as `active_features` says of them. An SAE that keeps the k strongest is encoded whole,
-    since of the k strongest a feature alone knows nothing; of others only the chosen rows are.
+    The same as `active_features` says of them, but for rounding where an SAE has thresholds. An
+    SAE that keeps the k strongest is encoded whole, since of the k strongest a feature alone knows
+    nothing; of others only the chosen rows are.
 
     Raises InvalidInputError for a residual that is not finite.
     """
