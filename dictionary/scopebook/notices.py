@@ -5,7 +5,6 @@ notice while one of them is due.
 """
 
 import logging
-import socket
 from functools import cache
 from typing import Any
 
@@ -89,14 +88,3 @@ def _waiting(queue: str) -> int:
         except ChannelError:
             return 0
         return int(declared.message_count)
-
-
-def workers_here(*, timeout_s: float) -> list[str]:
-    """Return the names of this machine's workers that answer by way of the broker."""
-    here = f"@{socket.gethostname()}"
-    try:
-        answers = _sender().control.ping(timeout=timeout_s) or []
-    except (OperationalError, OSError) as error:
-        log.warning("The broker does not answer (%s).", error)
-        return []
-    return sorted(name for answer in answers for name in answer if name.endswith(here))

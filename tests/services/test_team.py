@@ -15,6 +15,7 @@ from tests.dictionary.embedded.processes import open_folder
 from tests.services.team import SCOPEBOOK, Team, answers, team, until
 
 from running import environment, free_port
+from scopebook.jobs import LIVE, QUEUES
 
 PARTS = ("live", "worker", "sweep", "serve")
 
@@ -85,9 +86,8 @@ def test_an_address_for_others_is_not_served_without_an_account(migrated: Team) 
 def test_all_parts_answer_and_stop_on_sigterm(migrated: Team) -> None:
     port = _start_parts(migrated)
     until(lambda: answers(port))
-    host = re.escape(socket.gethostname())
-    everybody = rf"These answer: cpu-gpu-llm@{host}, live@{host}\."
-    until(lambda: re.search(everybody, migrated.run("worker", "--ping").stderr))
+    asked = [part for queue in (*QUEUES, LIVE) for part in ("--queue", queue)]
+    until(lambda: migrated.run("worker-health", *asked).returncode == 0)
 
     health = httpx2.get(f"http://127.0.0.1:{port}/api/health", timeout=60)
     stopped = {name: migrated.stop(name) for name in PARTS}
@@ -101,7 +101,7 @@ def test_all_parts_answer_and_stop_on_sigterm(migrated: Team) -> None:
         assert "Traceback" not in migrated.said(name)
         assert "geheim" not in migrated.said(name)
     assert "Uvicorn running" in migrated.said("serve")
-    assert migrated.run("worker", "--ping").returncode == 1
+    assert migrated.run("worker-health").returncode == 1
 
 
 def test_the_demo_is_built_served_searched_and_run_live(migrated: Team) -> None:

@@ -14,7 +14,6 @@ from typing import Annotated
 
 import typer
 
-from scopebook import notices
 from scopebook.console import err
 from scopebook.db.sessions import sessions, sessions_for, unit_of_work
 from scopebook.deliveries import deliver_until
@@ -34,7 +33,6 @@ log = logging.getLogger(__name__)
 Wait = Annotated[
     float, typer.Option(min=0, help="Seconds to wait for servers that do not answer yet.")
 ]
-_PING_S = 10.0
 
 
 def migrate(
@@ -86,16 +84,9 @@ def worker(
     name: Annotated[
         str | None, typer.Option(help="Tells workers of the same queues on one machine apart.")
     ] = None,
-    ping: Annotated[
-        bool,
-        typer.Option("--ping", help="Start nothing: tell whether this machine's workers answer."),
-    ] = False,
     wait: Wait = 30.0,
 ) -> None:
     """Do the work of some queues over the servers of the settings."""
-    if ping:
-        _ping()
-        return
     chosen, wanted = settings(), _queues(queues)
     _require("workers")
     require_servers(chosen, wait_s=wait)
@@ -152,14 +143,6 @@ def _require(name: str) -> None:
     check = extra(name)
     if check.state == "missing":
         raise UnavailableError(f"This part needs packages that are {check.says}; {check.mend}.")
-
-
-def _ping() -> None:
-    answered = notices.workers_here(timeout_s=_PING_S)
-    if not answered:
-        _say(f"No worker of this machine has answered within {_PING_S:.0f} s.")
-        raise typer.Exit(1)
-    _say(f"These answer: {', '.join(answered)}.")
 
 
 def _say(sentence: str) -> None:
