@@ -11,7 +11,7 @@ from typing import IO, Any, BinaryIO, Final, NamedTuple, Protocol, cast
 
 from scopebook.artifacts import remedy_of
 from scopebook.errors import ConflictError, ScopebookError, UnavailableError
-from scopebook.interchange.new_folder import check_new, new_folder
+from scopebook.interchange.new_folder import check_new, new_folder, sync
 
 #: A backup with this ending is one file, any other a folder.
 ONE_FILE: Final = ".zip"
@@ -68,8 +68,6 @@ class _Folder:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE)
         with os.fdopen(descriptor, "wb") as file:
             yield Hashing(file)
-            file.flush()
-            os.fsync(file.fileno())
 
 
 class _Zip:
@@ -143,15 +141,7 @@ def _new_file(target: Path) -> Iterator[BinaryIO]:
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
-    _sync(target.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(target.parent)
 
 
 def copy_file(source: IO[bytes], target: Hashing) -> None:

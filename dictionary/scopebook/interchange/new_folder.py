@@ -70,14 +70,15 @@ def _locked(partial: Path, path: Path, what: str) -> Iterator[None]:
 
 def _publish(partial: Path, target: Path) -> None:
     for file in partial.rglob("*"):
-        _sync(file)
+        sync(file)
     if target.exists():
         target.rmdir()
     partial.rename(target)
-    _sync(target.parent)
+    sync(target.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have a file or a folder lie on the disk, and not only in memory."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
