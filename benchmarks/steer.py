@@ -141,7 +141,8 @@ def main() -> int:
         first = demo(Path(folder))
     sys.stdout.write(
         f"{PROMPT_TOKENS} tokens read, {options.tokens} written, {options.rounds} rounds "
-        f"(of the demo {_TIMES_OF_DEMO} times as many), 1 thread\n| model | written | ms | ratio |\n|---|---|---|---|\n"
+        f"(of the demo {_TIMES_OF_DEMO} times as many), 1 thread\n"
+        "| model | written | ms | ratio |\n|---|---|---|---|\n"
     )
     missed = False
     as_qwen = drawn(first[1], layers=28, d_sae=8_192)

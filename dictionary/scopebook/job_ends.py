@@ -5,7 +5,8 @@ from typing import Any, Final
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from scopebook.db.jobs import Job, Step
+from scopebook.db.jobs import STATES, Job, Step
+from scopebook.due_steps import first_stage
 from scopebook.errors import InvalidInputError, NotFoundError, ScopebookError
 from scopebook.jobs import READING
 from scopebook.outbox import tell_ended
@@ -61,18 +62,13 @@ def settle_job(session: Session, job_id: int) -> None:
     A step that failed holds the stages after its own; the other steps of its stage go on.
     """
     lock_job(session, job_id)
-    stages = session.execute(
-        select(Step.state, func.min(Step.stage).label("first"))
-        .where(Step.job_id == job_id)
-        .group_by(Step.state)
-    )
-    first_stage = {row.state: row.first for row in stages}
-    if _can_go_on(first_stage):
+    first = _first_stages(session, job_id)
+    if _can_go_on(first):
         return
     end: dict[str, Any] = {"state": "done"}
-    if "cancelled" in first_stage:
+    if "cancelled" in first:
         end = {"state": "cancelled"}
-    elif "failed" in first_stage:
+    elif "failed" in first:
         end = {"state": "failed", **_failure(session, job_id)}
     ended = session.scalars(
         update(Job)
@@ -85,12 +81,19 @@ def settle_job(session: Session, job_id: int) -> None:
         tell_ended(session, ended)
 
 
-def _can_go_on(first_stage: dict[str, int]) -> bool:
+def _first_stages(session: Session, job_id: int) -> dict[str, int]:
+    """Return the first stage that has a step in each state; without what is done, or in no step."""
+    states = [state for state in STATES if state != "done"]
+    first = session.execute(select(*(first_stage(job_id, state) for state in states))).one()
+    return {state: stage for state, stage in zip(states, first, strict=True) if stage is not None}
+
+
+def _can_go_on(first: dict[str, int]) -> bool:
     """Tell it from the first stage that has a step in each state."""
-    if "running" in first_stage or "cancelling" in first_stage:
+    if "running" in first or "cancelling" in first:
         return True
-    ended = [first_stage[state] for state in ("failed", "cancelled") if state in first_stage]
-    return "queued" in first_stage and (not ended or first_stage["queued"] <= min(ended))
+    ended = [first[state] for state in ("failed", "cancelled") if state in first]
+    return "queued" in first and (not ended or first["queued"] <= min(ended))
 
 
 def _failure(session: Session, job_id: int) -> dict[str, str | None]:

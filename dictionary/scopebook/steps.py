@@ -12,17 +12,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import case, exists, func, or_, select, text, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import exists, func, select, text, update
+from sqlalchemy.orm import Session
 
 from scopebook import notices
 from scopebook.db.jobs import Job, Step
+from scopebook.due_steps import UNDER_WAY, Place, due_at, due_kinds, due_places, is_due, open_stage
 from scopebook.errors import ConflictError
 from scopebook.job_ends import check_job_id, lock_job, settle_job
-from scopebook.jobs import BULK, SOON
 
-#: So many notices at most for one kind at a time; each taker goes on until nothing is due.
+#: So many notices at most for one kind at a time; each taker wakes others (`wake_others`), and goes
+#: on until nothing is due.
 MAX_NOTICES = 8
+#: So many notices does one that found work send on: each level of them is three times as wide.
+_SENT_ON = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,36 +96,25 @@ def add_steps(session: Session, job_id: int, steps: Sequence[NewStep]) -> list[S
     ]
     session.add_all(rows)
     session.flush()
-    _request_notices(session)
+    if rows:
+        _request_notices(session, job_id)
     return rows
 
 
-def _due(max_attempts: int | None = None) -> Any:
-    """Return the condition under which a step may be claimed."""
-    earlier = aliased(Step)
-    condition = (
-        or_(
-            Step.state == "queued",
-            (Step.state == "running") & (Step.lease_until < func.now()),
-        )
-        & exists().where(Job.id == Step.job_id, Job.state.in_(("queued", "running")))
-        & ~exists().where(
-            earlier.job_id == Step.job_id, earlier.stage < Step.stage, earlier.state != "done"
-        )
-    )
-    return condition if max_attempts is None else condition & (Step.attempt < max_attempts)
-
-
-def due_kinds(session: Session) -> dict[str, int]:
-    """Return how many steps of each kind could be claimed now."""
-    rows = session.execute(select(Step.kind, func.count()).where(_due()).group_by(Step.kind))
-    return {kind: min(count, MAX_NOTICES) for kind, count in rows}
-
-
-def _request_notices(session: Session) -> None:
-    """Tell the workers of what is due now, once this session has committed."""
-    for kind, count in due_kinds(session).items():
+def _request_notices(session: Session, job_id: int) -> None:
+    """Tell the workers of what of a job is due now, once this session has committed."""
+    for kind, count in due_kinds(session, job_id=job_id, at_most=MAX_NOTICES).items():
         notices.request(session, kind, count)
+
+
+def wake_others(session: Session, claim: Claim) -> None:
+    """Tell others of what is left beside a step that was claimed, once this session has committed.
+
+    For the first step after a notice alone: there would else be a notice for each step.
+    """
+    left = due_kinds(session, job_id=claim.job_id, at_most=_SENT_ON).get(claim.kind)
+    if left:
+        notices.request(session, claim.kind, left)
 
 
 def claim_step(
@@ -133,41 +125,47 @@ def claim_step(
     What somebody waits for goes first and bulk last (`scopebook.jobs`); then the oldest job.
     """
     _fail_exhausted(session, kinds, max_attempts)
-    candidate = (
-        select(Step.id, (Step.state == "running").label("lost"))
-        .where(Step.kind.in_(kinds), _due(max_attempts))
-        .order_by(_TURN, Step.job_id, Step.stage, Step.id)
-        .limit(1)
-        .with_for_update(skip_locked=True, of=Step)
-        .cte("candidate")
-    )
-    row = session.execute(
-        update(Step)
-        .where(Step.id == candidate.c.id)
-        .values(
-            state="running",
-            attempt=Step.attempt + 1,
-            fence=Step.fence + 1,
-            worker=worker,
-            lease_until=_lease(lease_s),
-            started_at=func.coalesce(Step.started_at, func.now()),
-            claimed_at=func.now(),
-            done=0,
-            error=None,
-            error_kind=None,
-        )
-        .returning(
-            *(Step.id.label("step_id"), Step.job_id, Step.kind, Step.stage, Step.attempt),
-            *(Step.failures, Step.fence, Step.title, Step.parameters, candidate.c.lost),
-        )
-    ).one_or_none()
-    if row is None:
-        return None
-    _note_running(session, row.job_id)
-    return Claim(**row._asdict())
+    for place in due_places(session, kinds, max_attempts=max_attempts):
+        claim = _claim_at(session, place, worker, lease_s=lease_s, max_attempts=max_attempts)
+        if claim is not None:
+            _note_running(session, claim.job_id)
+            return claim
+    return None
 
 
-_TURN = case((Step.kind.in_(SOON), 0), (Step.kind.in_(BULK), 2), else_=1)
+def _claim_at(
+    session: Session, place: Place, worker: str, *, lease_s: float, max_attempts: int
+) -> Claim | None:
+    """Take the oldest step that is due at a place; None where others have taken all meanwhile."""
+    for next_one in due_at(place, max_attempts=max_attempts):
+        candidate = (
+            next_one.add_columns((Step.state == "running").label("lost"))
+            .with_for_update(skip_locked=True, of=Step)
+            .cte("candidate")
+        )
+        row = session.execute(
+            update(Step)
+            .where(Step.id == candidate.c.id)
+            .values(
+                state="running",
+                attempt=Step.attempt + 1,
+                fence=Step.fence + 1,
+                worker=worker,
+                lease_until=_lease(lease_s),
+                started_at=func.coalesce(Step.started_at, func.now()),
+                claimed_at=func.now(),
+                done=0,
+                error=None,
+                error_kind=None,
+            )
+            .returning(
+                *(Step.id.label("step_id"), Step.job_id, Step.kind, Step.stage, Step.attempt),
+                *(Step.failures, Step.fence, Step.title, Step.parameters, candidate.c.lost),
+            )
+        ).one_or_none()
+        if row is not None:
+            return Claim(**row._asdict())
+    return None
 
 
 def _lease(lease_s: float) -> Any:
@@ -186,7 +184,8 @@ def _fail_exhausted(session: Session, kinds: Sequence[str], max_attempts: int) -
     """Fail steps whose workers died on them again and again, so that nothing loops for ever."""
     spent = session.execute(
         select(Step.id, Step.job_id, Step.attempt)
-        .where(Step.kind.in_(kinds), Step.attempt >= max_attempts, _due())
+        .where(Step.state.in_(UNDER_WAY), Step.attempt >= max_attempts)
+        .where(Step.kind.in_(kinds), is_due())
         .with_for_update(skip_locked=True, of=Step)
     ).all()
     for step_id, job_id, attempt in spent:
@@ -213,7 +212,7 @@ def renew_step(
         update(Step)
         .where(
             *_held(claim),
-            exists().where(Job.id == Step.job_id, Job.state.in_(("queued", "running"))),
+            exists().where(Job.id == Step.job_id, Job.state.in_(UNDER_WAY)),
         )
         .values(lease_until=_lease(lease_s), **values)
         .returning(Step.id)
@@ -255,7 +254,8 @@ def finish_step(session: Session, claim: Claim, following: Sequence[NewStep] = (
         raise LostClaimError(f"Step {claim.step_id} was cancelled or given to another worker.")
     add_steps(session, claim.job_id, following)
     settle_job(session, claim.job_id)
-    _request_notices(session)
+    if session.scalar(select(open_stage(claim.job_id))) != claim.stage:
+        _request_notices(session, claim.job_id)
 
 
 def was_finished(session: Session, claim: Claim) -> bool:
@@ -310,7 +310,7 @@ def release_step(session: Session, claim: Claim) -> None:
 
 def _wind_down(session: Session, step_id: int, job_id: int) -> None:
     """End a step nobody works on any more; if its job was retried meanwhile, queue it again."""
-    alive = lock_job(session, job_id) in ("queued", "running")
+    alive = lock_job(session, job_id) in UNDER_WAY
     session.execute(
         update(Step)
         .where(Step.id == step_id)
@@ -321,7 +321,7 @@ def _wind_down(session: Session, step_id: int, job_id: int) -> None:
         )
     )
     if alive:
-        _request_notices(session)
+        _request_notices(session, job_id)
     else:
         settle_job(session, job_id)
 
@@ -396,4 +396,4 @@ def retry_job(session: Session, job_id: int) -> None:
         .where(Job.id == job_id)
         .values(state="queued", error=None, error_kind=None, finished_at=None)
     )
-    _request_notices(session)
+    _request_notices(session, job_id)

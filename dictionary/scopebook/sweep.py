@@ -10,11 +10,12 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from scopebook import notices
 from scopebook.db.sessions import Sessions, unit_of_work
+from scopebook.due_steps import due_kinds
 from scopebook.heartbeats import forget_dead_workers
 from scopebook.idempotency import forget_old_answers
 from scopebook.inference_queue import tidy_inferences
 from scopebook.jobs import INFER
-from scopebook.steps import due_kinds, settle_cancelled
+from scopebook.steps import MAX_NOTICES, settle_cancelled
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def sweep_once(factory: Sessions) -> dict[str, int]:
         settle_cancelled(session)
         forget_old_answers(session)
         forget_dead_workers(session)
-        due = due_kinds(session)
+        due = due_kinds(session, at_most=MAX_NOTICES)
         if tidy_inferences(session):
             due[INFER] = 1
     for kind, count in due.items():

@@ -12,8 +12,9 @@ from sqlalchemy import Float, func, select, text
 from sqlalchemy.orm import Session, aliased
 
 from scopebook.db.inference_tables import Inference
-from scopebook.db.jobs import Job, Step
+from scopebook.db.jobs import Step
 from scopebook.db.worker_tables import Meter
+from scopebook.due_steps import lease_ran_out, open_stages
 from scopebook.heartbeats import WorkerView, list_workers
 from scopebook.inferences import TAKEN
 from scopebook.jobs import LIVE, QUEUE_OF, QUEUES
@@ -97,13 +98,7 @@ def _due_now() -> Any:
     By job and not by step: a job's steps that could be claimed are those of the first stage that is
     not done, and looking for it once for each of ten thousand shards takes half a minute.
     """
-    first = (
-        select(Step.job_id, func.min(Step.stage).label("stage"))
-        .join(Job, Job.id == Step.job_id)
-        .where(Step.state != "done", Job.state.in_(("queued", "running")))
-        .group_by(Step.job_id)
-        .subquery()
-    )
+    first = open_stages()
     earlier = aliased(Step)
     begun = (
         select(func.max(earlier.finished_at))
@@ -112,7 +107,7 @@ def _due_now() -> Any:
     )
     open_stage = select(first, begun.label("begun_at")).subquery()
     since = func.greatest(Step.created_at, Step.claimed_at, Step.lease_until, open_stage.c.begun_at)
-    lost = (Step.state == "running") & (Step.lease_until < func.now())
+    lost = lease_ran_out()
     return (
         select(Step.kind, func.count(), func.count().filter(lost), _seconds_since(func.min(since)))
         .join(

@@ -1,13 +1,15 @@
 """What waits is what could be claimed, however jobs stand."""
 
 import random
+from typing import Any
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
+from tests.due_by_the_rule import due_by_the_rule
 
 from scopebook.db.jobs import Job, Step
 from scopebook.jobs import COLLECT_SHARD, LIVE, QUEUE_OF
-from scopebook.steps import NewStep, _due, create_job
+from scopebook.steps import NewStep, create_job
 from scopebook.work_state import read_work
 
 
@@ -40,8 +42,8 @@ def test_what_waits_in_a_queue_is_what_could_be_claimed_from_it(session: Session
     assert counted == session.scalar(unfinished)
 
 
-def _due_by_kind():  # type: ignore[no-untyped-def]
-    return select(Step.kind, func.count()).where(_due()).group_by(Step.kind)
+def _due_by_kind() -> Any:
+    return select(Step.kind, func.count()).where(due_by_the_rule()).group_by(Step.kind)
 
 
 def test_a_stage_waits_since_the_one_before_it_ended(session: Session) -> None:

@@ -323,7 +323,7 @@ def test_an_end_whose_answer_was_lost_stands_once(
 
 def test_a_worker_that_freezes_in_a_transaction_does_not_keep_its_step(worker: Sessions) -> None:
     make_job(worker)
-    first = claims._claim([COLLECT_SHARD])
+    first = claims._claim([COLLECT_SHARD], woken=False)
     assert first is not None
 
     def freeze() -> None:
@@ -336,7 +336,7 @@ def test_a_worker_that_freezes_in_a_transaction_does_not_keep_its_step(worker: S
         freeze()
     with worker.begin() as session:
         session.execute(text("UPDATE step SET lease_until = now() - interval '1 s'"))
-    second = claims._claim([COLLECT_SHARD])
+    second = claims._claim([COLLECT_SHARD], woken=False)
 
     assert second is not None
     assert second.fence == first.fence + 1

@@ -57,6 +57,7 @@ from scopebook.steps import (
     give_back_step,
     release_step,
     renew_step,
+    wake_others,
     was_finished,
 )
 from scopebook_workers import process
@@ -213,10 +214,12 @@ def work_off(*kinds: str) -> int:
     The next is chosen anew after each, so that no long run keeps what is more urgent waiting.
     """
     done = 0
+    woken = True
     while not process.stopping():
-        claim = _claim(kinds)
+        claim = _claim(kinds, woken=woken)
         if claim is None:
             break
+        woken = False
         try:
             done += _do(claim)
         except _RestError:
@@ -228,7 +231,7 @@ class _RestError(Exception):
     """What went wrong may pass with time, so this worker waits for the next notice."""
 
 
-def _claim(kinds: Sequence[str]) -> Claim | None:
+def _claim(kinds: Sequence[str], *, woken: bool) -> Claim | None:
     try:
         with _unit(sessions(), settings().lease_s) as session:
             claim = claim_step(
@@ -238,6 +241,8 @@ def _claim(kinds: Sequence[str]) -> Claim | None:
                 lease_s=settings().lease_s,
                 max_attempts=settings().max_attempts * DEATHS_PER_ATTEMPT,
             )
+            if claim is not None and woken:
+                wake_others(session, claim)
     except AWAY as error:
         # The sweep sends a notice once the database is back.
         log.warning("The database is away, so no step is taken: %s", error)

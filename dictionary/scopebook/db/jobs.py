@@ -28,7 +28,15 @@ class Job(Base):
     started_at: Mapped[Moment | None]
     finished_at: Mapped[Moment | None]
 
-    __table_args__ = (CheckConstraint(_KNOWN_STATE, name="known_state"),)
+    __table_args__ = (
+        CheckConstraint(_KNOWN_STATE, name="known_state"),
+        # Jobs stay when they are over, and what is due is asked of the others.
+        Index(
+            "ix_job_under_way",
+            "id",
+            postgresql_where=text("state IN ('queued', 'running', 'cancelling')"),
+        ),
+    )
 
 
 class Step(Base):
@@ -65,8 +73,13 @@ class Step(Base):
 
     __table_args__ = (
         CheckConstraint(_KNOWN_STATE, name="known_state"),
-        Index("ix_step_job_id_stage", "job_id", "stage"),
-        Index("ix_step_due", "kind", postgresql_where=text("state IN ('queued', 'running')")),
-        # Whether a stage is open is asked for each of its steps, and most of a job's are done.
-        Index("ix_step_open", "job_id", "stage", postgresql_where=text("state <> 'done'")),
+        # A job's steps, its open stage, and what is due in it: see `scopebook.due_steps`. There is
+        # no other that begins with the job, which the planner could take for it.
+        Index("ix_step_place", "job_id", "state", "stage", "kind", "id"),
+        # Which were tried too often, and how many there are of each kind.
+        Index(
+            "ix_step_tried",
+            *("attempt", "kind"),
+            postgresql_where=text("state IN ('queued', 'running')"),
+        ),
     )
