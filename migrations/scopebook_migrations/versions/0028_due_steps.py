@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from scopebook_migrations.online import create_index, drop_index
+
 revision = "0028"
 down_revision = "0027"
 branch_labels = None
@@ -13,12 +15,12 @@ _WAITING = sa.text("state IN ('queued', 'running')")
 
 
 def upgrade() -> None:
+    create_index("ix_step_place", "step", ["job_id", "state", "stage", "kind", "id"])
+    create_index("ix_step_tried", "step", ["attempt", "kind"], postgresql_where=_WAITING)
     for name in ("ix_step_open", "ix_step_due", "ix_step_job_id_stage"):
-        op.drop_index(name, table_name="step")
-    op.create_index("ix_step_place", "step", ["job_id", "state", "stage", "kind", "id"])
-    op.create_index("ix_step_tried", "step", ["attempt", "kind"], postgresql_where=_WAITING)
+        drop_index(name, "step")
     under_way = sa.text("state IN ('queued', 'running', 'cancelling')")
-    op.create_index("ix_job_under_way", "job", ["id"], postgresql_where=under_way)
+    create_index("ix_job_under_way", "job", ["id"], postgresql_where=under_way)
 
 
 def downgrade() -> None:

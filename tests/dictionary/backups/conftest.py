@@ -19,6 +19,7 @@ from scopebook.backups.making import make_backup
 from scopebook.db.account_tables import (
     Account,
     ApiToken,
+    AuditEntry,
     LoginSession,
     OneTimeLink,
     ReleaseVisibility,
@@ -208,6 +209,9 @@ def _fill(session: Session, saes: list[Sae], data_dir: Path) -> None:
             LoginSession(sha256=b"l" * 32, account_id=account.id, expires_at=later),
             OneTimeLink(sha256=b"o" * 32, account_id=account.id, expires_at=later),
             ApiToken(account_id=account.id, name="ci", sha256=b"t" * 32, hint="sb_1", scope="read"),
+            AuditEntry(
+                account_id=account.id, account_name="ada@work", action="a", target="t", details={}
+            ),
             KeptAnswer(
                 account_id=account.id,
                 key="k",
