@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, func, literal, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -33,6 +33,8 @@ class Beat:
     gauges: dict[str, float]
     #: `{"gpu", "total", "free", "reserved"}` each, in bytes.
     gpus: Sequence[dict[str, Any]]
+    #: The model that it keeps loaded for those who wait.
+    model_id: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +72,20 @@ def note_end(session: Session, name: str) -> None:
 def forget_dead_workers(session: Session) -> None:
     """Forget processes that have not been seen for a day."""
     session.execute(delete(Worker).where(Worker.seen_at < func.now() - _seconds(_KEPT_S)))
+
+
+def loaded_by_others(session: Session, queue: str, *, name: str) -> set[int]:
+    """Return the models that other processes keep loaded, which live and read from a queue."""
+    rows = session.scalars(
+        select(Worker.model_id).where(
+            Worker.model_id.is_not(None),
+            literal(queue) == func.any(Worker.queues),
+            Worker.consuming,
+            Worker.seen_at > func.now() - _seconds(ALIVE_S),
+            Worker.name != name,
+        )
+    )
+    return {model_id for model_id in rows if model_id is not None}
 
 
 def list_workers(session: Session) -> list[WorkerView]:

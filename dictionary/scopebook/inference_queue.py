@@ -17,6 +17,7 @@ from scopebook.db.arrays import among
 from scopebook.db.inference_tables import Inference
 from scopebook.db.tables import Release
 from scopebook.errors import InvalidInputError, ScopebookError, UnavailableError
+from scopebook.heartbeats import loaded_by_others
 from scopebook.inferences import (
     KEPT_MINUTES,
     TAKEN,
@@ -26,11 +27,13 @@ from scopebook.inferences import (
     turns_of,
 )
 from scopebook.job_ends import INPUT_ERROR
-from scopebook.jobs import INFER
+from scopebook.jobs import INFER, LIVE
 from scopebook.settings import settings
 
 #: A request whose workers died so often takes them with it.
 MOST_ATTEMPTS: Final = 3
+#: Seconds for which a request is left to workers that have its model loaded.
+PATIENCE_S: Final = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,26 +47,59 @@ class Asked:
     parameters: Mapping[str, Any]
 
 
-def take(session: Session, *, worker: str, limit: int, model_id: int | None = None) -> list[Asked]:
+@dataclass(frozen=True)
+class Taken:
+    """What a worker has taken from the queue, and what it has left to others."""
+
+    asked: list[Asked]
+    #: Requests for models that other workers keep loaded.
+    left: set[int]
+
+
+def take(
+    session: Session,
+    *,
+    worker: str,
+    limit: int,
+    model_id: int | None = None,
+    loaded: int | None = None,
+) -> Taken:
     """Take the next requests for one model under a lease, in the order of their turns.
 
     For `model_id`, or for that of the first in the queue. One for another model ends what is
     taken, so that it is next: those who come later do not keep the model loaded for ever.
+
+    `loaded` is the model that this worker has in memory. What asks for one that another worker has
+    is left to it for `PATIENCE_S` seconds, which is less than loading takes; then anybody takes it.
     """
+    queue = _queue(session, limit)
+    elsewhere = loaded_by_others(session, LIVE, name=worker) - {model_id, loaded}
+    left = {row.id for row in queue if row.fresh and row.model_id in elsewhere}
+    ours = [row for row in queue if row.id not in left]
+    if not ours:
+        return Taken([], left)
+    wanted: int = model_id or ours[0].model_id
+    order = [row.id for row in takewhile(lambda row: row.model_id == wanted, ours)]
+    if not order:
+        return Taken([], left)
+    return Taken(_take(session, order, wanted, worker), left)
+
+
+def _queue(session: Session, limit: int) -> Sequence[Any]:
+    """Return the next requests in the order of their turns: `id`, `model_id`, and if it is new."""
     turns = turns_of(*UNFINISHED)
-    queue = session.execute(
-        select(turns.c.id, Release.model_id)
+    fresh = Inference.created_at > seconds_from_now(-PATIENCE_S)
+    return session.execute(
+        select(turns.c.id, Release.model_id, fresh.label("fresh"))
         .join(Release, Release.id == turns.c.release_id)
+        .join(Inference, Inference.id == turns.c.id)
         .where(turns.c.state == "queued")
         .order_by(turns.c.turn, turns.c.id)
         .limit(limit)
     ).all()
-    if not queue:
-        return []
-    wanted: int = model_id or queue[0].model_id
-    order = [row.id for row in takewhile(lambda row: row.model_id == wanted, queue)]
-    if not order:
-        return []
+
+
+def _take(session: Session, order: Sequence[int], model_id: int, worker: str) -> list[Asked]:
     rows = session.execute(
         update(Inference)
         .where(Inference.id.in_(_free(order)))
@@ -80,7 +116,7 @@ def take(session: Session, *, worker: str, limit: int, model_id: int | None = No
     tell_of(session, [row.id for row in rows])
     place = {inference_id: number for number, inference_id in enumerate(order)}
     asked = sorted(rows, key=lambda row: place[row.id])
-    return [Asked(**row._asdict(), model_id=wanted) for row in asked]
+    return [Asked(**row._asdict(), model_id=model_id) for row in asked]
 
 
 def _free(ids: Sequence[int]) -> Any:

@@ -41,6 +41,24 @@ class _Worker:
     thread: threading.Thread | None = None
 
 
+class _Process:
+    """What holds for this pool process."""
+
+    model_id: int | None = None
+
+
+def loaded_model() -> int | None:
+    """Return the model that this process keeps loaded for those who wait."""
+    return _Process.model_id
+
+
+def note_model(model_id: int) -> None:
+    """Tell at once which model this process loads, so that others leave it what asks for it."""
+    if model_id != _Process.model_id:
+        _Process.model_id = model_id
+        beat_once()
+
+
 def note_queues(names: Iterable[str]) -> None:
     """Keep which queues this worker reads from."""
     _Worker.queues = tuple(sorted(names))
@@ -110,6 +128,7 @@ def _beat() -> Beat:
         consuming=_consuming(),
         gauges={"resident_memory_bytes": float(memory), **meters.gauges()},
         gpus=gpu_memory(),
+        model_id=_Process.model_id,
     )
 
 

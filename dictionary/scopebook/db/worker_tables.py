@@ -31,6 +31,8 @@ class Worker(Base):
     )
     #: Numbers of the process by their names, as `resident_memory_bytes`.
     gauges: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    #: The model that it keeps loaded for those who wait; no reference, since it may be deleted.
+    model_id: Mapped[int | None] = mapped_column(Integer)
     #: `{"gpu", "total", "free", "reserved"}` of each GPU that it uses, in bytes.
     gpus: Mapped[list[Any]] = mapped_column(JSONB, server_default=text("'[]'"))
 

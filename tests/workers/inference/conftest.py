@@ -16,6 +16,7 @@ from scopebook.activations import Activations, unpack_activations
 from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.inference_requests import GoingOn, Place, Prompt, ask_inspection
 from scopebook.inferences import InferenceView
+from scopebook_workers import heartbeat
 from scopebook_workers.inference import service
 from scopebook_workers.inference.service import Service
 
@@ -73,6 +74,7 @@ def make_asking(worker: Sessions, tmp_path: Path) -> Iterator[Callable[..., Aski
         return Asking(worker)
 
     service._residents.cache_clear()
+    heartbeat._Process.model_id = None
     yield make
     service._residents.cache_clear()
 

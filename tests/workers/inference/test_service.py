@@ -163,7 +163,7 @@ def test_everybodys_first_comes_before_anybodys_second(asking: Asking, people: l
             inferences.read_inference(session, one, account_id=person.account_id).ahead
             for one, person in [*((one, people[0]) for one in mine), (theirs, people[1])]
         ]
-        taken = [one.id for one in inference_queue.take(session, worker="w", limit=9)]
+        taken = [one.id for one in inference_queue.take(session, worker="w", limit=9).asked]
 
     assert places == [0, 2, 3, 1]
     assert taken == [mine[0], theirs, *mine[1:]]
@@ -212,7 +212,7 @@ def test_a_layer_without_sae_is_named(asking: Asking) -> None:
 def test_what_a_dead_worker_held_is_done_by_the_next(asking: Asking) -> None:
     asked = asking.ask("the cat")
     with unit_of_work(asking.sessions) as session:
-        assert inference_queue.take(session, worker="dead", limit=1)
+        assert inference_queue.take(session, worker="dead", limit=1).asked
         session.execute(update(Inference).values(lease_until=text("now() - interval '1 s'")))
 
     with unit_of_work(asking.sessions) as session:
@@ -226,7 +226,7 @@ def test_what_kills_its_workers_is_given_up(asking: Asking) -> None:
     asked = asking.ask("the cat")
     for _ in range(inference_queue.MOST_ATTEMPTS):
         with unit_of_work(asking.sessions) as session:
-            assert inference_queue.take(session, worker="dead", limit=1)
+            assert inference_queue.take(session, worker="dead", limit=1).asked
             session.execute(update(Inference).values(lease_until=text("now() - interval '1 s'")))
         with unit_of_work(asking.sessions) as session:
             tidy_inferences(session)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import psutil
 import torch
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
 from scopebook import meters
+from scopebook_workers.memory import free_bytes
 from scopebook_workers.qwen.model import load_model
 from scopebook_workers.qwen.tokenizer import load_tokenizer, token_pieces
 from scopebook_workers.sae.weights import SparseAutoencoder, check_against_model, read_converted
@@ -129,11 +129,3 @@ def size_of(sae: SparseAutoencoder) -> int:
     """Return the bytes of an SAE's weights."""
     tensors = (sae.w_enc, sae.b_enc, sae.w_dec, sae.b_dec, sae.thresholds)
     return sum(tensor.nbytes for tensor in tensors if tensor is not None)
-
-
-def free_bytes(device: torch.device) -> int:
-    """Return the memory that nothing uses on a device."""
-    if device.type == "cuda":
-        free: int = torch.cuda.mem_get_info(device)[0]
-        return free
-    return int(psutil.virtual_memory().available)

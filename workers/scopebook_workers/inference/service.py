@@ -14,12 +14,13 @@ from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
-from scopebook import inference_queue
+from scopebook import inference_queue, notices
 from scopebook.db.sessions import Sessions, sessions, unit_of_work
 from scopebook.errors import ScopebookError, UnavailableError
 from scopebook.inference_queue import Asked
+from scopebook.jobs import INFER
 from scopebook.settings import settings
-from scopebook_workers import process
+from scopebook_workers import heartbeat, process
 from scopebook_workers.outages import AWAY
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class Service:
         self._held: set[int] = set()
         self._told: dict[int, float] = {}
         self._looked = -_LOOK_S
+        #: What was left to workers that have its model loaded.
+        self._left: set[int] = set()
 
     def run(self) -> None:
         """Answer what is queued, until nothing is or this worker stops."""
@@ -66,9 +69,13 @@ class Service:
             while not process.stopping():
                 if not self._works or time.monotonic() - self._looked >= _LOOK_S:
                     self._look()
-                if not self._works:
+                if self._works:
+                    self._turn()
+                elif self._left:
+                    # Nobody else may come for it, and it must not wait for the sweep.
+                    time.sleep(_LOOK_S)
+                else:
                     return
-                self._turn()
             self._give_back()
 
     def _look(self) -> None:
@@ -80,12 +87,20 @@ class Service:
                 late = inference_queue.too_late()
                 inference_queue.note_failure(session, inference_id, late, worker=self._worker)
             room = _MOST - len(wanted)
-            asked = inference_queue.take(
-                session, worker=self._worker, limit=room, model_id=model_id
+            taken = inference_queue.take(
+                session,
+                worker=self._worker,
+                limit=room,
+                model_id=model_id,
+                loaded=heartbeat.loaded_model(),
             )
+            if taken.left - self._left:
+                # Two, as one may wait in the hands of this very worker.
+                notices.request(session, INFER, 2)
+        self._left = taken.left
         self._works = [work for work in self._works if work.id in wanted]
-        self._held = wanted | {request.id for request in asked}
-        begun = [work for request in asked if (work := self._begin(request))]
+        self._held = wanted | {request.id for request in taken.asked}
+        begun = [work for request in taken.asked if (work := self._begin(request))]
         if begun:
             with unit_of_work(self._factory) as session:
                 ids = [work.id for work in begun]
@@ -97,6 +112,7 @@ class Service:
         from scopebook_workers.inference import steer_works, works  # noqa: PLC0415
 
         kind: Any = steer_works if request.kind == "steer" else works
+        heartbeat.note_model(request.model_id)
         try:
             with unit_of_work(self._factory) as session:
                 weights = kind.read_weights(session, request)

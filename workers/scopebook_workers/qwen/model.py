@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import psutil
 import torch
 import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from scopebook.errors import CheckpointError, InvalidInputError
+from scopebook_workers.memory import free_bytes
 
 # A worker's log is no place for progress bars.
 cast(Any, transformers.utils.logging).disable_progress_bar()
@@ -148,18 +148,12 @@ def _header(file: Path) -> dict[str, Any]:
 
 def _check_fits(path: Path, files: list[Path], device: torch.device) -> None:
     needed = memory_needed(files, device) + _SPARE_BYTES
-    free = _free_bytes(device)
+    free = free_bytes(device)
     if needed > free:
         raise InvalidInputError(
             f"the model {path} needs {needed / 2**30:.1f} GiB of memory on {device.type} but only "
             f"{free / 2**30:.1f} GiB are free; take a smaller model or another device."
         )
-
-
-def _free_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
 
 
 def _check_complete(path: Path, report: dict[str, Any]) -> None:
