@@ -5,6 +5,7 @@ place, and all rows come in one transaction, which takes the mark away at its en
 is killed leaves an instance that has no row and says what was begun; the next one begins anew.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -180,17 +181,38 @@ def _holds_something(session: Session, table: str) -> bool:
 
 
 def _check_space(path: Path, manifest: Manifest) -> None:
-    """Refuse what the disk of the data folder cannot hold, as far as it lies there."""
-    here = [file.size_bytes for file in manifest.files if file.root == "data" or _is_folder()]
+    """Refuse what the disks of the data folder and of the artifacts cannot hold."""
+    for folder, needed in _needed_by_disk(manifest).items():
+        free = free_bytes(folder)
+        if needed > free:
+            raise UnavailableError(
+                f"{path} unpacks to {needed / 1e9:,.1f} GB on the disk of {folder}, which has "
+                f"{free / 1e9:,.1f} GB free; free space there or choose another folder. "
+                "Nothing was changed."
+            )
+
+
+def _needed_by_disk(manifest: Manifest) -> dict[Path, int]:
+    """Return how many bytes each disk has to hold, by a folder that lies on it."""
+    folders = {"data": settings().data_dir.expanduser().absolute()}
+    if _is_folder():
+        folders["artifacts"] = Path(settings().artifacts).expanduser().absolute()
+    needed = Counter(dict.fromkeys(folders, 0))
+    for file in manifest.files:
+        if file.root in folders:
+            needed[file.root] += file.size_bytes
     if (settings().data_dir / "postgres-password").exists():  # the database lies there, too
-        here += [part.text_bytes for part in manifest.tables]
-    folder = settings().data_dir.expanduser().absolute()
-    free = free_bytes(next(place for place in (folder, *folder.parents) if place.exists()))
-    if sum(here) > free:
-        raise UnavailableError(
-            f"{path} unpacks to {sum(here) / 1e9:,.1f} GB and {folder} has {free / 1e9:,.1f} GB "
-            "free; free space there or choose another data folder. Nothing was changed."
-        )
+        needed["data"] += sum(part.text_bytes for part in manifest.tables)
+    disks: dict[int, Path] = {}
+    totals: Counter[Path] = Counter()
+    for root, folder in folders.items():
+        there = next(place for place in (folder, *folder.parents) if place.exists())
+        totals[disks.setdefault(_disk_of(there), there)] += needed[root]
+    return dict(totals)
+
+
+def _disk_of(place: Path) -> int:
+    return place.stat().st_dev
 
 
 def _is_folder() -> bool:

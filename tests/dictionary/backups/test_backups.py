@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 from tests.dictionary.backups.conftest import Instance, Make
 from tests.dumps import RELEASE
 
-from scopebook.backups import making
+from scopebook.backups import making, restoring
 from scopebook.backups.files_out import NamedFiles, artifact_columns
 from scopebook.backups.layout import LEFT_OUT
 from scopebook.backups.making import make_backup
@@ -19,9 +19,9 @@ from scopebook.backups.restoring import restore_backup
 from scopebook.db.base import Base
 from scopebook.db.migrate import _config, newest_revision
 from scopebook.embedded.server_checks import database
-from scopebook.errors import ConflictError
+from scopebook.errors import ConflictError, UnavailableError
 from scopebook.fingerprint import fingerprint
-from scopebook.settings import settings
+from scopebook.settings import settings, use_settings
 
 #: A revision without scans and presets.
 OLD = "0024"
@@ -310,3 +310,22 @@ def test_no_part_starts_over_a_restore_that_has_not_ended(instance: Make, tmp_pa
 
     assert check.state == "missing"
     assert "a restore was begun and has not ended" in check.says
+
+
+def test_a_disk_that_cannot_hold_it_is_named(
+    any_backup: Path, instance: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other = instance("other")
+    other.enter()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    use_settings(settings().model_copy(update={"artifacts_url": str(elsewhere)}))
+    # The artifacts' folder is on a disk of its own, and that one is full.
+    disks = {elsewhere: 2, other.data_dir: 1}
+    monkeypatch.setattr(restoring, "_disk_of", lambda place: disks.get(place, 0))
+    monkeypatch.setattr(restoring, "free_bytes", lambda place: 10 if place == elsewhere else 10**12)
+
+    with pytest.raises(UnavailableError, match=rf"on the disk of {elsewhere}, which has 0.0 GB"):
+        restore_backup(other.sessions, any_backup)
+
+    assert list(elsewhere.iterdir()) == []
