@@ -20,6 +20,8 @@ class Job(Base):
     kind: Mapped[str]
     title: Mapped[str]
     parameters: Mapped[dict[str, Any]]
+    #: Who asked for it; null: before that was kept.
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
     state: Mapped[str] = mapped_column(server_default="queued")
     error: Mapped[str | None]
     #: `input` where the input has to be changed, before a retry can help.
@@ -28,7 +30,14 @@ class Job(Base):
     started_at: Mapped[Moment | None]
     finished_at: Mapped[Moment | None]
 
-    __table_args__ = (CheckConstraint(_KNOWN_STATE, name="known_state"),)
+    __table_args__ = (
+        CheckConstraint(_KNOWN_STATE, name="known_state"),
+        Index(
+            "ix_job_under_way",
+            "account_id",
+            postgresql_where=text("state IN ('queued', 'running', 'cancelling')"),
+        ),
+    )
 
 
 class Step(Base):

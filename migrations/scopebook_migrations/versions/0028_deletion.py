@@ -1,0 +1,65 @@
+"""Corpora and scans that are being deleted, labels whose words are gone, and who asked for a job."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0028"
+down_revision = "0027"
+branch_labels = None
+depends_on = None
+
+_OLD = "uq_context_tokenisation_id_document_id_ordinal"
+_NEW = "uq_context_document_id_tokenisation_id_ordinal"
+_STATUS = "ck_label_known_status"
+
+
+def upgrade() -> None:
+    for table in ("corpus", "scan"):
+        op.add_column(table, sa.Column("deletion_job_id", sa.Integer(), nullable=True))
+        op.create_foreign_key(
+            op.f(f"fk_{table}_deletion_job_id_job"),
+            table,
+            "job",
+            ["deletion_job_id"],
+            ["id"],
+            ondelete="SET NULL",
+        )
+    op.add_column("job", sa.Column("account_id", sa.Integer(), nullable=True))
+    op.create_foreign_key(
+        op.f("fk_job_account_id_account"), "job", "account", ["account_id"], ["id"]
+    )
+    under_way = sa.text("state IN ('queued', 'running', 'cancelling')")
+    op.create_index("ix_job_under_way", "job", ["account_id"], postgresql_where=under_way)
+    _know_status("'ok', 'suspect', 'gone'")
+    for table, column in (("label", "sense_id"), ("pin", "sense_id"), ("pin", "label_id")):
+        there = sa.text(f"{column} IS NOT NULL")
+        op.create_index(f"ix_{table}_{column}", table, [column], postgresql_where=there)
+    # The new one first: no moment in which a document's context could come in twice.
+    op.create_unique_constraint(
+        op.f(_NEW), "context", ["document_id", "tokenisation_id", "ordinal"]
+    )
+    op.drop_constraint(op.f(_OLD), "context")
+
+
+def _know_status(known: str) -> None:
+    op.drop_constraint(op.f(_STATUS), "label")
+    op.create_check_constraint(op.f(_STATUS), "label", f"status IN ({known})")
+
+
+def downgrade() -> None:
+    op.create_unique_constraint(
+        op.f(_OLD), "context", ["tokenisation_id", "document_id", "ordinal"]
+    )
+    op.drop_constraint(op.f(_NEW), "context")
+    for table, column in (("pin", "label_id"), ("pin", "sense_id"), ("label", "sense_id")):
+        op.drop_index(f"ix_{table}_{column}", table_name=table)
+    op.execute("UPDATE label SET status = 'suspect' WHERE status = 'gone'")
+    _know_status("'ok', 'suspect'")
+    op.drop_index("ix_job_under_way", table_name="job")
+    for table, column, other in (
+        ("job", "account_id", "account"),
+        ("scan", "deletion_job_id", "job"),
+        ("corpus", "deletion_job_id", "job"),
+    ):
+        op.drop_constraint(op.f(f"fk_{table}_{column}_{other}"), table)
+        op.drop_column(table, column)
