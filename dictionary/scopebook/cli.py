@@ -31,6 +31,7 @@ _COMMANDS: Final = {
     "map": "maps.draw_map",
     "score": "scores.score",
     "scan": "scans.scan",
+    "scans": "scan_list.scans",
     "search": "features.search",
     "feature": "features.feature",
     "inspect": "inspect.inspect_text",

@@ -115,6 +115,8 @@ def add_corpus(
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
     corpus = session.scalar(select(Corpus).where(Corpus.name == name))
     report.existed = corpus is not None
+    if corpus is not None:
+        refuse_deleted(corpus)
     if corpus is not None and not extend:
         _check_same(session, name, corpus.id, found)
         report.held = report.documents
@@ -258,10 +260,28 @@ def is_registered() -> ColumnElement[bool]:
     return ~exists().where(scans.c.corpus_id == Corpus.id, scans.c.owns_corpus)
 
 
+def refuse_deleted(corpus: Corpus) -> None:
+    """Raise ConflictError for a corpus that is being deleted."""
+    if corpus.deletion_job_id is not None:
+        raise ConflictError(
+            f"The corpus {corpus.name!r} is being deleted, by job {corpus.deletion_job_id}; take "
+            "another one, or add it again once it is gone."
+        )
+
+
 def find_corpus(session: Session, name: str) -> Corpus:
-    """Return the corpus of that name, or raise with the names there are."""
-    corpus = session.scalar(select(Corpus).where(Corpus.name == name))
+    """Return the corpus of that name to begin something on it, or raise with the names there are.
+
+    Until the transaction ends it is shared with others who do, and nobody begins to delete it.
+    """
+    corpus = session.scalar(
+        select(Corpus)
+        .where(Corpus.name == name)
+        .with_for_update(read=True)
+        .execution_options(populate_existing=True)
+    )
     if corpus is not None:
+        refuse_deleted(corpus)
         return corpus
     named = select(Corpus.name).where(is_registered()).order_by(Corpus.name).limit(20)
     known = list(session.scalars(named))

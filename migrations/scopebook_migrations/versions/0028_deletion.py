@@ -1,4 +1,4 @@
-"""Corpora and scans that are being deleted, labels whose words are gone, and who asked for a job."""
+"""Corpora and scans that are being deleted, labels whose words are gone, who asked for a job."""
 
 import sqlalchemy as sa
 from alembic import op
