@@ -8,13 +8,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, cast, func, literal, or_, select
+from sqlalchemy import BigInteger, String, any_, cast, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from scopebook.db.arrays import among
 from scopebook.db.jobs import Job, Step
-from scopebook.db.label_tables import Labeling, LabelScore
+from scopebook.db.label_tables import Labeling
 from scopebook.db.map_tables import FeatureMap
 from scopebook.db.scan_tables import Scan
 from scopebook.db.tables import Corpus, Release, Run, Sae, Tokenisation
@@ -29,7 +29,6 @@ _RELEASE: Final[Any] = Release.__table__.c
 _SCAN: Final[Any] = Scan.__table__.c
 _LABELING: Final[Any] = Labeling.__table__.c
 _MAP: Final[Any] = FeatureMap.__table__.c
-_SCORE: Final[Any] = LabelScore.__table__.c
 _JOB: Final[Any] = Job.__table__.c
 _STEP: Final[Any] = Step.__table__.c
 
@@ -180,7 +179,7 @@ def doomed_steps(extent: Extent) -> Any:
     """Return the condition that a step was about what goes."""
     return or_(
         *(
-            func.jsonb_extract_path_text(_STEP.parameters, name) == func.any(_texts(ids))
+            func.jsonb_extract_path_text(_STEP.parameters, name) == any_(_texts(ids))
             for name, ids in (
                 ("tokenisation_id", extent.tokenisations),
                 ("run_id", extent.runs),
@@ -191,7 +190,7 @@ def doomed_steps(extent: Extent) -> Any:
 
 
 def _texts(ids: Collection[int]) -> Any:
-    return cast([str(one) for one in ids], ARRAY(_STEP.kind.type))
+    return literal([str(one) for one in ids], ARRAY(String))
 
 
 def _begins_with(corpora: Collection[int]) -> Any:
@@ -201,11 +200,3 @@ def _begins_with(corpora: Collection[int]) -> Any:
         _STEP.state != "done",
         name.in_(select(_CORPUS.name).where(among(_CORPUS.id, corpora))),
     )
-
-
-def scores_of(extent: Extent) -> Any:
-    """Return the condition that a score was measured on evidence that goes."""
-    job_ids = select(_STEP.job_id).where(
-        func.jsonb_extract_path_text(_STEP.parameters, "run_id") == func.any(_texts(extent.runs))
-    )
-    return _SCORE.job_id.in_(job_ids)
