@@ -1,7 +1,7 @@
 """What would go with a corpus or a scan, counted before anybody deletes it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import bindparam, text
@@ -86,7 +86,9 @@ def preview_scan(session: Session, scan_id: int) -> Deletion:
 
 
 def _count(session: Session, extent: Extent, what: str, job_id: int | None) -> Deletion:
-    counts = {name: _number(session, extent, statement) for name, statement in _COUNTS.items()}
+    counts: dict[str, Any] = {
+        name: _number(session, extent, statement) for name, statement in _COUNTS.items()
+    }
     sizes = _sizes(session, extent)
     found = Deletion(
         what=what,
@@ -99,7 +101,7 @@ def _count(session: Session, extent: Extent, what: str, job_id: int | None) -> D
         file_bytes=sum(sizes),
         **counts,
     )
-    return Deletion(**{**found.__dict__, "sentences": _sentences(found)})
+    return replace(found, sentences=_sentences(found))
 
 
 def _number(session: Session, extent: Extent, statement: str) -> int:

@@ -30,7 +30,7 @@ _CORPUS: Final[Any] = Corpus.__table__.c
 _SCAN: Final[Any] = Scan.__table__.c
 
 
-def corpus_to_delete(session: Session, wanted: str | int) -> Row[Any]:
+def corpus_to_delete(session: Session, wanted: str | int) -> Row[int, str, int | None]:
     """Return a registered corpus by its name or number; raise NotFoundError for none."""
     which = Corpus.name == wanted if isinstance(wanted, str) else Corpus.id == _number(wanted)
     row = session.execute(
@@ -45,7 +45,7 @@ def corpus_to_delete(session: Session, wanted: str | int) -> Row[Any]:
     return row
 
 
-def scan_to_delete(session: Session, scan_id: int) -> Row[Any]:
+def scan_to_delete(session: Session, scan_id: int) -> Row[int, str, int | None]:
     """Return a scan that who asks may see; raise NotFoundError for none."""
     row = session.execute(
         select(Scan.id, Scan.dataset, Scan.deletion_job_id).where(Scan.id == _number(scan_id))
