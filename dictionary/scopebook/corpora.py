@@ -15,6 +15,7 @@ from scopebook.db.scan_tables import Scan
 from scopebook.db.tables import Corpus, Document
 from scopebook.errors import ConflictError, InvalidInputError, NotFoundError
 from scopebook.near_duplicates import Leaders, from_signed, text_fingerprint, to_signed
+from scopebook.quotas import place_of_texts
 from scopebook.text_sources import read_texts
 from scopebook.texts import Problem, Reading, Text
 
@@ -109,6 +110,7 @@ def add_corpus(
             f"{name[:50]!r} cannot name a corpus; give 1 to 200 characters without spaces around."
         )
     report = CorpusReport(name=name)
+    place_of_texts(session, written=False)
     found = _documents(read_texts(source, reading or Reading()), report)
     # Until the end, so that two who add to it number their documents one after the other. Not the
     # row's own lock: while an addition takes hours, collections of the corpus may be asked for.
@@ -129,6 +131,7 @@ def add_corpus(
         _append(session, corpus.id, found, report, progress)
         if report.documents == 0:
             raise InvalidInputError(_nothing_in(source, report))
+        place_of_texts(session, written=True)
         report.held = len(_digests(session, corpus.id))
         if report.existed and report.new:
             corpus.source = f"{corpus.source} + {source}"

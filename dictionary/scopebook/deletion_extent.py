@@ -19,7 +19,7 @@ from scopebook.db.map_tables import FeatureMap
 from scopebook.db.scan_tables import Scan
 from scopebook.db.tables import Corpus, Release, Run, Sae, Tokenisation
 from scopebook.errors import ConflictError
-from scopebook.jobs_under_way import UNDER_WAY
+from scopebook.jobs_under_way import DELETE_JOB, UNDER_WAY
 
 _CORPUS: Final[Any] = Corpus.__table__.c
 _CUT: Final[Any] = Tokenisation.__table__.c
@@ -31,9 +31,6 @@ _LABELING: Final[Any] = Labeling.__table__.c
 _MAP: Final[Any] = FeatureMap.__table__.c
 _JOB: Final[Any] = Job.__table__.c
 _STEP: Final[Any] = Step.__table__.c
-
-#: Kinds of jobs that delete; they never stand in the way of one another's texts.
-DELETE_JOB: Final = "delete"
 
 
 @dataclass(frozen=True, kw_only=True)

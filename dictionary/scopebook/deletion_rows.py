@@ -42,8 +42,20 @@ _IN_RANGE: Final = "feature_id BETWEEN :first AND :last"
 _DOOMED_LABELS: Final = f"labeling_id = ANY(:labelings) AND {_IN_RANGE}"
 _DOOMED_SENSES: Final = f"SELECT id FROM sense WHERE {_DOOMED_LABELS}"
 
+#: The history names the wording that a proposal came after: a machine's goes there too. Only here
+#: may rows of it change, which a trigger refuses without the word.
+_MAY_CHANGE: Final = "SELECT set_config('scopebook.deleting', '{}', true)"
+_FORGET_QUOTED: Final = f"""
+UPDATE change SET {{side}} = jsonb_set({{side}}, '{{{{text}}}}', to_jsonb(CAST(:gone AS text)))
+WHERE {_IN_RANGE} AND {{side}} ? 'text' AND CAST({{side}}->>'label_id' AS bigint) IN (
+    SELECT id FROM label WHERE {_DOOMED_LABELS})
+"""
+
 #: In this order: what points before what is pointed at.
 _OF_FEATURES: Final = (
+    _MAY_CHANGE.format("on"),
+    *(_FORGET_QUOTED.format(side=side) for side in ("before", "after")),
+    _MAY_CHANGE.format("off"),
     # A person's words for a sense that goes; without the sense they would speak of the feature.
     f"""UPDATE label SET status = 'gone', current = false, sense_id = NULL, also = '{{}}'
         WHERE labeling_id IS NULL AND {_IN_RANGE} AND sense_id IN ({_DOOMED_SENSES})""",

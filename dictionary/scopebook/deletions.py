@@ -20,10 +20,11 @@ from scopebook.db.label_tables import Panel
 from scopebook.db.map_tables import FeatureMap
 from scopebook.db.scan_tables import Scan
 from scopebook.db.tables import Corpus
-from scopebook.deletion_extent import DELETE_JOB, Extent, extent_of, refuse_while_used
+from scopebook.deletion_extent import Extent, extent_of, refuse_while_used
 from scopebook.errors import ConflictError, NotFoundError
 from scopebook.job_ends import LARGEST_ID
 from scopebook.jobs import DELETE_FILES, DELETE_ROWS
+from scopebook.jobs_under_way import DELETE_JOB
 from scopebook.steps import NewStep, add_steps, create_job, retry_job
 
 _CORPUS: Final[Any] = Corpus.__table__.c

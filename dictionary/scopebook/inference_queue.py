@@ -18,7 +18,6 @@ from scopebook.db.inference_tables import Inference
 from scopebook.db.tables import Release
 from scopebook.errors import InvalidInputError, ScopebookError, UnavailableError
 from scopebook.inferences import (
-    KEPT_MINUTES,
     TAKEN,
     UNFINISHED,
     seconds_from_now,
@@ -195,7 +194,8 @@ def tidy_inferences(session: Session) -> bool:
         .returning(Inference.id)
     ).all()
     tell_of(session, [*ended, *back])
-    age = text("make_interval(mins => :mins)").bindparams(bindparam("mins", KEPT_MINUTES))
+    minutes = settings().keep_inferences_minutes
+    age = text("make_interval(mins => :mins)").bindparams(bindparam("mins", minutes))
     session.execute(delete(Inference).where(Inference.created_at < func.now() - age))
     return bool(session.scalar(select(exists().where(Inference.state == "queued"))))
 

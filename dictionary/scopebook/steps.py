@@ -2,10 +2,8 @@
 
 A worker claims a step for a limited time and renews the lease while it works. Each claim raises
 `fence`; whoever ends or renews a step must name the number it holds, so a worker that was taken for
-dead cannot write over its successor. Only the database's clock is used.
-
-Rows are locked in one order, steps before their job, so that no two of these can wait for each
-other. How a job ends follows from its steps: see `scopebook.job_ends`.
+dead cannot write over its successor. Only the database's clock is used. Rows are locked in one
+order, steps before their job. How a job ends follows from its steps: see `scopebook.job_ends`.
 """
 
 from collections.abc import Sequence
@@ -20,6 +18,7 @@ from scopebook.db.jobs import Job, Step
 from scopebook.errors import ConflictError
 from scopebook.job_ends import check_job_id, lock_job, settle_job
 from scopebook.jobs import BULK, SOON
+from scopebook.quotas import place_of_job, place_of_retry
 
 #: So many notices at most for one kind at a time; each taker goes on until nothing is due.
 MAX_NOTICES = 8
@@ -69,7 +68,8 @@ def create_job(
     parameters: dict[str, Any] | None = None,
 ) -> Job:
     """Create a job with its first steps; workers are told after the commit."""
-    job = Job(kind=kind, title=title, parameters=parameters or {})
+    by = place_of_job(session, kind)
+    job = Job(kind=kind, title=title, parameters=parameters or {}, account_id=by)
     session.add(job)
     session.flush()
     add_steps(session, job.id, steps)
@@ -391,6 +391,7 @@ def retry_job(session: Session, job_id: int) -> None:
     state = lock_job(session, job_id)
     if state not in ("failed", "cancelled"):
         raise ConflictError(f"Job {job_id} is {state}; only a failed or cancelled job is retried.")
+    place_of_retry(session, job_id)
     session.execute(
         update(Job)
         .where(Job.id == job_id)

@@ -6,9 +6,10 @@ from scopebook.deletion_preview import Deletion, preview_corpus
 from scopebook.deletions import request_corpus_deletion
 from scopebook.inventory import list_corpora
 from scopebook.job_reports import JobReport, read_job
+from scopebook_api.deletion_schemas import DeletionRead
 from scopebook_api.deps import Admin, DbSession
 from scopebook_api.job_schemas import JobRead
-from scopebook_api.schemas import CorpusRead, DeletionRead, Page, problems
+from scopebook_api.schemas import CorpusRead, Page, problems
 
 router = APIRouter(prefix="/corpora", tags=["corpora"])
 

@@ -24,6 +24,7 @@ from scopebook.scan_reports import (
 )
 from scopebook.scan_views import ScannedDocument
 from scopebook.scans import ScanRequest, check_request, registered_dataset, request_scan
+from scopebook_api.deletion_schemas import DeletionRead
 from scopebook_api.deps import Cursor, DbSession, Editor, Limit
 from scopebook_api.idempotency import KeyedRoute
 from scopebook_api.job_schemas import JobRead
@@ -35,7 +36,7 @@ from scopebook_api.scan_schemas import (
     ScanHitRead,
     ScanRead,
 )
-from scopebook_api.schemas import DeletionRead, Page, problems
+from scopebook_api.schemas import Page, problems
 
 router = APIRouter(prefix="/scans", tags=["scans"], route_class=KeyedRoute, responses=problems(404))
 

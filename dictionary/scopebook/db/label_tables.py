@@ -342,6 +342,7 @@ class LabelScore(Base):
             "held_out_sha256",
             name="uq_label_score_once",
         ),
+        Index("ix_label_score_job_id", "job_id", postgresql_where=sql("job_id IS NOT NULL")),
     )
 
 

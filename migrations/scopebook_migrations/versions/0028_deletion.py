@@ -11,9 +11,26 @@ depends_on = None
 _OLD = "uq_context_tokenisation_id_document_id_ordinal"
 _NEW = "uq_context_document_id_tokenisation_id_ordinal"
 _STATUS = "ck_label_known_status"
+#: Ends of foreign keys that are asked for when what they point to is deleted.
+_POINTING = (
+    *(("label", "sense_id"), ("label_score", "job_id")),
+    *(("pin", "sense_id"), ("pin", "label_id")),
+)
+
+#: What was said only grows; a deletion takes words of machines that it quotes, and says so first.
+_GROWS = """
+CREATE OR REPLACE FUNCTION refuse_change_of_what_was_said() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    {unless}RAISE EXCEPTION 'rows of % only grow', TG_TABLE_NAME;
+END $$
+"""
+_UNLESS = (
+    "IF coalesce(current_setting('scopebook.deleting', true), '') = 'on' THEN RETURN NULL; END IF; "
+)
 
 
 def upgrade() -> None:
+    op.execute(_GROWS.format(unless=_UNLESS))
     for table in ("corpus", "scan"):
         op.add_column(table, sa.Column("deletion_job_id", sa.Integer(), nullable=True))
         op.create_foreign_key(
@@ -31,7 +48,7 @@ def upgrade() -> None:
     under_way = sa.text("state IN ('queued', 'running', 'cancelling')")
     op.create_index("ix_job_under_way", "job", ["account_id"], postgresql_where=under_way)
     _know_status("'ok', 'suspect', 'gone'")
-    for table, column in (("label", "sense_id"), ("pin", "sense_id"), ("pin", "label_id")):
+    for table, column in _POINTING:
         there = sa.text(f"{column} IS NOT NULL")
         op.create_index(f"ix_{table}_{column}", table, [column], postgresql_where=there)
     # The new one first: no moment in which a document's context could come in twice.
@@ -47,11 +64,12 @@ def _know_status(known: str) -> None:
 
 
 def downgrade() -> None:
+    op.execute(_GROWS.format(unless=""))
     op.create_unique_constraint(
         op.f(_OLD), "context", ["tokenisation_id", "document_id", "ordinal"]
     )
     op.drop_constraint(op.f(_NEW), "context")
-    for table, column in (("pin", "label_id"), ("pin", "sense_id"), ("label", "sense_id")):
+    for table, column in reversed(_POINTING):
         op.drop_index(f"ix_{table}_{column}", table_name=table)
     op.execute("UPDATE label SET status = 'suspect' WHERE status = 'gone'")
     _know_status("'ok', 'suspect'")

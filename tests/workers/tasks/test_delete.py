@@ -46,7 +46,10 @@ from scopebook.deletions import request_corpus_deletion, request_scan_deletion
 from scopebook.embedded.postgres import EmbeddedPostgres
 from scopebook.entries import refresh_saes
 from scopebook.errors import ConflictError, NotFoundError
+from scopebook.feature_writes import open_write
+from scopebook.histories import undo_change
 from scopebook.jobs import DELETE_FILES, DELETE_ROWS, LABEL_SAE
+from scopebook.reviews import propose_label
 from scopebook.run_reports import use_run
 from scopebook.runs import request_collection
 from scopebook.settings import Settings, settings, use_settings
@@ -158,7 +161,8 @@ def planted(
 def repeat_everywhere(session: Session) -> None:
     """Let maps, webhooks and kept answers repeat a label, as their code does."""
     label = session.scalars(select(Label).where(Label.current).order_by(Label.id)).first()
-    assert label is not None and PLANTED in label.text
+    assert label is not None
+    assert PLANTED in label.text
     sae = session.get_one(Sae, label.sae_id)
     hook = Webhook(account_id=1, url="https://x.example", events=["label.accepted"], secret="s")
     embedder = session.execute(
@@ -235,8 +239,12 @@ def test_no_word_of_a_deleted_corpus_is_left_in_any_table_or_file(planted: Sessi
     assert found_in_files(PLANTED) == set()
     assert [name for run in (1, 2) for name in list_artifacts(f"runs/{run}")] == []
     assert told.documents == len(SECRET) + 3  # of the scan, whose report quotes labels
-    assert told.labels > 0 and told.evidence > 0 and told.maps == 1 and len(told.scans) == 2
-    assert told.files > 0 and told.file_bytes > 0
+    assert told.labels > 0
+    assert told.evidence > 0
+    assert told.maps == 1
+    assert len(told.scans) == 2
+    assert told.files > 0
+    assert told.file_bytes > 0
 
 
 def test_what_people_said_stays_without_the_words_of_machines(planted: Sessions) -> None:
@@ -266,9 +274,15 @@ def test_what_people_said_stays_without_the_words_of_machines(planted: Sessions)
                 )
             )
         make_score(session, label, 0.9)
+        # The history keeps which wording a proposal came after, also in the undo of it.
+        write = open_write(session, local_actor(session), label.feature_id, None)
+        _, change = propose_label(session, write, "ours after it", supersedes_id=label.id)
+        write = open_write(session, local_actor(session), label.feature_id, change.version)
+        undo_change(session, write, change.id)
         label_id, ours_id, part_id = label.id, ours.id, part.id
     with planted() as session:
         told = preview_corpus(session, "tiny")
+        assert {"change.before", "change.after"} <= found_in_rows(session, PLANTED)
 
     ask(planted, "tiny")
     delete_it()
@@ -276,10 +290,9 @@ def test_what_people_said_stays_without_the_words_of_machines(planted: Sessions)
     with planted() as session:
         label = session.get_one(Label, label_id)
         assert (label.text, label.status, label.current) == (GONE, "gone", False)
-        assert session.scalars(select(Review.reason).order_by(Review.id)).all() == [
-            "as I see it",
-            "mine",
-        ]
+        reasons = session.scalars(select(Review.reason).order_by(Review.id)).all()
+        # The last two are those of the proposal and of its undo.
+        assert reasons == ["as I see it", "mine", None, None]
         ours, part = session.get_one(Label, ours_id), session.get_one(Label, part_id)
         assert (ours.text, ours.status, ours.current) == ("ours of all", "ok", True)
         assert (part.text, part.status, part.current) == ("ours of it", "gone", False)
@@ -379,7 +392,8 @@ def test_of_two_who_delete_at_once_one_is_told_which_job_does_it(planted: Sessio
         thread.join()
 
     won, lost = sorted(said, key=len)
-    assert won in lost and "is being deleted already" in lost
+    assert won in lost
+    assert "is being deleted already" in lost
     delete_it()
     with pytest.raises(NotFoundError, match="no corpus 'tiny'"):
         ask(planted, "tiny")
