@@ -18,7 +18,8 @@ from scopebook.db.sessions import Sessions, sessions_for
 from scopebook.due_steps import due_kinds
 from scopebook.embedded.postgres import EmbeddedPostgres
 from scopebook.jobs import COLLECT_SHARD, MERGE_SAE, QUEUE_OF
-from scopebook.steps import MAX_NOTICES, NewStep, claim_step, create_job, finish_step
+from scopebook.steps import NewStep, claim_step, create_job, finish_step
+from scopebook.waking import MAX_NOTICES
 from scopebook.work_state import read_work
 
 SIZES = (100, 1_000, 10_000, 100_000)

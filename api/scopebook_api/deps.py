@@ -15,6 +15,7 @@ from scopebook.audit import record
 from scopebook.db.sessions import unit_of_work
 from scopebook.errors import ForbiddenError, UnauthenticatedError
 from scopebook.log_fields import note_field
+from scopebook.quotas import ask_as
 from scopebook.search import EmbedQuery
 from scopebook.visibility import hidden_from, leave_out
 from scopebook_api import idempotency
@@ -111,6 +112,7 @@ def at_least(role: Role) -> Callable[[Request, Session, Actor, bytes], Actor]:
     def guard(request: Request, session: DbSession, me: Me, body: Body) -> Actor:
         me.require(role)
         idempotency.begin_request(request, session, me, body)
+        ask_as(session, me.account_id)
         route = request.scope["route"]
         # Routes of accounts say it in words of their own.
         if request.method not in SAFE_METHODS and "accounts" not in route.tags:

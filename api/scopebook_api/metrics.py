@@ -66,6 +66,7 @@ Gauge("scopebook_info", "The version that answers.", ("version",), registry=PROC
 METERS: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
     "tokens_read": ("Tokens that models have read, by the kind of work.", ("kind",)),
     "tokens_written": ("Tokens that models have written for who waits.", ("kind",)),
+    "retention_removed": ("Scans and jobs that were removed as too old.", ("kind",)),
     "leases_lost": ("Steps taken over from workers whose lease ran out.", ("kind",)),
     "steps_ended": ("Attempts at steps that are over, by how they ended.", ("kind", "outcome")),
     "llm_requests": ("Requests to language models that word or judge.", ("outcome",)),

@@ -366,6 +366,7 @@ class ReleaseRead(Schema):
 class CorpusRead(Schema):
     """A registered body of text."""
 
+    id: int
     name: str
     documents: int
     near_duplicates: int = Field(
@@ -374,6 +375,7 @@ class CorpusRead(Schema):
     size_bytes: int
     tags: dict[str, int] = Field(description="Documents by tag.")
     created_at: datetime
+    deletion_job_id: int | None = Field(description="The job that deletes it.")
 
 
 class Problem(Schema):

@@ -87,6 +87,17 @@ def list_artifacts(folder: str) -> list[str]:
     return sorted(f"{folder}/{path.rsplit('/', 1)[-1]}" for path in files.ls(root, detail=False))
 
 
+def sizes_in(folder: str) -> dict[str, int]:
+    """Return the bytes of each file in a folder of the artifacts, by its name."""
+    files, root = fsspec.url_to_fs(f"{settings().artifacts}/{folder}")
+    if not files.isdir(root):
+        return {}
+    return {
+        f"{folder}/{str(one['name']).rsplit('/', 1)[-1]}": int(one["size"] or 0)
+        for one in files.ls(root, detail=True)
+    }
+
+
 def remove_artifact(name: str) -> None:
     """Remove an artifact that nothing refers to; one that is gone already is none the less so."""
     files, path = fsspec.url_to_fs(f"{settings().artifacts}/{name}")

@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from scopebook.console import err
-from scopebook.errors import InvalidInputError, NotFoundError, ScopebookError
+from scopebook.errors import InvalidInputError, NotFoundError, QuotaError, ScopebookError
 from scopebook.log_setup import set_up_logs
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ _COMMANDS: Final = {
     "map": "maps.draw_map",
     "score": "scores.score",
     "scan": "scans.scan",
+    "scans": "scan_list.scans",
     "search": "features.search",
     "feature": "features.feature",
     "inspect": "inspect.inspect_text",
@@ -110,7 +111,8 @@ def main() -> None:
     try:
         app()
     except ScopebookError as error:
-        _end(str(error), 2 if isinstance(error, InvalidInputError | NotFoundError) else 1)
+        refused = InvalidInputError | NotFoundError | QuotaError
+        _end(str(error), 2 if isinstance(error, refused) else 1)
     except (UnicodeEncodeError, DataError):
         _end(
             "The input holds bytes that are no text, a NUL character or a number that the "

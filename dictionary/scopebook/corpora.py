@@ -15,6 +15,7 @@ from scopebook.db.scan_tables import Scan
 from scopebook.db.tables import Corpus, Document
 from scopebook.errors import ConflictError, InvalidInputError, NotFoundError
 from scopebook.near_duplicates import Leaders, from_signed, text_fingerprint, to_signed
+from scopebook.quotas import place_of_texts
 from scopebook.text_sources import read_texts
 from scopebook.texts import Problem, Reading, Text
 
@@ -109,12 +110,15 @@ def add_corpus(
             f"{name[:50]!r} cannot name a corpus; give 1 to 200 characters without spaces around."
         )
     report = CorpusReport(name=name)
+    place_of_texts(session, written=False)
     found = _documents(read_texts(source, reading or Reading()), report)
     # Until the end, so that two who add to it number their documents one after the other. Not the
     # row's own lock: while an addition takes hours, collections of the corpus may be asked for.
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
     corpus = session.scalar(select(Corpus).where(Corpus.name == name))
     report.existed = corpus is not None
+    if corpus is not None:
+        refuse_deleted(corpus)
     if corpus is not None and not extend:
         _check_same(session, name, corpus.id, found)
         report.held = report.documents
@@ -127,6 +131,7 @@ def add_corpus(
         _append(session, corpus.id, found, report, progress)
         if report.documents == 0:
             raise InvalidInputError(_nothing_in(source, report))
+        place_of_texts(session, written=True)
         report.held = len(_digests(session, corpus.id))
         if report.existed and report.new:
             corpus.source = f"{corpus.source} + {source}"
@@ -258,10 +263,28 @@ def is_registered() -> ColumnElement[bool]:
     return ~exists().where(scans.c.corpus_id == Corpus.id, scans.c.owns_corpus)
 
 
+def refuse_deleted(corpus: Corpus) -> None:
+    """Raise ConflictError for a corpus that is being deleted."""
+    if corpus.deletion_job_id is not None:
+        raise ConflictError(
+            f"The corpus {corpus.name!r} is being deleted, by job {corpus.deletion_job_id}; take "
+            "another one, or add it again once it is gone."
+        )
+
+
 def find_corpus(session: Session, name: str) -> Corpus:
-    """Return the corpus of that name, or raise with the names there are."""
-    corpus = session.scalar(select(Corpus).where(Corpus.name == name))
+    """Return the corpus of that name to begin something on it, or raise with the names there are.
+
+    Until the transaction ends it is shared with others who do, and nobody begins to delete it.
+    """
+    corpus = session.scalar(
+        select(Corpus)
+        .where(Corpus.name == name)
+        .with_for_update(read=True)
+        .execution_options(populate_existing=True)
+    )
     if corpus is not None:
+        refuse_deleted(corpus)
         return corpus
     named = select(Corpus.name).where(is_registered()).order_by(Corpus.name).limit(20)
     known = list(session.scalars(named))

@@ -13,6 +13,7 @@ expected and what to do. They know nothing of HTTP or exit codes; the table in
     ├── UnauthenticatedError   it is not known who asks
     ├── ForbiddenError         who asks may not do it
     ├── TooManyRequestsError   who asks has asked too often
+    │   └── QuotaError         who asks has taken as much as one may
     └── UnavailableError       something outside is missing or down
         ├── HubError           the Hugging Face hub (or its mirror) did not give the file
         └── InstanceError      the embedded instance could not start or stay up
@@ -61,6 +62,10 @@ class TooManyRequestsError(ScopebookError):
     def __init__(self, sentence: str, *, retry_after_s: int) -> None:
         super().__init__(sentence)
         self.retry_after_s = retry_after_s
+
+
+class QuotaError(TooManyRequestsError):
+    """Who asks has taken as much as one may; the sentence names the limit and what is taken."""
 
 
 class UnavailableError(ScopebookError):

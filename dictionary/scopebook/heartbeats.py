@@ -113,13 +113,13 @@ def flush_meters(factory: Sessions) -> None:
         return
     try:
         with unit_of_work(factory) as session:
-            _add(session, taken)
+            add_sums(session, taken)
     except BaseException:
         meters.give_back(taken)
         raise
 
 
-def _add(session: Session, taken: Mapping[meters.Key, float]) -> None:
+def add_sums(session: Session, taken: Mapping[meters.Key, float]) -> None:
     # In one order, so that workers that write at once wait for each other, and not in a ring.
     rows: list[dict[str, Any]] = [
         {"name": name, "labels": dict(labels), "value": float(value)}

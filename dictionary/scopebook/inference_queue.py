@@ -19,7 +19,6 @@ from scopebook.db.tables import Release
 from scopebook.errors import InvalidInputError, ScopebookError, UnavailableError
 from scopebook.heartbeats import loaded_by_others
 from scopebook.inferences import (
-    KEPT_MINUTES,
     TAKEN,
     UNFINISHED,
     seconds_from_now,
@@ -231,7 +230,8 @@ def tidy_inferences(session: Session) -> bool:
         .returning(Inference.id)
     ).all()
     tell_of(session, [*ended, *back])
-    age = text("make_interval(mins => :mins)").bindparams(bindparam("mins", KEPT_MINUTES))
+    minutes = settings().keep_inferences_minutes
+    age = text("make_interval(mins => :mins)").bindparams(bindparam("mins", minutes))
     session.execute(delete(Inference).where(Inference.created_at < func.now() - age))
     return bool(session.scalar(select(exists().where(Inference.state == "queued"))))
 

@@ -19,18 +19,17 @@ from scopebook.errors import (
     ConflictError,
     InvalidInputError,
     NotFoundError,
-    TooManyRequestsError,
     UnavailableError,
 )
 from scopebook.feature_writes import tell
 from scopebook.job_ends import INPUT_ERROR
 from scopebook.jobs import INFER
+from scopebook.quotas import place_of_inference
 from scopebook.settings import settings
 
 Kind = Literal["inspect", "compare", "steer"]
 State = Literal["queued", "loading", "running", "done", "failed", "cancelled"]
 
-KEPT_MINUTES: Final = 60
 _LARGEST_ID: Final = 2**63 - 1
 
 UNFINISHED: Final = ("queued", "loading", "running")
@@ -67,18 +66,9 @@ def ask(
 ) -> int:
     """Queue a request and return its number; workers are told after the commit.
 
-    Raises TooManyRequestsError where the account has `inference_waiting` of them already.
+    Raises QuotaError where the account has `inference_waiting` of them already.
     """
-    mine = select(func.count()).where(
-        Inference.account_id == account_id, Inference.state.in_(UNFINISHED)
-    )
-    waiting = session.scalar(mine) or 0
-    if waiting >= settings().inference_waiting:
-        raise TooManyRequestsError(
-            f"You have {waiting} requests waiting for the model already; wait for one of them to "
-            "end, or cancel one.",
-            retry_after_s=5,
-        )
+    place_of_inference(session, account_id, UNFINISHED)
     asked = Inference(
         account_id=account_id,
         release_id=release_id,
@@ -148,7 +138,7 @@ def _find(session: Session, inference_id: int, account_id: int) -> Any:
 def _none_there(inference_id: int) -> NotFoundError:
     return NotFoundError(
         f"You have no request {inference_id} of this kind: requests to run a model are kept for "
-        f"{KEPT_MINUTES} minutes, and shown to who asked; ask again."
+        f"{settings().keep_inferences_minutes} minutes, and shown to who asked; ask again."
     )
 
 

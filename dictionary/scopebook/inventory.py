@@ -28,6 +28,7 @@ class Inventory:
 class CorpusReport:
     """A corpus with its size."""
 
+    id: int
     name: str
     documents: int
     #: Documents that nearly repeat an earlier one; they are kept.
@@ -35,6 +36,8 @@ class CorpusReport:
     size_bytes: int
     tags: dict[str, int]
     created_at: datetime
+    #: The job that deletes it.
+    deletion_job_id: int | None = None
 
 
 def take_inventory(session: Session) -> Inventory:
@@ -80,8 +83,10 @@ def list_corpora(session: Session) -> list[CorpusReport]:
     """Return all corpora by name, with their documents by tag."""
     rows = session.execute(
         select(
+            Corpus.id,
             Corpus.name,
             Corpus.created_at,
+            Corpus.deletion_job_id,
             Document.tag,
             func.count(Document.id),
             func.count(Document.near_id),
@@ -89,19 +94,22 @@ def list_corpora(session: Session) -> list[CorpusReport]:
         )
         .outerjoin(Document, Document.corpus_id == Corpus.id)
         .where(is_registered())
-        .group_by(Corpus.name, Corpus.created_at, Document.tag)
+        .group_by(Corpus.id, Document.tag)
         .order_by(Corpus.name, Document.tag)
     )
     reports: dict[str, CorpusReport] = {}
-    for name, created_at, tag, documents, near_duplicates, size in rows:
+    for row in rows:
+        corpus_id, name, created_at, job_id, tag, documents, near_duplicates, size = row
         before = reports.get(name)
         tags = {**(before.tags if before else {}), **({tag: documents} if tag else {})}
         reports[name] = CorpusReport(
+            id=corpus_id,
             name=name,
             documents=documents + (before.documents if before else 0),
             near_duplicates=near_duplicates + (before.near_duplicates if before else 0),
             size_bytes=size + (before.size_bytes if before else 0),
             tags=tags,
             created_at=created_at,
+            deletion_job_id=job_id,
         )
     return list(reports.values())

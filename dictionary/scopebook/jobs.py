@@ -33,6 +33,8 @@ REPORT_SCAN: Final = "scan.report"
 EXPORT_PRESET: Final = "preset.export"
 TEST_PRESET: Final = "preset.test"
 PRUNE_PRESET: Final = "preset.prune"
+DELETE_ROWS: Final = "rows.delete"
+DELETE_FILES: Final = "files.delete"
 
 CPU: Final = "cpu"
 GPU: Final = "gpu"
@@ -68,6 +70,8 @@ QUEUE_OF: Final[dict[str, str]] = {
     EXPORT_PRESET: GPU,
     TEST_PRESET: GPU,
     PRUNE_PRESET: GPU,
+    DELETE_ROWS: CPU,
+    DELETE_FILES: CPU,
 }
 
 #: Kinds that go before others of a queue, since somebody looks at a page until they are done ...

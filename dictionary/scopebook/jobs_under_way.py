@@ -9,6 +9,8 @@ from scopebook.db.jobs import Job
 from scopebook.errors import ConflictError
 
 UNDER_WAY: Final = ("queued", "running", "cancelling")
+#: The kind of jobs that delete.
+DELETE_JOB: Final = "delete"
 
 
 def job_under_way(session: Session, kind: str, release: str) -> int | None:

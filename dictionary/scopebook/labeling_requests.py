@@ -31,6 +31,7 @@ from scopebook.labelings import (
 )
 from scopebook.llm_labelings import newest_base
 from scopebook.panels import panel_steps
+from scopebook.quotas import within_budget
 from scopebook.releases import find_release, find_saes
 from scopebook.steps import NewStep, create_job
 from scopebook.window_embedders import AskedEmbedder
@@ -105,6 +106,7 @@ def label_once(
     Raises InvalidInputError for layers or features without evidence, and ConflictError while they
     are worded.
     """
+    llm = llm and within_budget(llm)
     release, saes = labelable_saes(session, release_name, layers)
     named = None
     if features is not None:

@@ -38,6 +38,12 @@ def standing_review(session: Session, label_id: int, account_id: int) -> Review 
     )
 
 
+def _why_never(label: Label) -> str:
+    if label.status == "gone":
+        return "lost its examples when their corpus was deleted"
+    return "did not fit its own examples"
+
+
 def review_label(
     session: Session, write: FeatureWrite, label_id: int, verdict: Verdict, reason: str | None
 ) -> Change:
@@ -46,8 +52,8 @@ def review_label(
     reason = sentence(reason, "reason", longest=LONGEST_TEXT)
     if verdict == "accept" and label.status != "ok":
         raise ConflictError(
-            f"Label {label_id} did not fit its own examples, so it is never in force; propose a "
-            "wording of your own, which may be the same."
+            f"Label {label_id} {_why_never(label)}, so it is never in force; propose a wording of "
+            "your own, which may be the same."
         )
     account_id = write.actor.account_id
     before = as_said(standing_review(session, label_id, account_id))
@@ -269,8 +275,8 @@ def pin_label(
         label = find_label(session, write.feature_id, label_id)
         if label.status != "ok":
             raise InvalidInputError(
-                f"Label {label_id} did not fit its own examples, so it cannot be pinned; propose "
-                "a wording of your own and pin that."
+                f"Label {label_id} {_why_never(label)}, so it cannot be pinned; propose a wording "
+                "of your own and pin that."
             )
         sense_id = label.sense_id
     before = pinned_label(session, write.feature_id, sense_id)

@@ -135,6 +135,8 @@ def _listed() -> Select[*tuple[Any, ...]]:
         .join(Release, Release.id == Run.release_id)
         .join(Tokenisation, Tokenisation.id == Run.tokenisation_id)
         .join(Corpus, Corpus.id == Tokenisation.corpus_id)
+        # One whose corpus is being deleted loses its evidence piece by piece.
+        .where(Corpus.deletion_job_id.is_(None))
     )
 
 

@@ -19,6 +19,7 @@ from scopebook.bulk import copy_rows
 from scopebook.corpora import reserve_ids
 from scopebook.db.tables import Corpus, Document
 from scopebook.errors import InvalidInputError
+from scopebook.quotas import place_of_texts
 from scopebook.text_sources import read_texts
 from scopebook.texts import Problem, Reading, Text, text_of
 
@@ -109,6 +110,7 @@ def _add(
     most: int | None = None,
 ) -> Dataset:
     """Write the documents; where the same were scanned before, their corpus is used again."""
+    place_of_texts(session, written=False)
     corpus = Corpus(name=f"{_PREFIX}{uuid.uuid4().hex}", source=name)
     session.add(corpus)
     session.flush()
@@ -132,6 +134,7 @@ def _add(
     if not documents:
         reason = f" (first problem: {problems[0]})" if problems else ""
         raise InvalidInputError(f"{name} holds no text that could be read{reason}.")
+    place_of_texts(session, written=True)
     corpus_id = _named_by(session, corpus, f"{_PREFIX}{name[:150]} {digest.hexdigest()[:12]}")
     return Dataset(
         corpus_id=corpus_id,

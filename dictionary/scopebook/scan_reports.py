@@ -88,6 +88,7 @@ def _described() -> Select[*tuple[Any, ...]]:
         .join(Job, Job.id == Scan.job_id)
         .join(Release, Release.id == Scan.release_id)
         .join(Model, Model.id == Release.model_id)
+        .where(Scan.deletion_job_id.is_(None))
     )
 
 

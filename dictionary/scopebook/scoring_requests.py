@@ -16,6 +16,7 @@ from scopebook.judges import require_other_judge
 from scopebook.label_scores import EMBEDDING, JUDGED, SCORERS, labelers_of, labels_by_source
 from scopebook.labeling_requests import LanguageModel
 from scopebook.panels import panel_steps
+from scopebook.quotas import within_budget
 from scopebook.release_names import shown
 from scopebook.releases import find_release, find_saes
 from scopebook.steps import NewStep, create_job
@@ -83,6 +84,7 @@ def score_once(
     ConflictError while labels of the release are scored.
     """
     wanted = wanted or Wanted()
+    judge = judge and within_budget(judge)
     scorers = wanted.chosen(judge)
     asks = judge if any(name in JUDGED for name in scorers) else None
     release = find_release(session, release_name)

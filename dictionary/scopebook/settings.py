@@ -216,6 +216,35 @@ class Settings(BaseSettings):
         gt=0,
         description="Seconds after which a request that no worker takes is told to have none.",
     )
+    quota_jobs: int = Field(
+        0, ge=0, description="How many jobs one account may have under way; 0: any number."
+    )
+    quota_corpora_mb: int = Field(
+        0,
+        ge=0,
+        description="Megabytes that the texts of all corpora and scans may take together, as the "
+        "database stores them; 0: any number.",
+    )
+    quota_llm_usd: float = Field(
+        0.0,
+        ge=0,
+        description="US dollars that one job may spend on a language model of a server: the most "
+        "that can be asked for, and the budget where none is; 0: any number.",
+    )
+    keep_scans_days: int = Field(
+        0, ge=0, description="Days after which a scan that is over is deleted; 0: never."
+    )
+    keep_jobs_days: int = Field(
+        0,
+        ge=0,
+        description="Days after which a job that is over, and of which nothing that it made is "
+        "left, is forgotten with its steps; 0: never.",
+    )
+    keep_inferences_minutes: int = Field(
+        60,
+        ge=5,
+        description="Minutes after which a text that was run live, and its answer, are forgotten.",
+    )
     lease_s: float = Field(
         60.0, gt=0, description="Seconds a worker holds a step without a sign of life."
     )

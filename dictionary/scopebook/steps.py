@@ -2,10 +2,8 @@
 
 A worker claims a step for a limited time and renews the lease while it works. Each claim raises
 `fence`; whoever ends or renews a step must name the number it holds, so a worker that was taken for
-dead cannot write over its successor. Only the database's clock is used.
-
-Rows are locked in one order, steps before their job, so that no two of these can wait for each
-other. How a job ends follows from its steps: see `scopebook.job_ends`.
+dead cannot write over its successor. Only the database's clock is used. Rows are locked in one
+order, steps before their job. How a job ends follows from its steps: see `scopebook.job_ends`.
 """
 
 from collections.abc import Sequence
@@ -17,15 +15,11 @@ from sqlalchemy.orm import Session
 
 from scopebook import notices
 from scopebook.db.jobs import Job, Step
-from scopebook.due_steps import UNDER_WAY, Place, due_at, due_kinds, due_places, is_due, open_stage
+from scopebook.due_steps import UNDER_WAY, Place, due_at, due_places, is_due, open_stage
 from scopebook.errors import ConflictError
 from scopebook.job_ends import check_job_id, lock_job, settle_job
-
-#: So many notices at most for one kind at a time; each taker wakes others (`wake_others`), and goes
-#: on until nothing is due.
-MAX_NOTICES = 8
-#: So many notices does one that found work send on: each level of them is three times as wide.
-_SENT_ON = 2
+from scopebook.quotas import place_of_job, place_of_retry
+from scopebook.waking import wake_for_job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +66,8 @@ def create_job(
     parameters: dict[str, Any] | None = None,
 ) -> Job:
     """Create a job with its first steps; workers are told after the commit."""
-    job = Job(kind=kind, title=title, parameters=parameters or {})
+    by = place_of_job(session, kind)
+    job = Job(kind=kind, title=title, parameters=parameters or {}, account_id=by)
     session.add(job)
     session.flush()
     add_steps(session, job.id, steps)
@@ -97,24 +92,8 @@ def add_steps(session: Session, job_id: int, steps: Sequence[NewStep]) -> list[S
     session.add_all(rows)
     session.flush()
     if rows:
-        _request_notices(session, job_id)
+        wake_for_job(session, job_id)
     return rows
-
-
-def _request_notices(session: Session, job_id: int) -> None:
-    """Tell the workers of what of a job is due now, once this session has committed."""
-    for kind, count in due_kinds(session, job_id=job_id, at_most=MAX_NOTICES).items():
-        notices.request(session, kind, count)
-
-
-def wake_others(session: Session, claim: Claim) -> None:
-    """Tell others of what is left beside a step that was claimed, once this session has committed.
-
-    For the first step after a notice alone: there would else be a notice for each step.
-    """
-    left = due_kinds(session, job_id=claim.job_id, at_most=_SENT_ON).get(claim.kind)
-    if left:
-        notices.request(session, claim.kind, left)
 
 
 def claim_step(
@@ -255,7 +234,7 @@ def finish_step(session: Session, claim: Claim, following: Sequence[NewStep] = (
     add_steps(session, claim.job_id, following)
     settle_job(session, claim.job_id)
     if session.scalar(select(open_stage(claim.job_id))) != claim.stage:
-        _request_notices(session, claim.job_id)
+        wake_for_job(session, claim.job_id)
 
 
 def was_finished(session: Session, claim: Claim) -> bool:
@@ -321,7 +300,7 @@ def _wind_down(session: Session, step_id: int, job_id: int) -> None:
         )
     )
     if alive:
-        _request_notices(session, job_id)
+        wake_for_job(session, job_id)
     else:
         settle_job(session, job_id)
 
@@ -391,9 +370,10 @@ def retry_job(session: Session, job_id: int) -> None:
     state = lock_job(session, job_id)
     if state not in ("failed", "cancelled"):
         raise ConflictError(f"Job {job_id} is {state}; only a failed or cancelled job is retried.")
+    place_of_retry(session, job_id)
     session.execute(
         update(Job)
         .where(Job.id == job_id)
         .values(state="queued", error=None, error_kind=None, finished_at=None)
     )
-    _request_notices(session, job_id)
+    wake_for_job(session, job_id)

@@ -1,6 +1,6 @@
 """The sweep: looks for steps that are due and tells the workers, so that no notice is vital.
 
-It also removes what is kept for a day only.
+It also removes what is kept for a time only (`scopebook.retention`).
 """
 
 import logging
@@ -15,7 +15,9 @@ from scopebook.heartbeats import forget_dead_workers
 from scopebook.idempotency import forget_old_answers
 from scopebook.inference_queue import tidy_inferences
 from scopebook.jobs import INFER
-from scopebook.steps import MAX_NOTICES, settle_cancelled
+from scopebook.retention import Retention
+from scopebook.steps import settle_cancelled
+from scopebook.waking import MAX_NOTICES
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +42,11 @@ def sweep_once(factory: Sessions) -> dict[str, int]:
 
 def sweep(factory: Sessions, *, interval_s: float, stop: threading.Event) -> None:
     """Sweep until `stop` is set; a database that is away is waited for."""
+    retention = Retention()
     while not stop.is_set():
         try:
             sweep_once(factory)
+            retention.look(factory)
         except (OperationalError, InterfaceError) as error:
             log.warning("The sweep could not reach the database and tries again: %s", error)
         stop.wait(interval_s)

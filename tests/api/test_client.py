@@ -52,6 +52,11 @@ NOT_IN_THE_CLIENT = {
     "GET /jobs/{}/events",
     "GET /queue/live",
     "GET /features/{}/live",
+    # What cannot be undone is for a person at a page or a shell.
+    "GET /corpora/{}/deletion",
+    "DELETE /corpora/{}",
+    "GET /scans/{}/deletion",
+    "DELETE /scans/{}",
 }
 
 

@@ -61,6 +61,8 @@ NOT_THERE = [
     ("GET", f"/api/scans?release={KEPT}", None),
     ("POST", "/api/scans", {"release": KEPT, "texts": ["text"]}),
     ("GET", "/api/scans/1", None),
+    ("GET", "/api/scans/1/deletion", None),
+    ("DELETE", "/api/scans/1", None),
     ("GET", "/api/scans/1/features", None),
     ("GET", "/api/scans/1/hits?feature=Tiny-Model/1-kept/7", None),
     ("GET", "/api/scans/1/documents/1", None),

@@ -105,6 +105,8 @@ ROUTES = {
     "GET /api/releases/{release:path}/visibility": "admin",
     "PUT /api/releases/{release:path}/visibility": "admin",
     "GET /api/corpora": "viewer",
+    "GET /api/corpora/{corpus_id}/deletion": "admin",
+    "DELETE /api/corpora/{corpus_id}": "admin",
     "GET /api/jobs": "viewer",
     "GET /api/jobs/events": "viewer",
     "GET /api/jobs/{job_id}": "viewer",
@@ -119,6 +121,8 @@ ROUTES = {
     "GET /api/scans": "viewer",
     "POST /api/scans": "editor",
     "GET /api/scans/{scan_id}": "viewer",
+    "GET /api/scans/{scan_id}/deletion": "editor",
+    "DELETE /api/scans/{scan_id}": "editor",
     "GET /api/scans/{scan_id}/features": "viewer",
     "GET /api/scans/{scan_id}/hits": "viewer",
     "GET /api/scans/{scan_id}/documents/{document_id}": "viewer",
@@ -202,7 +206,7 @@ _VALUES = {
     **dict.fromkeys(("job_id", "run_id", "map_id", "token_id", "comment_id", "list_id"), "999999"),
     **dict.fromkeys(("change_id", "context_id", "bulk_id", "webhook_id", "delivery_id"), "999999"),
     **dict.fromkeys(("login_id", "inference_id", "scan_id", "document_id"), "999999"),
-    **dict.fromkeys(("preset_id", "number", "export_id"), "999999"),
+    **dict.fromkeys(("preset_id", "number", "export_id", "corpus_id"), "999999"),
 }
 
 

@@ -11,13 +11,12 @@ from scopebook.db.jobs import STATES, Step
 from scopebook.due_steps import due_kinds, due_places
 from scopebook.jobs import BULK, COLLECT_SHARD, MERGE_SAE, QUEUE_OF, SOON
 from scopebook.steps import (
-    MAX_NOTICES,
     NewStep,
     claim_step,
     create_job,
     finish_step,
-    wake_others,
 )
+from scopebook.waking import MAX_NOTICES, wake_others
 
 KINDS = sorted(QUEUE_OF)
 
@@ -108,7 +107,7 @@ def test_whoever_finds_work_wakes_others_and_a_stage_that_opens_wakes_many(
     for _ in shards:
         held = claim_step(session, COLLECT_SHARD, worker="w", lease_s=60, max_attempts=3)
         assert held is not None
-        wake_others(session, held)
+        wake_others(session, held.job_id, held.kind)
         wakes.append(told(session))
         finish_step(session, held)
         ends.append(told(session))

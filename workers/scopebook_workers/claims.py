@@ -57,9 +57,9 @@ from scopebook.steps import (
     give_back_step,
     release_step,
     renew_step,
-    wake_others,
     was_finished,
 )
+from scopebook.waking import wake_others
 from scopebook_workers import process
 from scopebook_workers.outages import AWAY, patiently
 from scopebook_workers.tasks import MODULE_OF
@@ -242,7 +242,7 @@ def _claim(kinds: Sequence[str], *, woken: bool) -> Claim | None:
                 max_attempts=settings().max_attempts * DEATHS_PER_ATTEMPT,
             )
             if claim is not None and woken:
-                wake_others(session, claim)
+                wake_others(session, claim.job_id, claim.kind)
     except AWAY as error:
         # The sweep sends a notice once the database is back.
         log.warning("The database is away, so no step is taken: %s", error)

@@ -5,8 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import StreamingResponse
 
+from scopebook.deletion_preview import Deletion, preview_scan
+from scopebook.deletions import request_scan_deletion
 from scopebook.errors import InvalidInputError
-from scopebook.job_reports import read_job
+from scopebook.job_reports import JobReport, read_job
 from scopebook.scan_datasets import Dataset, add_records
 from scopebook.scan_files import Sort
 from scopebook.scan_reports import (
@@ -22,8 +24,10 @@ from scopebook.scan_reports import (
 )
 from scopebook.scan_views import ScannedDocument
 from scopebook.scans import ScanRequest, check_request, registered_dataset, request_scan
+from scopebook_api.deletion_schemas import DeletionRead
 from scopebook_api.deps import Cursor, DbSession, Editor, Limit
 from scopebook_api.idempotency import KeyedRoute
+from scopebook_api.job_schemas import JobRead
 from scopebook_api.scan_schemas import (
     ScanAskedRead,
     ScanAskRequest,
@@ -88,6 +92,21 @@ def _dataset(session: DbSession, wanted: ScanAskRequest) -> Dataset:
 def read(session: DbSession, scan_id: int) -> ScanReport:
     """Return one scan with what it found."""
     return read_scan(session, scan_id)
+
+
+@router.get("/{scan_id}/deletion", response_model=DeletionRead)
+def preview_deletion(session: DbSession, _: Editor, scan_id: int) -> Deletion:
+    """Tell what would go with a scan, and delete nothing."""
+    return preview_scan(session, scan_id)
+
+
+@router.delete("/{scan_id}", response_model=JobRead, status_code=202, responses=problems(409))
+def delete(session: DbSession, me: Editor, scan_id: int) -> JobReport:
+    """Delete a scan with what it found, as a job, and its text where no other scan has it.
+
+    A registered corpus that was scanned stays.
+    """
+    return read_job(session, request_scan_deletion(session, scan_id, by=me))
 
 
 @router.get("/{scan_id}/features", response_model=Page[ScanFeatureRead], responses=problems(409))

@@ -1,13 +1,16 @@
-"""`scopebook corpus`: register text and list what is registered."""
+"""`scopebook corpus`: register text, list what is registered, delete it again."""
 
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
+from scopebook.commands.deleting import delete
 from scopebook.console import dictionary, err, print_json, print_table, table
 from scopebook.corpora import CorpusReport, add_corpus
 from scopebook.db.sessions import unit_of_work
+from scopebook.deletion_preview import preview_corpus
+from scopebook.deletions import request_corpus_deletion
 from scopebook.inventory import list_corpora
 from scopebook.texts import Reading
 
@@ -74,3 +77,29 @@ def browse(
             escape(tags),
         )
     print_table(listed)
+
+
+@corpus.command()
+def remove(
+    name: Annotated[str, typer.Argument(help="A registered corpus.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would go, and delete nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Delete a corpus with its collections and everything else that was made of its text.
+
+    Again, it goes on with a deletion that has stopped.
+    """
+    with dictionary(work=not dry_run) as factory:
+        with unit_of_work(factory) as session:
+            found = preview_corpus(session, name)
+        delete(
+            factory,
+            found,
+            lambda session, by: request_corpus_deletion(session, name, by=by),
+            dry_run=dry_run,
+            yes=yes,
+            as_json=as_json,
+        )

@@ -20,6 +20,8 @@ class Job(Base):
     kind: Mapped[str]
     title: Mapped[str]
     parameters: Mapped[dict[str, Any]]
+    #: Who asked for it; null: before that was kept.
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
     state: Mapped[str] = mapped_column(server_default="queued")
     error: Mapped[str | None]
     #: `input` where the input has to be changed, before a retry can help.

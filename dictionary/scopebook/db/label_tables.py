@@ -169,7 +169,8 @@ class Label(Base):
     kind: Mapped[str | None]
     confidence: Mapped[float | None] = mapped_column(REAL)
     source: Mapped[str]
-    #: A suspect label does not fit its own held-out examples; it is never in force.
+    #: A suspect label does not fit its own held-out examples, and what one that is gone worded was
+    #: deleted (`scopebook.deletion_rows`); neither is ever in force.
     status: Mapped[str] = mapped_column(server_default="ok")
     method: Mapped[str]
     author: Mapped[str | None]
@@ -193,7 +194,7 @@ class Label(Base):
 
     __table_args__ = (
         CheckConstraint("source IN ('keywords', 'llm', 'person', 'import')", name="known_source"),
-        CheckConstraint("status IN ('ok', 'suspect')", name="known_status"),
+        CheckConstraint("status IN ('ok', 'suspect', 'gone')", name="known_status"),
         CheckConstraint("NOT current OR status = 'ok'", name="suspect_is_not_current"),
         CheckConstraint(
             "labeling_id IS NULL OR source IN ('keywords', 'llm')", name="machines_label"
@@ -201,6 +202,7 @@ class Label(Base):
         Index("ix_label_feature_id", "feature_id"),
         Index("ix_label_labeling_id_feature_id", "labeling_id", "feature_id"),
         Index("ix_label_sae_id_current", "sae_id", postgresql_where=sql("current")),
+        Index("ix_label_sense_id", "sense_id", postgresql_where=sql("sense_id IS NOT NULL")),
         # One wording in force for the feature, and one for each of its senses.
         Index(
             "uq_label_current",
@@ -340,6 +342,7 @@ class LabelScore(Base):
             "held_out_sha256",
             name="uq_label_score_once",
         ),
+        Index("ix_label_score_job_id", "job_id", postgresql_where=sql("job_id IS NOT NULL")),
     )
 
 

@@ -104,7 +104,12 @@ class Pin(Base):
     reason: Mapped[str | None]
     created_at: Mapped[Created]
 
-    __table_args__ = (Index("ix_pin_feature_id_id", "feature_id", "id"),)
+    __table_args__ = (
+        Index("ix_pin_feature_id_id", "feature_id", "id"),
+        # Ends of foreign keys, for deletions.
+        Index("ix_pin_sense_id", "sense_id", postgresql_where=sql("sense_id IS NOT NULL")),
+        Index("ix_pin_label_id", "label_id", postgresql_where=sql("label_id IS NOT NULL")),
+    )
 
 
 class GroupingChoice(Base):

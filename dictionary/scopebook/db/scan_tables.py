@@ -40,6 +40,8 @@ class Scan(Base):
     hits_artifact: Mapped[str | None]
     created_at: Mapped[Created]
     finished_at: Mapped[Moment | None]
+    #: The job that deletes it.
+    deletion_job_id: Mapped[int | None] = mapped_column(ForeignKey("job.id", ondelete="SET NULL"))
 
 
 class ScanShard(Base):

@@ -136,6 +136,8 @@ class Corpus(Base):
     name: Mapped[str] = mapped_column(unique=True)
     source: Mapped[str]
     created_at: Mapped[Created]
+    #: The job that deletes it with all that was derived from it; nothing new begins on it then.
+    deletion_job_id: Mapped[int | None] = mapped_column(ForeignKey("job.id", ondelete="SET NULL"))
 
 
 class Document(Base):
@@ -201,7 +203,8 @@ class Context(Base):
     near_id: Mapped[int | None] = mapped_column(BigInteger)
 
     __table_args__ = (
-        UniqueConstraint("tokenisation_id", "document_id", "ordinal"),
+        # The document first: whoever deletes one asks for its contexts.
+        UniqueConstraint("document_id", "tokenisation_id", "ordinal"),
         Index("ix_context_tokenisation_id_id", "tokenisation_id", "id"),
     )
 

@@ -231,6 +231,26 @@ def tokens(session: Session, _: Settings) -> list[Check]:
     return [Check("Tokens", "note", told, "scopebook token create NAME")]
 
 
+def limits(_: Session, settings: Settings) -> list[Check]:
+    """What is set for how long things are kept, and how much one may take?"""
+    days = {"scans": settings.keep_scans_days, "finished jobs": settings.keep_jobs_days}
+    kept = [
+        *(f"{what} {f'{n} days' if n else 'for ever'}" for what, n in days.items()),
+        f"texts that were run live {settings.keep_inferences_minutes} minutes",
+    ]
+    most = {
+        "jobs of one account": settings.quota_jobs,
+        "MB of text": settings.quota_corpora_mb,
+        "US dollars of one job": settings.quota_llm_usd,
+        "live requests of one account": settings.inference_waiting,
+    }
+    taken = [f"{what} {f'{n:g}' if n else 'without limit'}" for what, n in most.items()]
+    return [
+        Check("Kept", "fine", ", ".join(kept)),
+        Check("Quotas", "fine", ", ".join(taken)),
+    ]
+
+
 #: By what a check is called when it cannot look.
 _LOOKS: Final[dict[str, Look]] = {
     "Queues": queues,
@@ -239,4 +259,5 @@ _LOOKS: Final[dict[str, Look]] = {
     "Label vectors": vectors,
     "Clocks": clocks,
     "Tokens": tokens,
+    "Quotas": limits,
 }

@@ -15,6 +15,7 @@ from scopebook.interchange.import_progress import DumpRow, keep_rows, kept_rows
 from scopebook.interchange.importing import NEW, Importing
 from scopebook.interchange.row_checks import RefusedRowError, read_hash, required
 from scopebook.packing import pack_ints, pack_pairs
+from scopebook.quotas import place_of_texts
 
 CONTEXT: Final = "context"
 
@@ -71,6 +72,7 @@ def bring_documents(importing: Importing) -> None:
 
         ready = importing.ready("documents", fresh, values_of)
         importing.write(session, "documents", Document, _DOCUMENT_COLUMNS, ready)
+        place_of_texts(session, written=True)
 
     importing.read("documents", write, size=64)
 

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from scopebook.corpora import refuse_deleted
 from scopebook.db.tables import Corpus, Document
 from scopebook.interchange.importing import Importing
 
@@ -28,6 +29,7 @@ def corpus_here(session: Session, importing: Importing, values: dict[str, Any]) 
         corpus = Corpus(name=name, source=values["source"], created_at=values["created_at"])
         session.add(corpus)
         session.flush()
+    refuse_deleted(corpus)
     return corpus.id
 
 

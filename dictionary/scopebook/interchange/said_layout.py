@@ -91,7 +91,7 @@ SAID: Final = (
             column("kind", TEXT, "on what it fires"),
             column("confidence", F32, "what the labeler says of its own label"),
             column("source", TEXT, "`keywords`, `llm`, `person` or `import`"),
-            column("status", TEXT, "`ok` or `suspect`"),
+            column("status", TEXT, "`ok`, `suspect`, or `gone` with what it worded"),
             column("method", TEXT, "the method, or the model asked for"),
             column("author", TEXT, "who said it"),
             column("account", TEXT, "of a person who proposed it: whose it is", since=2),

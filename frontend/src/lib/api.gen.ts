@@ -1286,6 +1286,48 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/corpora/{corpus_id}/deletion": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Preview
+         * @description Tell what would go with a corpus, and delete nothing.
+         */
+        get: operations["preview_api_corpora__corpus_id__deletion_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/corpora/{corpus_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete
+         * @description Delete a corpus with its collections and all that was made of its text, as a job.
+         *
+         *     Refused while a job uses it. Asked again, it goes on with a deletion that has stopped.
+         */
+        delete: operations["delete_api_corpora__corpus_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/jobs": {
         parameters: {
             query?: never;
@@ -1529,6 +1571,32 @@ export interface paths {
          * @description Return one scan with what it found.
          */
         get: operations["read_api_scans__scan_id__get"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete
+         * @description Delete a scan with what it found, as a job, and its text where no other scan has it.
+         *
+         *     A registered corpus that was scanned stays.
+         */
+        delete: operations["delete_api_scans__scan_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/scans/{scan_id}/deletion": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Preview Deletion
+         * @description Tell what would go with a scan, and delete nothing.
+         */
+        get: operations["preview_deletion_api_scans__scan_id__deletion_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -3340,6 +3408,8 @@ export interface components {
          * @description A registered body of text.
          */
         CorpusRead: {
+            /** Id */
+            id: number;
             /** Name */
             name: string;
             /** Documents */
@@ -3363,6 +3433,11 @@ export interface components {
              * Format: date-time
              */
             created_at: string;
+            /**
+             * Deletion Job Id
+             * @description The job that deletes it.
+             */
+            deletion_job_id: number | null;
         };
         /**
          * CountRead
@@ -3433,6 +3508,82 @@ export interface components {
             parts: {
                 [key: string]: number;
             };
+        };
+        /**
+         * DeletionRead
+         * @description What would go if something was deleted, and what of it stays.
+         */
+        DeletionRead: {
+            /** What */
+            what: string;
+            /**
+             * Job Id
+             * @description The job that deletes it already.
+             */
+            job_id: number | null;
+            /** Documents */
+            documents: number;
+            /** Contexts */
+            contexts: number;
+            /** Tokens */
+            tokens: number;
+            /**
+             * Runs
+             * @description Collections, by their numbers.
+             */
+            runs: number[];
+            /**
+             * Scans
+             * @description By their numbers: those that read it, and those whose reports quote labels that go.
+             */
+            scans: number[];
+            /**
+             * Evidence
+             * @description Features that lose what was measured of them, for each collection.
+             */
+            evidence: number;
+            /** Labelings */
+            labelings: number;
+            /**
+             * Labels
+             * @description By keywords and by language models.
+             */
+            labels: number;
+            /** Scores */
+            scores: number;
+            /**
+             * Marks
+             * @description Of people, on examples.
+             */
+            marks: number;
+            /** Panels */
+            panels: number;
+            /** Maps */
+            maps: number;
+            /**
+             * Spoken Of
+             * @description Labels of machines that people have spoken of: their words go, what people said stays.
+             */
+            spoken_of: number;
+            /**
+             * People
+             * @description Wordings by people of senses that go: the words stay, and are in force no more.
+             */
+            people: number;
+            /**
+             * Presets
+             * @description Versions of presets that may name labels that go; they stay.
+             */
+            presets: number;
+            /** Files */
+            files: number;
+            /** File Bytes */
+            file_bytes: number;
+            /**
+             * Sentences
+             * @description All of it, for a person.
+             */
+            sentences: string[];
         };
         /**
          * DeliveryRead
@@ -16193,6 +16344,175 @@ export interface operations {
             };
         };
     };
+    preview_api_corpora__corpus_id__deletion_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                corpus_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeletionRead"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_api_corpora__corpus_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                corpus_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobRead"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     browse_api_jobs_get: {
         parameters: {
             query?: {
@@ -17356,6 +17676,175 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ScanRead"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_api_scans__scan_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                scan_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobRead"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    preview_deletion_api_scans__scan_id__deletion_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                scan_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeletionRead"];
                 };
             };
             /** @description Unauthorized */

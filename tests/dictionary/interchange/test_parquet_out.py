@@ -30,7 +30,7 @@ LEFT_OUT = {
     ),
     **dict.fromkeys(("corpus_id", "document_id", "tokenisation_id", "label_id"), NUMBERED),
     **dict.fromkeys(("path", "artifact"), OF_HERE),
-    "job_id": JOBS,
+    **dict.fromkeys(("job_id", "deletion_job_id"), JOBS),
     "words": "computed from the text",
     "token": "by it a preview is found, by whom it was shown to",
     "features": "what a preview looked at; what was done stands in the history",

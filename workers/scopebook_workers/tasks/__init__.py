@@ -32,4 +32,6 @@ MODULE_OF: Final[dict[str, str]] = {
     jobs.EXPORT_PRESET: "scopebook_workers.tasks.preset_export",
     jobs.TEST_PRESET: "scopebook_workers.tasks.preset_test",
     jobs.PRUNE_PRESET: "scopebook_workers.tasks.preset_prune",
+    jobs.DELETE_ROWS: "scopebook_workers.tasks.delete",
+    jobs.DELETE_FILES: "scopebook_workers.tasks.delete",
 }

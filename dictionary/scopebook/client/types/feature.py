@@ -49,12 +49,14 @@ class CoFiringRead(TypedDict):
 class CorpusRead(TypedDict):
     """A registered body of text."""
 
+    id: int
     name: str
     documents: int
     near_duplicates: int
     size_bytes: int
     tags: dict[str, int]
     created_at: str
+    deletion_job_id: int | None
 
 
 class DocumentRead(TypedDict):
