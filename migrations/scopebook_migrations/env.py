@@ -2,9 +2,10 @@
 
 import pgvector.sqlalchemy  # noqa: F401 - registers the vector types that autogenerate compares
 from alembic import context
-from sqlalchemy import Connection, create_engine, pool, text
+from sqlalchemy import Connection, pool, text
 
 from scopebook.db.base import Base
+from scopebook.db.connecting import engine_over
 
 #: Two processes that start at once must not migrate at once; the number is ours alone.
 _ADVISORY_LOCK = 7_263_011
@@ -22,7 +23,7 @@ def run() -> None:
     url = context.config.get_main_option("sqlalchemy.url")
     if url is None:
         raise RuntimeError("alembic was started without sqlalchemy.url")
-    engine = create_engine(url, poolclass=pool.NullPool)
+    engine = engine_over(url, poolclass=pool.NullPool)
     with engine.connect() as connection:
         _run_over(connection)
 

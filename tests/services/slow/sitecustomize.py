@@ -1,0 +1,48 @@
+"""Makes workers slow: Python runs this first where its folder is on the path.
+
+So a drill can hit the middle of a step of the real command: a step pauses for `DRILL_PAUSE_S`
+seconds whenever it reports how far it is.
+"""
+
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+
+class _SlowSteps(MetaPathFinder):
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name != "scopebook_workers.claims":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        assert spec is not None
+        loader: Any = spec.loader
+        load = loader.exec_module
+
+        def load_slow(module: Any) -> None:
+            load(module)
+            _slow_down(module)
+
+        loader.exec_module = load_slow
+        return spec
+
+
+def _slow_down(claims: Any) -> None:
+    report = claims.Progress.__call__
+
+    def pause_and_report(progress: Any, done: int, total: int, unit: str) -> None:
+        time.sleep(float(os.environ["DRILL_PAUSE_S"]))
+        report(progress, done, total, unit)
+
+    claims.Progress.__call__ = pause_and_report
+
+
+sys.meta_path.insert(0, _SlowSteps())
