@@ -13,8 +13,8 @@ from typing import Any, Final
 import psutil
 import pytest
 
-#: For documentation, and so in nobody's network.
-_NETWORK: Final = "192.0.2."
+#: For documentation, and so seldom in anybody's network.
+_NETWORK: Final = "198.51.100."
 _BRIDGE: Final = "254"
 
 #: Runs PostgreSQL at an address of the drill; the bundled one listens on its own host alone.
@@ -31,7 +31,7 @@ sizing.postgres_settings = lambda free: chosen(free) | {"listen_addresses": addr
 server = EmbeddedPostgres(home, port=port)
 server.start()
 rules = find_home(home).pgdata / "pg_hba.conf"
-rule = "host all all 192.0.2.0/24 scram-sha-256\\n"
+rule = "host all all 198.51.100.0/24 scram-sha-256\\n"
 if rule not in rules.read_text():
     rules.write_text(rules.read_text() + rule)
     os.kill(server.pid, signal.SIGHUP)
@@ -63,6 +63,7 @@ class Network:
                 "This drill needs network namespaces: `ip` of the package iproute2, and a kernel "
                 f"or a container that lets root make them (CAP_NET_ADMIN, CAP_SYS_ADMIN): {error}"
             )
+        _refuse_a_used_network()
         _ip("addr", "add", f"{_NETWORK}{_BRIDGE}/24", "dev", self._bridge)
         _ip("link", "set", self._bridge, "up")
 
@@ -109,6 +110,12 @@ class Network:
 
     def _cable(self, host: str) -> str:
         return f"{self._mark}o{self._hosts[host]}"
+
+
+def _refuse_a_used_network() -> None:
+    there = subprocess.run(["ip", "-4", "addr"], check=True, capture_output=True, text=True).stdout
+    if f"inet {_NETWORK}" in there:
+        pytest.fail(f"This machine has an address in {_NETWORK}0/24 already; the drill needs it.")
 
 
 def _ip(*words: str) -> None:

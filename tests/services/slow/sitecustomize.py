@@ -1,7 +1,7 @@
 """Makes workers slow: Python runs this first where its folder is on the path.
 
-So a drill can hit the middle of a step of the real command: a step pauses for `DRILL_PAUSE_S`
-seconds whenever it reports how far it is.
+So a drill can hit the middle of a step of the real command: a step pauses whenever it reports how
+far it is, for as many seconds as the file that `DRILL_PAUSE` names says, also meanwhile.
 """
 
 import importlib.util
@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -37,9 +38,12 @@ class _SlowSteps(MetaPathFinder):
 
 def _slow_down(claims: Any) -> None:
     report = claims.Progress.__call__
+    pause = Path(os.environ["DRILL_PAUSE"])
 
     def pause_and_report(progress: Any, done: int, total: int, unit: str) -> None:
-        time.sleep(float(os.environ["DRILL_PAUSE_S"]))
+        begun = time.monotonic()
+        while time.monotonic() - begun < float(pause.read_text()):
+            time.sleep(0.05)
         report(progress, done, total, unit)
 
     claims.Progress.__call__ = pause_and_report
