@@ -276,8 +276,8 @@ def main() -> int:
     """Measure all rows; return 1 where one is not efficient enough."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Verbatim)
     parser.add_argument("--processes", default="1,2,4,8,16", help="how many, the least first")
-    parser.add_argument("--seconds", type=float, default=3.0, help="that a shard sleeps")
-    parser.add_argument("--rounds", type=int, default=8, help="shards for each process")
+    parser.add_argument("--seconds", type=float, default=4.0, help="that a shard sleeps")
+    parser.add_argument("--rounds", type=int, default=10, help="shards for each process")
     chosen = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="scopebook-scale-"))
     folder.chmod(0o755)  # so that the server, which root runs as nobody, can keep its data in it

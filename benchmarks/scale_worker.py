@@ -22,7 +22,7 @@ from scopebook_workers.outages import read_patiently
 __all__ = ["app"]
 
 #: How long a shard computes, as which many batches, and what it leaves.
-SECONDS: Final = float(os.environ.get("SCALE_SECONDS", "3"))
+SECONDS: Final = float(os.environ.get("SCALE_SECONDS", "4"))
 BATCHES: Final = 24
 ARTIFACT_BYTES: Final = int(os.environ.get("SCALE_ARTIFACT_BYTES", "1000000"))
 

@@ -50,7 +50,7 @@ def _socket_options(patience_s: float) -> dict[int, int]:
     return {getattr(socket, name): n for name, n in wanted.items() if hasattr(socket, name)}
 
 
-def knock(url: str, *, within_s: float) -> None:
+def knock(url: str, *, within_s: int) -> None:
     """Return once a broker answers; raise whatever its client does when it has not in time."""
     options = transport_options(url, patience_s=within_s)
     with Connection(url, connect_timeout=within_s, transport_options=options) as connection:

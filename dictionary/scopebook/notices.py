@@ -51,7 +51,7 @@ def _sender() -> Celery:
     # Not current: in a worker that is the worker's own application.
     app = Celery("scopebook", set_as_current=False)
     app.conf.update(celery_options(patience_s=SENDER_S))
-    # A connection lasts for one sending: nobody would be there to answer a RabbitMQ's heartbeats.
+    # Nobody would be there to answer a RabbitMQ's heartbeats; the kernel sees to it that it lives.
     app.conf.broker_heartbeat = 0
     return app
 
@@ -72,18 +72,37 @@ def send(kind: str, count: int = 1) -> None:
     """Send `count` notices; a broker that is down is logged, since the sweep comes back to it."""
     if settings().broker_url is None:
         return
-    # One of its own: one that has lain idle may be dead, and then takes what it is given in vain.
-    connection = _sender().connection_for_write()
-    failures = (OperationalError, OSError, *connection.connection_errors)
     try:
-        with connection:
-            # Not kombu's six seconds of trying: a request waits for this, and the sweep comes back.
-            connection.ensure_connection(max_retries=1, interval_start=0)
-            if _waiting(connection, queue_of(kind)) < MAX_WAITING:
-                for _ in range(count):
-                    _sender().send_task(kind, queue=queue_of(kind), connection=connection)
-    except (*failures, *connection.channel_errors) as error:
+        _send(kind, count)
+    except _failures() as error:
         log.warning("No notice for %s left: the broker does not answer (%s).", kind, error)
+
+
+def _send(kind: str, count: int) -> None:
+    try:
+        # Kept ones: to connect costs as much of the processor as a claim does.
+        pool: Any = _sender().pool
+        with pool.acquire(block=True) as kept:
+            _send_over(kept, kind, count)
+    except _failures() as error:
+        # It may have died while it lay idle.
+        log.info("A connection to the broker is given up: %s", error)
+        with _sender().connection_for_write() as fresh:
+            _send_over(fresh, kind, count)
+
+
+def _send_over(connection: Connection, kind: str, count: int) -> None:
+    # Not kombu's six seconds of trying: a request waits for this, and the sweep comes back.
+    connection.ensure_connection(max_retries=1, interval_start=0)
+    if _waiting(connection, queue_of(kind)) < MAX_WAITING:
+        for _ in range(count):
+            _sender().send_task(kind, queue=queue_of(kind), connection=connection)
+
+
+def _failures() -> tuple[type[BaseException], ...]:
+    """Return what the client of the broker raises when that goes away, or refuses."""
+    client = _sender().connection_for_write()
+    return (OperationalError, OSError, *client.connection_errors, *client.channel_errors)
 
 
 def _waiting(connection: Connection, queue: str) -> int:

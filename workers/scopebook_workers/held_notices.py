@@ -22,7 +22,7 @@ HOLD_S: Final = 300.0
 LOOK_S: Final = 10.0
 
 
-class AckHeldNotices(bootsteps.StartStopStep):  # type: ignore[misc]
+class AckHeldNotices(bootsteps.StartStopStep):
     """A part of the worker's main process, begun anew with each connection to the broker."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
