@@ -1,6 +1,6 @@
 # Everything a person or CI does with Scopebook. `make` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-services test-exports drill drill-annotators fuzz-api check fix audit sbom bench bench-collect bench-labels bench-search bench-inspect bench-steer openapi demo-bundle clean
+.PHONY: help run install test test-services test-exports drill drill-annotators fuzz-api check fix audit sbom bench bench-collect bench-labels bench-search bench-inspect bench-steer bench-scale openapi demo-bundle clean
 BIN := .venv/bin
 # Images for containers set this: each program would compile anew all that it imports. (To compile
 # all that is installed beforehand takes a minute, for 20,000 files of which a fifth is used.)
@@ -36,8 +36,8 @@ test: .venv/.dev $(STATIC) ## Set up and run all tests, a real browser's include
 	@scripts/frontend.sh npm test --silent
 	@scripts/tests.sh $(ARGS)
 
-test-services: .venv/.dev $(STATIC) ## Run a team's instance as plain processes, by the commands of docs/deploy.md.
-	$(BIN)/pytest -q tests/services $(ARGS)
+test-services: .venv/.dev $(STATIC) ## Run a team's instance over Debian's Redis and RabbitMQ, and over hosts that are cut off.
+	@scripts/test-services.sh $(ARGS)
 
 test-exports: .venv/.dev ## Hold exported presets against the tools they are made for, each in an environment of its own.
 	@scripts/test-exports.sh $(ARGS)
@@ -101,6 +101,9 @@ bench-inspect: .venv/.dev ## Time an inspection against the bare model and SAEs;
 
 bench-steer: .venv/.dev ## Time steered writing against unsteered; fails above 1.1 times, or 2.5 for eight strengths.
 	PYTHONPATH=. $(BIN)/python -m benchmarks.steer $(ARGS)
+
+bench-scale: .venv/.dev ## Spread sleeping shards over 1 to 16 processes; fails below an efficiency of 0.9.
+	PYTHONPATH=. $(BIN)/python -m benchmarks.scale $(ARGS)
 
 bench: .venv/.dev ## Time the parts of a first run; prints a table.
 	$(BIN)/python benchmarks/first_run.py

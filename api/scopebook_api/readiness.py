@@ -12,10 +12,10 @@ from typing import Final
 import anyio
 import psycopg
 from anyio import to_thread
-from kombu import Connection
 from sqlalchemy import URL
 
 from scopebook.artifacts import check_writable
+from scopebook.brokers import knock
 from scopebook.db.migrate import known_revisions
 from scopebook.db.sessions import Sessions
 from scopebook.errors import UnavailableError
@@ -108,10 +108,8 @@ def check_broker(url: str | None) -> None:
     """Raise NotReadyError unless the broker answers."""
     if url is None:
         raise NotReadyError("no broker is set: SCOPEBOOK_BROKER_URL names it")
-    options = {"socket_timeout": _ANSWER_S, "socket_connect_timeout": _ANSWER_S}
     try:
-        with Connection(url, connect_timeout=_ANSWER_S, transport_options=options) as connection:
-            connection.ensure_connection(max_retries=1, timeout=_ANSWER_S)
+        knock(url, within_s=_ANSWER_S)
     except Exception as error:
         # Each transport has errors of its own, and a wrong URL raises others still.
         raise NotReadyError("the broker does not answer") from error

@@ -9,9 +9,11 @@ from functools import cache
 from typing import Any
 
 from celery import Celery
-from kombu.exceptions import ChannelError, OperationalError
+from kombu import Connection
+from kombu.exceptions import OperationalError
 from sqlalchemy.orm import Session
 
+from scopebook.brokers import SENDER_S, WORKER_S, transport_options
 from scopebook.jobs import queue_of
 from scopebook.settings import settings
 
@@ -23,10 +25,11 @@ MAX_WAITING = 32
 _REQUESTED = "scopebook.notices"
 
 
-def celery_options() -> dict[str, object]:
+def celery_options(*, patience_s: float = WORKER_S) -> dict[str, object]:
     """Return the Celery settings that senders and workers share."""
+    broker_url = settings().broker_url
     return {
-        "broker_url": settings().broker_url,
+        "broker_url": broker_url,
         "task_ignore_result": True,
         "task_serializer": "json",
         "accept_content": ["json"],
@@ -37,11 +40,9 @@ def celery_options() -> dict[str, object]:
         "task_publish_retry": False,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
-        "broker_transport_options": {
-            "socket_timeout": 30,
-            "socket_connect_timeout": 5,
-            "retry_on_timeout": True,
-        },
+        # A broker that answers no knock for so long is tried again.
+        "broker_connection_timeout": min(patience_s, 5.0),
+        "broker_transport_options": transport_options(broker_url, patience_s=patience_s),
     }
 
 
@@ -49,7 +50,9 @@ def celery_options() -> dict[str, object]:
 def _sender() -> Celery:
     # Not current: in a worker that is the worker's own application.
     app = Celery("scopebook", set_as_current=False)
-    app.conf.update(celery_options())
+    app.conf.update(celery_options(patience_s=SENDER_S))
+    # Nobody would be there to answer a RabbitMQ's heartbeats; the kernel sees to it that it lives.
+    app.conf.broker_heartbeat = 0
     return app
 
 
@@ -70,21 +73,41 @@ def send(kind: str, count: int = 1) -> None:
     if settings().broker_url is None:
         return
     try:
-        if _waiting(queue_of(kind)) < MAX_WAITING:
-            for _ in range(count):
-                _sender().send_task(kind, queue=queue_of(kind))
-    except (OperationalError, OSError) as error:
+        _send(kind, count)
+    except _failures() as error:
         log.warning("No notice for %s left: the broker does not answer (%s).", kind, error)
 
 
-def _waiting(queue: str) -> int:
-    """Return how many notices nobody has taken yet; a queue that is not there yet has none."""
-    with _sender().connection_for_write() as connection:
-        # Not kombu's six seconds of trying: a request waits for this, and the sweep comes back.
-        connection.ensure_connection(max_retries=1, interval_start=0)
-        try:
-            channel: Any = connection.default_channel
-            declared = channel.queue_declare(queue=queue, passive=True)
-        except ChannelError:
-            return 0
-        return int(declared.message_count)
+def _send(kind: str, count: int) -> None:
+    try:
+        # Kept ones: to connect costs as much of the processor as a claim does.
+        pool: Any = _sender().pool
+        with pool.acquire(block=True) as kept:
+            _send_over(kept, kind, count)
+    except _failures() as error:
+        # It may have died while it lay idle.
+        log.info("A connection to the broker is given up: %s", error)
+        with _sender().connection_for_write() as fresh:
+            _send_over(fresh, kind, count)
+
+
+def _send_over(connection: Connection, kind: str, count: int) -> None:
+    # Not kombu's six seconds of trying: a request waits for this, and the sweep comes back.
+    connection.ensure_connection(max_retries=1, interval_start=0)
+    if _waiting(connection, queue_of(kind)) < MAX_WAITING:
+        for _ in range(count):
+            _sender().send_task(kind, queue=queue_of(kind), connection=connection)
+
+
+def _failures() -> tuple[type[BaseException], ...]:
+    """Return what the client of the broker raises when that goes away, or refuses."""
+    client = _sender().connection_for_write()
+    return (OperationalError, OSError, *client.connection_errors, *client.channel_errors)
+
+
+def _waiting(connection: Connection, queue: str) -> int:
+    """Return how many notices nobody has taken yet; a queue that is not there yet is made."""
+    # As Celery declares it: to ask for one that is not there would end a RabbitMQ's channel.
+    channel: Any = connection.default_channel
+    declared = channel.queue_declare(queue=queue, durable=True, auto_delete=False)
+    return int(declared.message_count)

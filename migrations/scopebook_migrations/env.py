@@ -10,9 +10,10 @@ from contextlib import contextmanager
 
 import pgvector.sqlalchemy  # noqa: F401 - registers the vector types that autogenerate compares
 from alembic import context
-from sqlalchemy import Connection, Engine, create_engine, pool, text
+from sqlalchemy import Connection, Engine, pool, text
 
 from scopebook.db.base import Base
+from scopebook.db.connecting import engine_over
 
 #: Two processes that start at once must not migrate at once; the number is ours alone.
 _ADVISORY_LOCK = 7_263_011
@@ -36,7 +37,7 @@ def run() -> None:
     url = context.config.get_main_option("sqlalchemy.url")
     if url is None:
         raise RuntimeError("alembic was started without sqlalchemy.url")
-    engine = create_engine(url, poolclass=pool.NullPool)
+    engine = engine_over(url, poolclass=pool.NullPool)
     with _alone(engine), engine.connect() as connection:
         context.configure(
             connection=connection,

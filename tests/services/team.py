@@ -1,7 +1,7 @@
 """A team's instance as plain processes: each part by its own command, over servers on ports.
 
-`TEST_DATABASE_URL` and `TEST_BROKER_URL` name servers to run over; without them it is the bundled
-PostgreSQL, run by `scopebook database`, and the bundled Valkey.
+`TEST_DATABASE_URL` names a PostgreSQL to run over; without it, it is the bundled one, run by
+`scopebook database`, since Debian 12 has no pgvector. The broker is Debian's Redis or RabbitMQ.
 """
 
 import os
@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.services.brokers import BROKERS
+
 from running import SCOPEBOOK, environment, free_port
-from scopebook.embedded.binaries import valkey_server
 
 #: Nothing is claimed of how fast a busy machine is.
 PATIENCE_S = 1800.0
@@ -93,12 +94,16 @@ class Team:
 
 
 @contextmanager
-def team(folder: Path) -> Iterator[Team]:
+def team(folder: Path, broker: str) -> Iterator[Team]:
     """Yield an instance whose servers run; end all of it, the last started first."""
     made = Team(folder)
+    server = BROKERS[broker](folder, host="127.0.0.1", start=subprocess.Popen)
     try:
         _database(made)
-        _broker(made)
+        server.start()
+        address = folder / "broker-url"
+        address.write_text(f"{server.url()}\n")
+        made.variables["SCOPEBOOK_BROKER_URL_FILE"] = str(address)
         yield made
     finally:
         for name in reversed([*made.parts]):
@@ -109,6 +114,7 @@ def team(folder: Path) -> Iterator[Team]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        server.stop()
 
 
 def _database(made: Team) -> None:
@@ -120,21 +126,6 @@ def _database(made: Team) -> None:
     made.start("database", "database", "--port", str(port))
     until(lambda: "PostgreSQL listens" in made.said("database") or _ended(made, "database"))
     made.variables["SCOPEBOOK_DATABASE_URL_FILE"] = str(made.data_dir / "database-url")
-
-
-def _broker(made: Team) -> None:
-    given = os.environ.get("TEST_BROKER_URL")
-    if given:
-        made.variables["SCOPEBOOK_BROKER_URL"] = given
-        return
-    port = free_port()
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    options += ["--dir", str(made.folder), "--requirepass", "geheim"]
-    made.start("broker", str(valkey_server()), *options)
-    until(lambda: answers(port) or _ended(made, "broker"))
-    file = made.folder / "broker-url"
-    file.write_text(f"redis://:geheim@127.0.0.1:{port}/0\n")
-    made.variables["SCOPEBOOK_BROKER_URL_FILE"] = str(file)
 
 
 def _ended(made: Team, name: str) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.dictionary.embedded.processes import open_folder
+from tests.services.brokers import BROKERS
 from tests.services.team import SCOPEBOOK, Team, answers, team, until
 
 from running import environment, free_port
@@ -20,10 +21,10 @@ from scopebook.jobs import LIVE, QUEUES
 PARTS = ("live", "worker", "sweep", "serve")
 
 
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Team]:
-    """An instance of which only the servers run."""
-    with open_folder() as folder, team(folder) as made:
+@pytest.fixture(scope="module", params=BROKERS)
+def servers(request: pytest.FixtureRequest) -> Iterator[Team]:
+    """An instance of which only the servers run, over each of the brokers in turn."""
+    with open_folder() as folder, team(folder, request.param) as made:
         yield made
 
 

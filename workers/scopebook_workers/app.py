@@ -16,6 +16,7 @@ from scopebook.notices import celery_options
 from scopebook.settings import settings
 from scopebook_workers import heartbeat, process
 from scopebook_workers.claims import work_off
+from scopebook_workers.held_notices import AckHeldNotices
 
 # It warns workers of root of pickled messages, which are not accepted here, before logs are set up.
 warnings.filterwarnings("ignore", category=SecurityWarning)
@@ -28,12 +29,17 @@ app.conf.update(
     worker_pool="prefork",
     worker_prefetch_multiplier=1,
     worker_cancel_long_running_tasks_on_connection_loss=False,
+    # What a RabbitMQ ends a channel for passes with a new connection, and is no reason to die.
+    broker_channel_error_retry=True,
+    # Seconds; a RabbitMQ takes who is silent for two of these for dead, and gives its notices back.
+    broker_heartbeat=30,
     # Time to give a step back: the work looks for it whenever it reports progress.
     worker_soft_shutdown_timeout=20.0,
     # Importing torch on a cold disk takes longer than Celery's 4 seconds.
     worker_proc_alive_timeout=120.0,
     worker_hijack_root_logger=False,
 )
+app.steps["consumer"].add(AckHeldNotices)
 
 
 def _register(kind: str) -> None:

@@ -2,9 +2,10 @@
 
 from typing import Final
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from scopebook.db.connecting import engine_over
 from scopebook.errors import ConflictError
 
 #: A table by itself and no part of the schema: it is there before there is one.
@@ -30,7 +31,7 @@ def is_marked(session: Session) -> bool:
 
 def refuse_unfinished(database_url: str) -> None:
     """Raise ConflictError where a restore was begun that did not end."""
-    engine = create_engine(database_url)
+    engine = engine_over(database_url)
     try:
         with Session(engine) as session:
             check_finished(session)

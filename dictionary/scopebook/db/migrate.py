@@ -6,10 +6,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from scopebook.backups.marker import refuse_unfinished
+from scopebook.db.connecting import engine_over
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def known_revisions() -> tuple[str, ...]:
 
 def revisions(database_url: str) -> tuple[str | None, str | None]:
     """Return the database's revision and the newest there is."""
-    engine = create_engine(database_url)
+    engine = engine_over(database_url)
     try:
         with engine.connect() as connection:
             present = MigrationContext.configure(connection).get_current_revision()

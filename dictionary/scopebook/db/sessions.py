@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
-from sqlalchemy import create_engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from scopebook import notices
+from scopebook.db.connecting import engine_over
 from scopebook.errors import InvalidInputError
 from scopebook.settings import settings
 
@@ -18,8 +18,8 @@ MOST_CONNECTIONS = 22
 
 
 def sessions_for(database_url: str) -> Sessions:
-    """Return a session factory over a pool that notices a restarted server."""
-    engine = create_engine(
+    """Return a session factory over a pool that notices a server that restarted or is cut off."""
+    engine = engine_over(
         database_url,
         pool_pre_ping=True,
         pool_size=5,

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 import psutil
-from kombu import Connection
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from scopebook.backups.marker import refuse_unfinished
+from scopebook.brokers import knock
 from scopebook.db.migrate import known_revisions, revisions
 from scopebook.embedded.checks import Check, of_a_team
 from scopebook.embedded.folder import DataFolder, RunningInstance
@@ -100,8 +100,7 @@ def broker(settings: Settings) -> Check:
     if url is None:
         return Check("Broker", "note", "not running; `scopebook up` starts it")
     try:
-        with Connection(url, connect_timeout=_ANSWER_S) as connection:
-            connection.ensure_connection(max_retries=1, timeout=_ANSWER_S)
+        knock(url, within_s=_ANSWER_S)
     except (ValueError, KeyError):  # their words hold the address, and so the password
         says = "has an address that is none of a broker (redis://:PASSWORD@HOST or amqp://...)"
         return Check("Broker", "missing", says, "correct SCOPEBOOK_BROKER_URL")
