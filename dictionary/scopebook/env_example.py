@@ -33,7 +33,8 @@ COMPOSE: Final = (
     (
         "TORCH_BACKEND",
         "cu130",
-        "The build of torch for your cards' driver.",
+        "The build of torch for your cards' driver. constraints.txt pins CUDA 13's libraries, "
+        "which another build than cu130 needs taken out.",
     ),
     ("GPU_COUNT", "all", "How many GPUs collections take; each has a process of its own."),
     ("LIVE_GPU", "0", "The GPU for what people wait for; it may be one of those too."),
