@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from alembic import command
-from sqlalchemy import Engine, create_engine, inspect, text
+from sqlalchemy import Engine, create_engine, text
 from tests.dictionary.backups.conftest import Instance
 
 from conftest import _administer, copy_template
@@ -33,15 +33,25 @@ def connected(url: str) -> Iterator[Engine]:
         engine.dispose()
 
 
+#: Each table's columns in their order, and its key's.
+SHAPE = text("""
+    SELECT c.relname, array_agg(a.attname ORDER BY a.attnum),
+           array_agg(a.attname ORDER BY array_position(i.indkey::int2[], a.attnum))
+               FILTER (WHERE a.attnum = ANY(i.indkey::int2[]))
+    FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+    LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
+    WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
+      AND a.attnum > 0 AND NOT a.attisdropped AND c.relname <> 'alembic_version'
+    GROUP BY c.relname ORDER BY c.relname
+""")
+
+
 def contents(url: str) -> dict[str, dict[str, list[str]]]:
     """Return the values of each column of each table, as texts, by the order of the table's key."""
     found: dict[str, dict[str, list[str]]] = {}
     with connected(url) as engine, engine.connect() as connection:
-        shape = inspect(engine)
-        for table in sorted(set(shape.get_table_names()) - {"alembic_version"}):
-            key = shape.get_pk_constraint(table)["constrained_columns"]
-            order = ", ".join(f'"{name}"' for name in key) or "t::text"
-            names = [column["name"] for column in shape.get_columns(table)]
+        for table, names, key in connection.execute(SHAPE).all():
+            order = ", ".join(f'"{name}"' for name in key or ()) or "t::text"
             chosen = ", ".join(f'"{name}"::text' for name in names)
             rows = connection.execute(text(f'SELECT {chosen} FROM "{table}" t ORDER BY {order}'))
             columns = list(zip(*rows, strict=True)) or [()] * len(names)
