@@ -7,6 +7,16 @@ from fastapi.testclient import TestClient
 
 from apps import app_over
 from scopebook.db.sessions import Sessions
+from scopebook.settings import settings, use_settings
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_is_waited_for() -> Iterator[None]:
+    """Answer at once that no worker has taken a request to run a model: there is none here."""
+    before = settings()
+    use_settings(before.model_copy(update={"inference_patience_s": 0.1}))
+    yield
+    use_settings(before)
 
 
 @pytest.fixture
