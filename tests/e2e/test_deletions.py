@@ -1,0 +1,51 @@
+"""A corpus is deleted on the page, after it was said what goes with it."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from running import Running, run
+
+#: What a job of a few rows may take on a slow machine.
+DELETED_MS = 300_000
+
+
+@pytest.fixture
+def doomed(instance: Running, tmp_path: Path) -> str:
+    """A registered corpus of two texts."""
+    texts = tmp_path / "tickets.jsonl"
+    texts.write_text('{"text": "the first ticket"}\n{"text": "the second one"}\n')
+    done = run(instance.data_dir, "corpus", "add", "tickets", str(texts))
+    assert done.returncode == 0, done.stderr
+    return "tickets"
+
+
+def test_a_corpus_goes_after_a_preview_and_only_when_that_is_confirmed(
+    page: Page, doomed: str, complaints: list[str]
+) -> None:
+    page.goto("/runs")
+    corpora = page.get_by_role("region", name="Corpora")
+    mine = corpora.get_by_role("listitem").filter(has_text=doomed)
+    expect(mine).to_contain_text("2 documents")
+
+    mine.get_by_role("button", name="Delete").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text(f"Delete the corpus {doomed} for good?")
+    expect(dialog).to_contain_text("2 documents")
+    dialog.get_by_role("button", name="Keep it").click()
+    expect(dialog).to_be_hidden()
+    expect(mine).to_be_visible()
+
+    mine.get_by_role("button", name="Delete").click()
+    dialog.get_by_role("button", name="Delete it for good").click()
+    expect(page.get_by_role("heading", name=f"Delete the corpus {doomed}")).to_be_visible()
+    expect(page.get_by_text("done", exact=True).first).to_be_visible(timeout=DELETED_MS)
+
+    names = [corpus["name"] for corpus in page.request.get("/api/corpora").json()["items"]]
+    assert doomed not in names
+    assert "demo" in names
+    page.goto("/runs")
+    expect(corpora.get_by_role("listitem").filter(has_text="demo")).to_be_visible()
+    expect(mine).to_be_hidden()
+    assert complaints == []
