@@ -47,7 +47,10 @@ class Bench:
         self, rate: float, seconds: float, beside: Callable[[subprocess.Popen[bytes]], None]
     ) -> Answers:
         """Let so many come a second."""
-        coming = list(itertools.islice(self.planned, planned_for(rate, seconds)))
+        wanted = planned_for(rate, seconds)
+        coming = list(itertools.islice(self.planned, wanted))
+        if len(coming) < wanted:
+            raise SystemExit("All features to annotate are used up: use a larger dictionary.")
         return attack(
             self.loaded.url,
             self.loaded.tokens,
@@ -113,6 +116,7 @@ def soak(bench: Bench, rate: float, minutes: float) -> list[str]:
 
 def run(bench: Bench, given: argparse.Namespace) -> list[str]:
     """Raise the rate, then hold one; return what did not hold."""
+    bench.loaded.warm()
     bench.arrive(given.first, _WARM_S, lambda _: time.sleep(_WARM_S))
     rate, missed = given.rate, []
     if not rate:

@@ -23,12 +23,12 @@ def _write(line: str) -> None:
 
 def ramp_head() -> None:
     """Begin the table of rates."""
-    _write("\n| arrivals/s | requests | requests/s | p50 ms | p95 ms | p99 ms | errors |")
+    _write("\n| arrivals/s | requests | each second | p50 ms | p95 ms | p99 ms | errors |")
     _write("|---|---|---|---|---|---|---|")
 
 
 def ramp_rows(answers: Answers, cores: Cores) -> None:
-    """Write the rows of one rate; on stderr who used the processor."""
+    """Write the rows of one rate, and who used the processor."""
     for row in _rows(answers, f"{answers.rate:.1f}"):
         _write(row)
     used = ", ".join(f"{part} {share:.2f}" for part, share in cores.items())
