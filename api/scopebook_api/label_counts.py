@@ -9,15 +9,15 @@ from sqlalchemy.orm import Session
 from scopebook.inventory import count_labelled
 from scopebook.visibility import releases_left_out
 
-#: A count is good for so many times as long as it took: a fiftieth of one core at most.
-_GOOD_FOR: Final = 50
+#: A count is good for so many times as long as it took: half a percent of a core at most.
+_GOOD_FOR: Final = 200
 
 
 class LabelCounts:
     """The counts of one process, by the releases that are hidden from who asks.
 
     A small dictionary is counted at every call; one of 786,432 features, which takes 0.16 s, every
-    8 seconds.
+    half minute.
     """
 
     def __init__(self) -> None:

@@ -52,7 +52,7 @@ class Bench:
         if len(coming) < wanted:
             raise SystemExit("All features to annotate are used up: use a larger dictionary.")
         return attack(
-            self.loaded.url,
+            self.loaded.urls,
             self.loaded.tokens,
             coming,
             rate=rate,
@@ -75,7 +75,7 @@ class Bench:
 
     def _used(self, tool: subprocess.Popen[bytes]) -> report.Cores:
         times = psutil.Process(tool.pid).cpu_times()
-        used = watching.processor_seconds(self.loaded.pid) | {
+        used = watching.processor_seconds(self.loaded.pids) | {
             "load tool": times.user + times.system
         }
         return used | {"anything else": watching.busy_seconds() - sum(used.values())}
@@ -95,9 +95,9 @@ def ramp(bench: Bench, first: float, seconds: float) -> tuple[float, int]:
 
 def soak(bench: Bench, rate: float, minutes: float) -> list[str]:
     """Let people come for so long; return what did not hold."""
-    memory = watching.Memory(bench.loaded.pid)
+    memory = watching.Memory(bench.loaded.pids)
     sizes = [bench.loaded.database_bytes()]
-    whole = [watching.proportional(bench.loaded.pid)]
+    whole = [watching.proportional(bench.loaded.pids)]
     seconds = minutes * 60
 
     def watch(_: subprocess.Popen[bytes]) -> None:
@@ -107,7 +107,7 @@ def soak(bench: Bench, rate: float, minutes: float) -> list[str]:
             time.sleep(SAMPLE_S)
 
     answers = bench.arrive(rate, seconds, watch)
-    whole.append(watching.proportional(bench.loaded.pid))
+    whole.append(watching.proportional(bench.loaded.pids))
     sizes.append(bench.loaded.database_bytes())
     missed = report.soaked(answers, minutes, sizes)
     missed += report.memory(memory, whole)
@@ -140,6 +140,7 @@ def main() -> int:
     parser.add_argument("--from", type=float, default=4.0, dest="first", help="first rate")
     parser.add_argument("--rate", type=float, help="soak at this rate, and do not raise it first")
     parser.add_argument("--soak", type=float, default=20.0, help="minutes; 0: none")
+    parser.add_argument("--apis", type=int, default=1, help="API processes")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--dictionary", type=Path, default=Path("build/bench-search"))
     parser.add_argument("--work", type=Path, default=Path("build/bench-load"))
@@ -149,7 +150,7 @@ def main() -> int:
     with database(given.dictionary.resolve()):
         fill(given.dictionary, size)
     work = given.work.resolve()
-    with instance(given.dictionary.resolve(), work) as loaded:
+    with instance(given.dictionary.resolve(), work, apis=given.apis) as loaded:
         targets = labelled(loaded.database_url, seed=given.seed)
         planned = actions(targets, seed=given.seed, size=size)
         missed = run(Bench(loaded, planned, work), given)
