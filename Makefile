@@ -1,6 +1,6 @@
 # Everything a person or CI does with Scopebook. `make` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-services test-exports drill drill-annotators fuzz-api check fix audit sbom bench bench-collect bench-labels bench-search bench-inspect bench-steer bench-scale openapi demo-bundle clean
+.PHONY: help run install test test-services test-exports drill drill-annotators fuzz-api check fix audit sbom bench bench-collect bench-labels bench-search bench-load bench-inspect bench-steer bench-scale openapi demo-bundle clean
 BIN := .venv/bin
 # Images for containers set this: each program would compile anew all that it imports. (To compile
 # all that is installed beforehand takes a minute, for 20,000 files of which a fifth is used.)
@@ -95,6 +95,9 @@ bench-labels: .venv/.dev ## Measure labelling on planted truth; prints a table, 
 
 bench-search: .venv/.dev ## Search a dictionary of 786,432 features: times at 8 users, recall, sizes.
 	PYTHONPATH=. $(BIN)/python -m benchmarks.search $(ARGS)
+
+bench-load: .venv/.dev ## Load an instance of 786,432 features with mixed traffic; fails where a request does, or memory grows.
+	PYTHONPATH=.:tests $(BIN)/python -m benchmarks.load $(ARGS)
 
 bench-inspect: .venv/.dev ## Time an inspection against the bare model and SAEs; fails above 1.2 times.
 	$(BIN)/python benchmarks/inspect_texts.py $(ARGS)

@@ -25,6 +25,7 @@ from scopebook_api.deps import PREFIX, acting
 from scopebook_api.described import FOR_WHO_IS_KNOWN, Described
 from scopebook_api.errors import add_error_answers
 from scopebook_api.headers import SafeHeaders, page_policy
+from scopebook_api.label_counts import LabelCounts
 from scopebook_api.live import STREAMS_AT_ONCE, Live
 from scopebook_api.metrics import Metrics
 from scopebook_api.neuronpedia_schemas import messages
@@ -169,6 +170,7 @@ def connect(app: FastAPI, factory: Sessions, embed: EmbedQuery | None = None) ->
     app.state.slots = asyncio.Semaphore(REQUESTS_AT_ONCE)
     app.state.long_answers = asyncio.Semaphore(LONG_ANSWERS_AT_ONCE)
     app.state.live = Live(factory)
+    app.state.label_counts = LabelCounts()
     app.state.embed = embed or query_embedder(factory)
     app.state.metrics = Metrics(factory)
     app.state.ready = Ready(factory, settings())

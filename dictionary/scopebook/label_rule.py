@@ -224,5 +224,9 @@ def put_in_force(
 
 def clauses_of(session: Session, feature_id: int) -> dict[int, str]:
     """Return by which clause each label of a feature is in force, by the label's id."""
-    rows = session.execute(text(_of_features(_WANTED)), {"feature_ids": [feature_id]})
+    # To plan it takes ten times as long as to run it for one feature, and PostgreSQL would plan it
+    # anew each time: it takes an array that it does not know for a longer one.
+    session.execute(text("SET LOCAL plan_cache_mode = force_generic_plan"))
+    rows = session.execute(text(_of_features(_WANTED)), {"feature_ids": [feature_id]}).all()
+    session.execute(text("SET LOCAL plan_cache_mode = auto"))
     return {row.id: row.clause for row in rows}

@@ -84,6 +84,12 @@ def hides(session: Session) -> bool:
     return hidden is not None and bool(hidden.releases)
 
 
+def releases_left_out(session: Session) -> frozenset[int]:
+    """Return the releases that are left out of this session's queries."""
+    hidden: Hidden | None = session.info.get(_HIDDEN)
+    return frozenset(hidden.releases if hidden else ())
+
+
 @event.listens_for(Session, "do_orm_execute")
 def _keep_to_it(state: ORMExecuteState) -> None:
     hidden: Hidden | None = state.session.info.get(_HIDDEN)

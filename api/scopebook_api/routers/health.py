@@ -12,6 +12,7 @@ from scopebook.job_reports import newest_job
 from scopebook_api.deps import DbSession, Embed
 from scopebook_api.health_schemas import NotReadyProblem, Readiness
 from scopebook_api.job_schemas import JobRead, Status
+from scopebook_api.label_counts import LabelCounts
 from scopebook_api.observing import request_id
 from scopebook_api.readiness import Ready
 
@@ -45,9 +46,10 @@ async def ready(request: Request) -> Readiness | Response:
 
 
 @router.get("/status", response_model=Status)
-def status(session: DbSession, embed: Embed) -> Status:
-    """Say what this instance holds and does."""
-    inventory = take_inventory(session)
+def status(request: Request, session: DbSession, embed: Embed) -> Status:
+    """Say what this instance holds and does; every page asks, so labels may be counted before."""
+    counted: LabelCounts = request.app.state.label_counts
+    inventory = take_inventory(session, labelled=counted.labelled)
     demo = newest_job(session, DEMO_JOB)
     return Status(
         version=version("scopebook"),
