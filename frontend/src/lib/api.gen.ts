@@ -717,7 +717,7 @@ export interface paths {
         };
         /**
          * Status
-         * @description Say what this instance holds and does.
+         * @description Say what this instance holds and does; every page asks, so labels may be counted before.
          */
         get: operations["status_api_status_get"];
         put?: never;
