@@ -4,9 +4,9 @@ usage: python -m benchmarks.load [--seconds N] [--from RATE] [--rate RATE] [--so
 
 People search, open features, annotate and inspect texts, at a rate of arrivals that is raised until
 95 of 100 requests take more than 300 ms, or one fails; the best rate is the highest at which they
-are answered within 150 ms. Then people come for `--soak` minutes at 70 % of it, and memory must stay
-flat. The dictionary is that of `make bench-search`, of which a copy is run. The exit status is 1
-where no rate holds the bound, a request fails, or memory grows.
+are answered within 150 ms. Then people come for `--soak` minutes at 70 % of it, and memory must
+stay flat. The dictionary is that of `make bench-search`, of which a copy is run. The exit status is
+1 where no rate holds the bound, a request fails, or memory grows.
 """
 
 import argparse
