@@ -3,15 +3,16 @@
 usage: python -m benchmarks.load [--seconds N] [--from RATE] [--rate RATE] [--soak MINUTES]
 
 People search, open features, annotate and inspect texts, at a rate of arrivals that is raised until
-95 of 100 requests are no longer answered within 150 ms, or one fails. Then they come for `--soak`
-minutes at 70 % of the best rate, and memory must stay flat. The dictionary is that of
-`make bench-search`, of which a copy is run. The exit status is 1 where a request fails, or memory
-grows.
+95 of 100 requests take more than 300 ms, or one fails; the best rate is the highest at which they
+are answered within 150 ms. Then people come for `--soak` minutes at 70 % of it, and memory must
+stay flat. The dictionary is that of `make bench-search`, of which a copy is run. The exit status is
+1 where no rate holds the bound, a request fails, or memory grows.
 """
 
 import argparse
 import itertools
 import logging
+import signal
 import subprocess
 import sys
 import time
@@ -32,7 +33,8 @@ P95_MS: Final = 150.0
 SOAK_SHARE: Final = 0.7
 SAMPLE_S: Final = 10.0
 _STEP: Final = 1.25
-_WARM_S: Final = 30.0
+_FAR_ABOVE: Final = 2
+_WARM_S: Final = 40.0
 
 
 @dataclass
@@ -82,15 +84,21 @@ class Bench:
 
 
 def ramp(bench: Bench, first: float, seconds: float) -> tuple[float, int]:
-    """Raise the rate until a bound breaks; return the best one (0: none) and the errors."""
+    """Raise the rate until times are far above the bound; return the best (0: none) and the errors.
+
+    One that fails by a little is no end: times of a few hundred requests scatter.
+    """
     report.ramp_head()
     found, rate = 0.0, first
     while True:
         answers, cores = bench.measured(rate, seconds)
         report.ramp_rows(answers, cores)
-        if answers.errors or percentile(answers.ms(), 95) > P95_MS:
+        p95 = percentile(answers.ms(), 95)
+        if not answers.errors and p95 < P95_MS:
+            found = rate
+        if answers.errors or p95 > _FAR_ABOVE * P95_MS:
             return found, answers.errors
-        found, rate = rate, rate * _STEP
+        rate *= _STEP
 
 
 def soak(bench: Bench, rate: float, minutes: float) -> list[str]:
@@ -122,10 +130,9 @@ def run(bench: Bench, given: argparse.Namespace) -> list[str]:
     if not rate:
         found, errors = ramp(bench, given.first, given.seconds)
         missed += [f"{errors} requests failed"] if errors else []
-        if not found:
-            return [*missed, f"p95 is above {P95_MS:.0f} ms at {given.first:g} arrivals a second"]
+        missed += [] if found else [f"p95 is above {P95_MS:.0f} ms at every rate"]
         report.found(found)
-        rate = round(found * SOAK_SHARE, 2)
+        rate = round((found or given.first) * SOAK_SHARE, 2)
     if given.soak:
         missed += soak(bench, rate, given.soak)
     return missed
@@ -137,7 +144,7 @@ def main() -> int:
     parser.add_argument("--layers", type=int, default=24)
     parser.add_argument("--width", type=int, default=32_768)
     parser.add_argument("--seconds", type=float, default=60.0, help="at each rate")
-    parser.add_argument("--from", type=float, default=4.0, dest="first", help="first rate")
+    parser.add_argument("--from", type=float, default=2.0, dest="first", help="first rate")
     parser.add_argument("--rate", type=float, help="soak at this rate, and do not raise it first")
     parser.add_argument("--soak", type=float, default=20.0, help="minutes; 0: none")
     parser.add_argument("--apis", type=int, default=1, help="API processes")
@@ -145,6 +152,8 @@ def main() -> int:
     parser.add_argument("--dictionary", type=Path, default=Path("build/bench-search"))
     parser.add_argument("--work", type=Path, default=Path("build/bench-load"))
     given = parser.parse_args()
+    # What was started is ended too when this is.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     logging.getLogger("alembic").setLevel(logging.WARNING)
     size = Size(given.layers, given.width)
     with database(given.dictionary.resolve()):

@@ -52,7 +52,7 @@ def _row(name: str, what: str, ms: Sequence[float], per_second: float, errors: i
 
 def found(rate: float) -> None:
     """Say which rate was the best."""
-    _write(f"\nThe highest rate within the bound: {rate:.1f} arrivals a second.")
+    _write(f"\nThe highest rate within the bound: {rate:.1f} arrivals a second (0: none).")
 
 
 def soaked(answers: Answers, minutes: float, sizes: Sequence[int]) -> list[str]:

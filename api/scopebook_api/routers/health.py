@@ -47,7 +47,8 @@ async def ready(request: Request) -> Readiness | Response:
 
 @router.get("/status", response_model=Status)
 def status(request: Request, session: DbSession, embed: Embed) -> Status:
-    """Say what this instance holds and does; every page asks, so labels may be counted before."""
+    """Say what this instance holds and does."""
+    # Every page asks, and a large dictionary's labels take a while to count.
     counted: LabelCounts = request.app.state.label_counts
     inventory = take_inventory(session, labelled=counted.labelled)
     demo = newest_job(session, DEMO_JOB)
