@@ -717,7 +717,7 @@ export interface paths {
         };
         /**
          * Status
-         * @description Say what this instance holds and does; every page asks, so labels may be counted before.
+         * @description Say what this instance holds and does.
          */
         get: operations["status_api_status_get"];
         put?: never;
