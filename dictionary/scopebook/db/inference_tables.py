@@ -26,8 +26,8 @@ _KNOWN_STATE: Final = "state IN ({})".format(", ".join(f"'{state}'" for state in
 class Inference(Base):
     """A text, or several, to be run through a model and its SAEs while somebody waits.
 
-    Kept for `keep_inferences_minutes`. The table is not logged: what is asked live is asked again after a crash of
-    the database, and answers of some megabytes need not be written twice.
+    Kept for `keep_inferences_minutes`. The table is not logged: what is asked live is asked again
+    after a crash of the database, and answers of some megabytes need not be written twice.
     """
 
     __tablename__ = "inference"
