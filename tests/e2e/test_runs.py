@@ -254,8 +254,8 @@ def test_the_form_of_a_collection_offers_what_is_registered(page: Page) -> None:
 
     page.get_by_text("Start a collection").click()
 
-    expect(page.get_by_label("Release")).to_have_value(release["name"])
-    expect(page.get_by_label("Corpus")).to_have_value(corpus["name"])
+    expect(page.get_by_role("combobox", name="Release")).to_have_value(release["name"])
+    expect(page.get_by_role("combobox", name="Corpus")).to_have_value(corpus["name"])
     for sae in release["saes"]:
         expect(page.get_by_role("checkbox", name=str(sae["layer"]), exact=True)).to_be_checked()
 
