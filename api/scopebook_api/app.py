@@ -2,6 +2,9 @@
 
 import asyncio
 import gc
+import multiprocessing
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -89,11 +92,20 @@ _COLLECT = (100_000, 20, 50)
 
 @asynccontextmanager
 async def _served(_: FastAPI) -> AsyncIterator[None]:
-    """While the app is served, look for garbage less often."""
+    """While the app is served, look for garbage less often, and end with what started it."""
     before = gc.get_threshold()
     gc.set_threshold(*_COLLECT)
+    if (parent := multiprocessing.parent_process()) is not None:
+        # One of several: left alone it would hold the port, and answer beside the next start.
+        loop = asyncio.get_running_loop()
+        loop.add_reader(parent.sentinel, _end_with, loop, parent.sentinel)
     yield
     gc.set_threshold(*before)
+
+
+def _end_with(loop: asyncio.AbstractEventLoop, parent: int) -> None:
+    loop.remove_reader(parent)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 class Frontend(StaticFiles):

@@ -1,11 +1,14 @@
 """What Prometheus is told: of this process at once, of the instance as the database has it."""
 
+import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final
 
+import psutil
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -18,10 +21,12 @@ from prometheus_client import (
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
+from scopebook.api_processes import METRICS_DIR
 from scopebook.db.sessions import MOST_CONNECTIONS, Sessions, unit_of_work
 from scopebook.heartbeats import WorkerView
 from scopebook.work_state import WorkState, read_work
@@ -32,10 +37,12 @@ _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10
 
 # When a series began, beside each of them: twice as many series, which Prometheus leaves alone.
 disable_created_metrics()  # type: ignore[no-untyped-call]
-#: Of this process.
+#: Of this process, or of all API processes together where they count in a folder.
 PROCESS: Final = CollectorRegistry()
-ProcessCollector(registry=PROCESS)
-PlatformCollector(registry=PROCESS)
+FOLDER: Final = os.environ.get(METRICS_DIR)
+if FOLDER is None:
+    ProcessCollector(registry=PROCESS)
+    PlatformCollector(registry=PROCESS)
 
 REQUESTS: Final = Counter(
     "scopebook_http_requests",
@@ -54,13 +61,34 @@ IN_PROGRESS: Final = Gauge(
     "scopebook_http_requests_in_progress",
     "Requests under way, event streams included.",
     registry=PROCESS,
+    multiprocess_mode="livesum",
 )
 OPEN_STREAMS: Final = Gauge(
-    "scopebook_event_streams_open", "Event streams that somebody reads.", registry=PROCESS
+    "scopebook_event_streams_open",
+    "Event streams that somebody reads.",
+    registry=PROCESS,
+    multiprocess_mode="livesum",
 )
-Gauge("scopebook_info", "The version that answers.", ("version",), registry=PROCESS).labels(
-    version("scopebook")
-).set(1)
+POOL: Final = Gauge(
+    "scopebook_database_pool_connections",
+    "Connections of the API to the database.",
+    ("state",),
+    registry=PROCESS,
+    multiprocess_mode="livesum",
+)
+POOL_LIMIT: Final = Gauge(
+    "scopebook_database_pool_limit",
+    "The most connections of the API to the database.",
+    registry=PROCESS,
+    multiprocess_mode="livesum",
+)
+Gauge(
+    "scopebook_info",
+    "The version that answers.",
+    ("version",),
+    registry=PROCESS,
+    multiprocess_mode="livemax",
+).labels(version("scopebook")).set(1)
 
 #: What workers count (`scopebook.meters`): the name of the sum, and what it is.
 METERS: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
@@ -82,13 +110,22 @@ class Metrics:
         self._sessions = sessions
         self._lock = threading.Lock()
         self._read: tuple[float, WorkState | None] = (0.0, None)
+        POOL_LIMIT.set(MOST_CONNECTIONS)
+
+    def note_pool(self) -> None:
+        """Note how many connections of this process are in use, for scrapes that others answer."""
+        pool = self._sessions.kw["bind"].pool
+        if isinstance(pool, QueuePool):
+            POOL.labels("in use").set(pool.checkedout())
+            POOL.labels("idle").set(pool.checkedin())
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
         work = self._work()
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Found([*pool_metrics(self._sessions), *work_metrics(work)]))
-        return generate_latest(PROCESS) + generate_latest(registry)
+        registry.register(_Found(work_metrics(work)))
+        self.note_pool()
+        return generate_latest(of_all_processes()) + generate_latest(registry)
 
     def _work(self) -> WorkState | None:
         """Return how the work stands, or None while the database does not say it."""
@@ -104,9 +141,23 @@ class Metrics:
             return work
 
 
+def of_all_processes() -> CollectorRegistry:
+    """Return what the API's processes count, those that have ended meanwhile included."""
+    if FOLDER is None:
+        return PROCESS
+    # What the ended ones held is not held any more.
+    held = {int(file.stem.rpartition("_")[2]) for file in Path(FOLDER).glob("gauge_live*_*.db")}
+    for pid in held:
+        if not psutil.pid_exists(pid):
+            mark_process_dead(pid, FOLDER)  # type: ignore[no-untyped-call]
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, FOLDER)  # type: ignore[no-untyped-call]
+    return registry
+
+
 class _Found(Collector):
     def __init__(self, found: Iterable[Metric]) -> None:
-        self._found = found
+        self._found = [*found]
 
     def collect(self) -> Iterable[Metric]:
         return self._found
@@ -117,20 +168,6 @@ def _gauge(name: str, says: str, labels: Sequence[str], values: Mapping[Any, flo
     for key, value in values.items():
         family.add_metric(key if isinstance(key, tuple) else (key,), value)
     return family
-
-
-def pool_metrics(sessions: Sessions) -> Iterator[Metric]:
-    """Tell how many connections of this process are in use, and how many it may have."""
-    pool = sessions.kw["bind"].pool
-    if isinstance(pool, QueuePool):
-        used = {"in use": pool.checkedout(), "idle": pool.checkedin()}
-        yield _gauge("database_pool_connections", "Connections of this process.", ("state",), used)
-        yield _gauge(
-            "database_pool_limit",
-            "The most connections of this process.",
-            (),
-            {(): MOST_CONNECTIONS},
-        )
 
 
 def work_metrics(work: WorkState | None) -> Iterator[Metric]:

@@ -86,6 +86,7 @@ class _Request:
             OPEN_STREAMS.inc()
 
     def _end(self, seconds: float) -> None:
+        self._scope["app"].state.metrics.note_pool()
         method = self._scope["method"]
         method = method if method in _METHODS else "other"
         route = route_of(self._scope)

@@ -54,7 +54,7 @@ class Bench:
         if len(coming) < wanted:
             raise SystemExit("All features to annotate are used up: use a larger dictionary.")
         return attack(
-            self.loaded.urls,
+            self.loaded.url,
             self.loaded.tokens,
             coming,
             rate=rate,
@@ -77,7 +77,7 @@ class Bench:
 
     def _used(self, tool: subprocess.Popen[bytes]) -> report.Cores:
         times = psutil.Process(tool.pid).cpu_times()
-        used = watching.processor_seconds(self.loaded.pids) | {
+        used = watching.processor_seconds(self.loaded.pid) | {
             "load tool": times.user + times.system
         }
         return used | {"anything else": watching.busy_seconds() - sum(used.values())}
@@ -103,9 +103,9 @@ def ramp(bench: Bench, first: float, seconds: float) -> tuple[float, int]:
 
 def soak(bench: Bench, rate: float, minutes: float) -> list[str]:
     """Let people come for so long; return what did not hold."""
-    memory = watching.Memory(bench.loaded.pids)
+    memory = watching.Memory(bench.loaded.pid)
     sizes = [bench.loaded.database_bytes()]
-    whole = [watching.proportional(bench.loaded.pids)]
+    whole = [watching.proportional(bench.loaded.pid)]
     seconds = minutes * 60
 
     def watch(_: subprocess.Popen[bytes]) -> None:
@@ -115,7 +115,7 @@ def soak(bench: Bench, rate: float, minutes: float) -> list[str]:
             time.sleep(SAMPLE_S)
 
     answers = bench.arrive(rate, seconds, watch)
-    whole.append(watching.proportional(bench.loaded.pids))
+    whole.append(watching.proportional(bench.loaded.pid))
     sizes.append(bench.loaded.database_bytes())
     missed = report.soaked(answers, minutes, sizes)
     missed += report.memory(memory, whole)
@@ -147,7 +147,7 @@ def main() -> int:
     parser.add_argument("--from", type=float, default=2.0, dest="first", help="first rate")
     parser.add_argument("--rate", type=float, help="soak at this rate, and do not raise it first")
     parser.add_argument("--soak", type=float, default=20.0, help="minutes; 0: none")
-    parser.add_argument("--apis", type=int, default=1, help="API processes")
+    parser.add_argument("--processes", type=int, default=1, help="that answer the API")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--dictionary", type=Path, default=Path("build/bench-search"))
     parser.add_argument("--work", type=Path, default=Path("build/bench-load"))
@@ -159,7 +159,7 @@ def main() -> int:
     with database(given.dictionary.resolve()):
         fill(given.dictionary, size)
     work = given.work.resolve()
-    with instance(given.dictionary.resolve(), work, apis=given.apis) as loaded:
+    with instance(given.dictionary.resolve(), work, processes=given.processes) as loaded:
         targets = labelled(loaded.database_url, seed=given.seed)
         planned = actions(targets, seed=given.seed, size=size)
         missed = run(Bench(loaded, planned, work), given)

@@ -4,18 +4,16 @@ import json
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.load.plan import PEOPLE
 from sqlalchemy import create_engine, text
 
-from running import SCOPEBOOK, Running, environment, free_port, run
+from running import Running, run
 from scopebook.demo import bundle_path
-from scopebook.embedded.programs import accepts
 from scopebook.vector_index import index_name
 
 
@@ -23,9 +21,9 @@ from scopebook.vector_index import index_name
 class Loaded:
     """An instance that is up, with the tokens of those who use it."""
 
-    urls: list[str]
-    #: Of `scopebook up`, and of each further API.
-    pids: list[int]
+    url: str
+    #: Of `scopebook up`.
+    pid: int
     database_url: str
     tokens: list[str]
 
@@ -49,50 +47,24 @@ class Loaded:
 
 
 @contextmanager
-def instance(dictionary: Path, data_dir: Path, *, apis: int) -> Iterator[Loaded]:
+def instance(dictionary: Path, data_dir: Path, *, processes: int) -> Iterator[Loaded]:
     """Run over a fresh copy of the dictionary, so that every run begins with the same rows.
 
-    `apis` are the processes that answer; `scopebook up` runs one, `scopebook serve` the others.
+    `processes` are those that answer the API.
     """
     _copy(dictionary, data_dir)
-    running = Running(data_dir, arguments=("--no-demo",))
+    variables = {"SCOPEBOOK_API_PROCESSES": str(processes)}
+    running = Running(data_dir, arguments=("--no-demo",), variables=variables)
     running.start()
     try:
         running.wait_for("/api/health/ready", lambda _: True, within_s=300)
         _add_model(data_dir)
         tokens = [_token(data_dir, f"load-{number}") for number in range(PEOPLE)]
         told = json.loads((data_dir / "instance.json").read_text())
-        with ExitStack() as stack:
-            more = [stack.enter_context(_api(data_dir, told)) for _ in range(apis - 1)]
-            urls = [running.url, *(url for url, _ in more)]
-            pids = [told["pid"], *(pid for _, pid in more)]
-            yield Loaded(urls, pids, told["database_url"], tokens)
+        yield Loaded(running.url, told["pid"], told["database_url"], tokens)
     finally:
         running.stop()
     shutil.rmtree(data_dir / "postgres")  # 7 GB; the logs stay
-
-
-@contextmanager
-def _api(data_dir: Path, told: Mapping[str, str]) -> Iterator[tuple[str, int]]:
-    """Run one more API over the instance's servers; yield its address and process."""
-    port = free_port()
-    servers = {f"SCOPEBOOK_{name.upper()}": told[name] for name in ("database_url", "broker_url")}
-    with (data_dir / "logs" / f"api-{port}.log").open("wb") as log:
-        process = subprocess.Popen(
-            [*SCOPEBOOK, "serve", "--port", str(port)],
-            env=environment(data_dir, **servers),
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        while not accepts("127.0.0.1", port):
-            if process.poll() is not None:
-                raise SystemExit(f"An API has ended early; see {log.name}.")
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}", process.pid
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def _copy(dictionary: Path, data_dir: Path) -> None:

@@ -88,7 +88,7 @@ def percentile(values: Sequence[float], percent: int) -> float:
 
 
 def attack(
-    urls: Sequence[str],
+    url: str,
     tokens: Sequence[str],
     planned: Sequence[dict[str, Any]],
     *,
@@ -102,9 +102,8 @@ def attack(
     records, plan, log = work / "records.jsonl", work / "plan.json", work / "locust.log"
     plan.write_text(json.dumps(list(planned)))
     given = {"PLAN": str(plan), "TOKENS": json.dumps(list(tokens)), "RATE": str(rate)}
-    given |= {"URLS": json.dumps(list(urls))}
     given |= {"PEOPLE": str(people), "SECONDS": str(SETTLE_S + seconds), "RECORDS": str(records)}
-    argv = [str(locust()), "-f", str(TRAFFIC), "--headless", "--host", urls[0], "--only-summary"]
+    argv = [str(locust()), "-f", str(TRAFFIC), "--headless", "--host", url, "--only-summary"]
     argv += ["-u", str(people), "-r", "200", "--run-time", f"{int(SETTLE_S + seconds + 120)}s"]
     argv += ["--stop-timeout", "60", "--exit-code-on-error", "0", "--skip-log-setup"]
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

@@ -25,8 +25,6 @@ PERIOD_S = 10.0
 STAY_S = 5.0
 
 PLAN = json.loads(Path(os.environ["LOAD_PLAN"]).read_text())
-#: The API processes; requests go to them in turn, as a proxy before them would send them.
-URLS: list[str] = json.loads(os.environ["LOAD_URLS"])
 TOKENS: list[str] = json.loads(os.environ["LOAD_TOKENS"])
 RATE = float(os.environ["LOAD_RATE"])
 SECONDS = float(os.environ["LOAD_SECONDS"])
@@ -34,7 +32,6 @@ RECORDS = Path(os.environ["LOAD_RECORDS"])
 PEOPLE = int(os.environ["LOAD_PEOPLE"])
 
 _numbers = itertools.count()
-_turns = itertools.cycle(URLS)
 _actions: Iterator[dict[str, Any]] = iter(PLAN)
 _records: list[list[Any]] = []
 _clock = {"begin": 0.0, "left": PEOPLE}
@@ -136,7 +133,7 @@ class Person(FastHttpUser):
         begun = time.time()
         response = self.client.request(
             method,
-            next(_turns) + path,
+            path,
             f"{kind}: {what}",
             json=body,
             headers=headers | (more or {}),

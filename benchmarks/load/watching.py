@@ -1,7 +1,6 @@
 """What the parts of an instance use: processor time and memory, by the kernel's own counts."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -20,11 +19,10 @@ PARTS: Final = {
 _POSTGRES: Final = "PostgreSQL"
 
 
-def parts_of(instance: Sequence[int]) -> dict[str, list[psutil.Process]]:
-    """Return the processes of each part; `instance` are `scopebook up` and further parts."""
+def parts_of(instance: int) -> dict[str, list[psutil.Process]]:
+    """Return the processes of each part; `instance` is `scopebook up`."""
     found: dict[str, list[psutil.Process]] = {part: [] for part in PARTS}
-    up, *further = map(psutil.Process, instance)
-    for child in [*up.children(), *further]:
+    for child in psutil.Process(instance).children():
         command = " ".join(child.cmdline())
         for part, words in PARTS.items():
             if all(word in command for word in words):
@@ -33,7 +31,7 @@ def parts_of(instance: Sequence[int]) -> dict[str, list[psutil.Process]]:
     return found
 
 
-def processor_seconds(instance: Sequence[int]) -> dict[str, float]:
+def processor_seconds(instance: int) -> dict[str, float]:
     """Return the processor seconds of each part since it began."""
     return {part: sum(map(_seconds, all_of)) for part, all_of in parts_of(instance).items()}
 
@@ -52,7 +50,7 @@ def busy_seconds() -> float:
     return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
 
 
-def memory(instance: Sequence[int]) -> dict[str, float]:
+def memory(instance: int) -> dict[str, float]:
     """Return the bytes of each part that may grow without end.
 
     Resident memory of all but PostgreSQL; of that what is each process's own, since its shared
@@ -64,7 +62,7 @@ def memory(instance: Sequence[int]) -> dict[str, float]:
     }
 
 
-def proportional(instance: Sequence[int]) -> dict[str, float]:
+def proportional(instance: int) -> dict[str, float]:
     """Return the proportional set size of each part in bytes, shared buffers included."""
     return {
         part: sum(_bytes(one, ("Pss",), "smaps_rollup") for one in all_of)
@@ -84,7 +82,7 @@ def _bytes(process: psutil.Process, names: tuple[str, ...], file: str = "status"
 class Memory:
     """Memory of the parts over time."""
 
-    instance: Sequence[int]
+    instance: int
     #: Seconds since the first sample.
     at: list[float] = field(default_factory=list)
     of: dict[str, list[float]] = field(default_factory=dict)

@@ -97,10 +97,17 @@ class Settings(BaseSettings):
     request_mb: int = Field(
         64, ge=1, description="Megabytes that one request may send; a larger one is refused."
     )
+    api_processes: int = Field(
+        1,
+        ge=1,
+        description="Processes that answer the API side by side; each takes 0.3 to 0.4 GB, and one "
+        "keeps about one core busy.",
+    )
     rate_limit_storage: str = Field(
         "memory://",
         description="Where requests are counted: in the API's memory, or where several of it share "
-        "the count, e.g. `redis://host:6379`.",
+        "the count, e.g. `redis://host:6379`. Several `api_processes` count in the broker where "
+        "that is a Redis, unless this names another place.",
     )
     webhooks_to_private: bool = Field(
         False,

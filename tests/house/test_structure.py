@@ -124,8 +124,10 @@ def test_only_the_settings_read_the_environment() -> None:
         and node.value.id == "os"
     }
 
-    # Who starts a process hands its environment on, and a pool process shares out the cores.
+    # Who starts a process hands its environment on, and a pool process shares out the cores. What
+    # API processes count in is named by prometheus_client's own variable.
     assert readers == {
+        "api/scopebook_api/metrics.py",
         *(
             f"dictionary/scopebook/embedded/{name}.py"
             for name in ("connection", "postgres", "programs", "valkey")

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from scopebook.api_processes import counted_in
 from scopebook.console import err
 from scopebook.db.sessions import sessions, sessions_for, unit_of_work
 from scopebook.deliveries import deliver_until
@@ -59,13 +60,17 @@ def migrate(
 def serve(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the page.")] = None,
     host: Annotated[str | None, typer.Option(help="Address that the page listens on.")] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="How many answer side by side; one by default.")
+    ] = None,
     wait: Wait = 30.0,
 ) -> None:
     """Serve the API and the pages over the servers of the settings."""
-    given = {"port": port, "host": host}
+    given = {"port": port, "host": host, "api_processes": processes}
     given_ones = {name: value for name, value in given.items() if value is not None}
     chosen = settings().model_copy(update=given_ones)
     _require("api")
+    counted_in(chosen)
     require_servers(chosen, wait_s=wait)
     with unit_of_work(sessions()) as session:
         said = watch_the_door(session, chosen)

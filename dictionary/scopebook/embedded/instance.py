@@ -180,7 +180,8 @@ class Instance:
         for program in table:
             self._say(f"Starting the {program.title or program.name} ...")
             log_file = self.folder.logs / f"{program.name}.log"
-            child = Child(program.name, program.argv, env, log_file, program.stop_signals)
+            own = {**env, **program.variables}
+            child = Child(program.name, program.argv, own, log_file, program.stop_signals)
             self._start(child)
             if program.ready:
                 self._wait_until_ready(child, program.ready)

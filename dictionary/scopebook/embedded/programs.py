@@ -5,12 +5,14 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from ipaddress import ip_address
 from typing import NoReturn
 
 from pydantic import SecretStr
 
+from scopebook.api_processes import common_variables
 from scopebook.jobs import LIVE, QUEUES
 from scopebook.secret_files import variable, without_files
 from scopebook.settings import Settings
@@ -38,6 +40,8 @@ class Program:
     ready: Callable[[], bool] | None = None
     #: What people are told that it is; none: its name.
     title: str | None = None
+    #: Of its own environment, beside what all programs have.
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,9 +97,15 @@ def api(settings: Settings) -> Program:
     """The HTTP API with the built frontend."""
     argv = [sys.executable, "-m", "uvicorn", "scopebook_api.app:create_app", "--factory"]
     argv += ["--host", settings.host, "--port", str(settings.port)]
+    together: Mapping[str, str] = {}
+    if settings.api_processes > 1:
+        # One that does not answer is killed: not because it computes for some seconds.
+        argv += ["--workers", str(settings.api_processes), "--timeout-worker-healthcheck", "60"]
+        together = common_variables()
     # Open event streams would hold the stop up for ever.
     argv += ["--timeout-graceful-shutdown", "2", "--log-level", settings.log_level.lower()]
-    return Program("api", argv, ready=lambda: accepts(settings.host, settings.port))
+    ready = partial(accepts, settings.host, settings.port)
+    return Program("api", argv, ready=ready, variables=together)
 
 
 def is_loopback(host: str) -> bool:
@@ -155,4 +165,4 @@ def become(program: Program, chosen: Mapping[str, object]) -> NoReturn:
     given = {variable(name): str(value) for name, value in chosen.items()}
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     argv = list(program.argv)
-    os.execve(argv[0], argv, {**os.environ, **given, **_EVERY_PROGRAM})
+    os.execve(argv[0], argv, {**os.environ, **given, **_EVERY_PROGRAM, **program.variables})
