@@ -49,7 +49,7 @@ def postgres_settings(free_disk_bytes: int) -> dict[str, str]:
         # What tidies up by itself does with little.
         "autovacuum_work_mem": "64MB",
         "max_wal_size": _megabytes(free_disk_bytes // 8, 256, 4096),
-        # 23 for each API process, 4 for each worker process, 2 for the sweep: six of the former fit.
+        # 23 for each API process, 4 for each worker process, 2 for the sweep.
         "max_connections": "200",
         "random_page_cost": "1.1",
         "jit": "off",
