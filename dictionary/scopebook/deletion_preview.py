@@ -12,6 +12,7 @@ from sqlalchemy.types import BigInteger
 from scopebook.artifacts import sizes_in
 from scopebook.deletion_extent import Extent, extent_of
 from scopebook.deletions import corpus_to_delete, files_of, scan_to_delete
+from scopebook.sizes import size_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,8 +144,7 @@ def _sentences(found: Deletion) -> list[str]:
         _counted(found.marks, "mark on an example", "marks on examples"),
         _counted(found.maps, "map"),
         _counted(len(found.scans), "scan"),
-        _counted(found.files, "file")
-        and f"{found.files:,} files ({found.file_bytes / 1e6:.1f} MB)",
+        found.files and f"{_counted(found.files, 'file')} ({size_text(found.file_bytes)})",
     ]
     sentences = [f"With {found.what} go {', '.join(one for one in goes if one) or 'no rows'}."]
     if found.scans:

@@ -29,7 +29,7 @@ def test_a_corpus_goes_after_a_preview_and_only_when_that_is_confirmed(
     page.goto("/runs")
     corpora = page.get_by_role("region", name="Corpora")
     mine = corpora.get_by_role("listitem").filter(has_text=doomed)
-    expect(mine).to_contain_text("2 documents")
+    expect(mine).to_contain_text("2 documents, 1 kB")
 
     mine.get_by_role("button", name="Delete").click()
     dialog = page.get_by_role("dialog")

@@ -12,6 +12,7 @@ from scopebook.db.sessions import unit_of_work
 from scopebook.deletion_preview import preview_corpus
 from scopebook.deletions import request_corpus_deletion
 from scopebook.inventory import list_corpora
+from scopebook.sizes import size_text
 from scopebook.texts import Reading
 
 corpus = typer.Typer(help="Bodies of text that features are collected over.", no_args_is_help=True)
@@ -73,7 +74,7 @@ def browse(
             escape(report.name),
             f"{report.documents:,}",
             f"{report.near_duplicates:,}",
-            f"{report.size_bytes / 1e6:.1f} MB",
+            size_text(report.size_bytes),
             escape(tags),
         )
     print_table(listed)
