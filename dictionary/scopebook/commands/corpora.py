@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from scopebook.commands.deleting import delete
+from scopebook.commands.deleting import DryRun, Yes, delete
 from scopebook.console import dictionary, err, print_json, print_table, table
 from scopebook.corpora import CorpusReport, add_corpus
 from scopebook.db.sessions import unit_of_work
@@ -83,24 +83,18 @@ def browse(
 @corpus.command()
 def remove(
     name: Annotated[str, typer.Argument(help="A registered corpus.")],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would go, and delete nothing.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Delete a corpus with its collections and everything else that was made of its text.
 
     Again, it goes on with a deletion that has stopped.
     """
-    with dictionary(work=not dry_run) as factory:
-        with unit_of_work(factory) as session:
-            found = preview_corpus(session, name)
-        delete(
-            factory,
-            found,
-            lambda session, by: request_corpus_deletion(session, name, by=by),
-            dry_run=dry_run,
-            yes=yes,
-            as_json=as_json,
-        )
+    delete(
+        lambda session: preview_corpus(session, name),
+        lambda session, by: request_corpus_deletion(session, name, by=by),
+        dry_run=dry_run,
+        yes=yes,
+        as_json=as_json,
+    )
