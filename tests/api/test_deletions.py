@@ -61,7 +61,9 @@ def test_a_scan_is_gone_for_readers_as_soon_as_its_deletion_is_asked_for(
     told = client.get(f"{address}/deletion").json()
     answer = client.delete(address)
 
-    assert (told["documents"], told["runs"]) == (1, [])
+    assert (told["documents"], told["runs"], told["scans"]) == (1, [], [scan["id"]])
+    # It is what is deleted, and none that goes with it.
+    assert told["sentences"] == [f"With scan {scan['id']} of {scan['dataset']} go 1 document."]
     assert (answer.status_code, answer.json()["kind"]) == (202, "delete")
     assert client.get(address).status_code == 404
 
