@@ -108,6 +108,19 @@ class ScoresRead(Page[ScoredLabelRead]):
     scorer: str | None = Field(description="Null: nothing is scored.")
 
 
+class NamedServerRead(Schema):
+    """A server of language models that the settings name."""
+
+    endpoint: str
+    model: str | None = Field(description="The model that the settings name with it; null: none.")
+
+
+class ServersRead(Page[NamedServerRead]):
+    """The servers that whoever asks may have word labels."""
+
+    others: bool = Field(description="Whether any other server may be named, too.")
+
+
 class LanguageModelRequest(Schema):
     """Which language model words the features, and what that may take."""
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -11,9 +12,12 @@ from benchmarks.load.watching import Memory
 #: Cores that each part used.
 Cores = dict[str, float]
 
-#: Memory is flat where it grows by less than so much of itself in ten minutes.
-FLAT: Final = 0.01
-_TEN_MINUTES_S: Final = 600.0
+#: Memory is flat where it certainly grows by less than so many MB a minute.
+LEAK: Final = 0.3
+#: In a run of fewer minutes caches may fill in its later half too, so that it tells nothing.
+LEAST_MIN: Final = 15.0
+#: What is used for a moment is left out by medians of so long.
+_MEDIAN_MIN: Final = 0.5
 
 
 def _write(line: str) -> None:
@@ -67,31 +71,52 @@ def soaked(answers: Answers, minutes: float, sizes: Sequence[int]) -> list[str]:
 
 
 def memory(seen: Memory, whole: Sequence[Mapping[str, float]]) -> list[str]:
-    """Write how memory went; return the parts whose memory grows."""
-    _write("\n| part | PSS at first, MB | at last | judged at first | at last | growth in 10 min |")
+    """Write how memory went; return the parts whose memory is not flat."""
+    _write(
+        "\n| part | PSS at first, MB | at last | judged at first | at last | MB a minute, later |"
+    )
     _write("|---|---|---|---|---|---|")
     missed = []
     for part, used in seen.of.items():
-        share, doubt = growth(seen.at, used)
+        found = growth(seen.at, used)
         pss = " | ".join(f"{one[part] / 1e6:.0f}" for one in whole)
-        _write(
-            f"| {part} | {pss} | {used[0] / 1e6:.0f} | {used[-1] / 1e6:.0f} "
-            f"| {share:+.2%} ± {doubt:.2%} |"
-        )
-        if share - doubt > FLAT:
-            missed.append(f"memory of {part} grows by {share:.1%} in ten minutes")
+        told = f"{found.slope:+.2f} ± {found.doubt:.2f}" if found else "too short to tell"
+        _write(f"| {part} | {pss} | {used[0] / 1e6:.0f} | {used[-1] / 1e6:.0f} | {told} |")
+        if found and round(found.slope + found.doubt, 3) >= LEAK:
+            missed.append(f"memory of {part} {found}")
     return missed
 
 
-def growth(at: Sequence[float], used: Sequence[float]) -> tuple[float, float]:
-    """Return the share that memory grows by in ten minutes, and two standard errors of it.
+@dataclass(frozen=True)
+class Growth:
+    """MB a minute, and by how much that may be wrong."""
 
-    By least squares over the last three quarters, when caches are filled. `at` are seconds.
+    slope: float
+    doubt: float
+
+    def __str__(self) -> str:
+        """Say what is wrong with memory that is not flat."""
+        if self.slope > self.doubt:
+            return f"grows by {self.slope:.2f} MB a minute"
+        return f"scatters too much to tell whether it grows (± {self.doubt:.2f} MB a minute)"
+
+
+def growth(at: Sequence[float], used: Sequence[float]) -> Growth | None:
+    """Return how memory grows in the later half of a run, when caches are filled; None: too short.
+
+    `at` are seconds, `used` bytes. The median of the slopes between all pairs of moments, of which
+    a cache that is made in one step moves few, and three standard errors of it by the median
+    deviation. So many, since what is not seen here is a leak.
     """
-    begin = len(at) // 4
-    x, y = np.asarray(at[begin:]), np.asarray(used[begin:])
-    if len(x) < 3 or not y.mean():
-        return 0.0, 0.0
-    (slope, _), covariance = np.polyfit(x, y, 1, cov=True)
-    scale = _TEN_MINUTES_S / y.mean()
-    return float(slope * scale), float(2 * np.sqrt(covariance[0, 0]) * scale)
+    minutes, size = np.asarray(at) / 60, np.asarray(used) / 1e6
+    if len(minutes) < 2 or minutes[-1] < LEAST_MIN:
+        return None
+    parts = (minutes // _MEDIAN_MIN).astype(int)
+    late = [part for part in np.unique(parts) if part * _MEDIAN_MIN >= minutes[-1] / 2]
+    x = np.asarray([np.median(minutes[parts == part]) for part in late])
+    y = np.asarray([np.median(size[parts == part]) for part in late])
+    one, other = np.triu_indices(len(x), 1)
+    slope = np.median((y[other] - y[one]) / (x[other] - x[one]))
+    left = y - slope * x
+    scatter = 1.4826 * np.median(np.abs(left - np.median(left)))
+    return Growth(float(slope), float(3 * scatter * np.sqrt(12 / len(x)) / (x[-1] - x[0])))

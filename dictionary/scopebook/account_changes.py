@@ -168,6 +168,16 @@ def make_link(session: Session, name: str, *, by: Actor) -> str:
     return secret
 
 
+def has_open_link(session: Session, name: str) -> bool:
+    """Tell whether a link that somebody was given still sets the account's password."""
+    is_good = OneTimeLink.used_at.is_(None) & (OneTimeLink.expires_at > func.now())
+    account = find_account(session, name)
+    of_account = OneTimeLink.account_id == account.id
+    return (
+        session.scalar(select(OneTimeLink.sha256).where(of_account, is_good).limit(1)) is not None
+    )
+
+
 def link_url(base: str, secret: str) -> str:
     """Return the link itself; behind `#`, its secret reaches no server's log and no other site."""
     return f"{base.rstrip('/')}/welcome#{secret}"

@@ -5,6 +5,7 @@ an editor names over the API must be one that who runs the instance has named fi
 can be made to lead elsewhere, and no text goes to a stranger.
 """
 
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,6 +14,29 @@ from scopebook.errors import ForbiddenError, InvalidInputError
 from scopebook.settings import Settings, settings
 
 _TAILS: Final = ("/chat/completions", "/embeddings")
+
+
+@dataclass(frozen=True)
+class NamedServer:
+    """A server of language models that the settings name, and the model they name with it."""
+
+    endpoint: str
+    model: str | None
+
+
+def named_language_models() -> list[NamedServer]:
+    """Return the servers that an editor may have word labels, the one meant for it first.
+
+    An address with a password in it is left out: it is for who runs the instance to know.
+    """
+    known = settings()
+    named = (
+        NamedServer(known.llm_endpoint or "", known.llm_model),
+        *(NamedServer(url, None) for url in (known.servers or "").split()),
+        NamedServer(known.judge_endpoint or "", known.judge_model),
+    )
+    shown = {_base(one.endpoint): one for one in reversed(named) if _is_plain(one.endpoint)}
+    return list(reversed(shown.values()))
 
 
 def check_server(actor: Actor, address: str) -> None:
@@ -33,6 +57,11 @@ def _named(known: Settings) -> set[str]:
         *(known.window_embedder_url, *(known.servers or "").split()),
     )
     return {_base(url) for url in urls if url and "://" in url}
+
+
+def _is_plain(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in ("http", "https") and "@" not in parts.netloc and not parts.query
 
 
 def _base(address: str) -> str:

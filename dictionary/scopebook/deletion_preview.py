@@ -12,6 +12,7 @@ from sqlalchemy.types import BigInteger
 from scopebook.artifacts import sizes_in
 from scopebook.deletion_extent import Extent, extent_of
 from scopebook.deletions import corpus_to_delete, files_of, scan_to_delete
+from scopebook.sizes import size_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +83,10 @@ def preview_scan(session: Session, scan_id: int) -> Deletion:
     """Return what would go with a scan; raises NotFoundError where there is none."""
     found = scan_to_delete(session, scan_id)
     extent = extent_of(session, scans=[found.id])
-    return _count(session, extent, f"scan {found.id} of {found.dataset}", found.deletion_job_id)
+    what = f"scan {found.id} of {found.dataset}"
+    counted = _count(session, extent, what, found.deletion_job_id)
+    others = [scan for scan in extent.scans if scan != found.id]
+    return replace(counted, sentences=_sentences(counted, others))
 
 
 def _count(session: Session, extent: Extent, what: str, job_id: int | None) -> Deletion:
@@ -101,7 +105,7 @@ def _count(session: Session, extent: Extent, what: str, job_id: int | None) -> D
         file_bytes=sum(sizes),
         **counts,
     )
-    return replace(found, sentences=_sentences(found))
+    return replace(found, sentences=_sentences(found, extent.scans))
 
 
 def _number(session: Session, extent: Extent, statement: str) -> int:
@@ -131,8 +135,8 @@ def _sizes(session: Session, extent: Extent) -> list[int]:
     return sizes
 
 
-def _sentences(found: Deletion) -> list[str]:
-    """Say what goes and what stays, leaving out what there is none of."""
+def _sentences(found: Deletion, scans: Sequence[int]) -> list[str]:
+    """Say what goes, with these scans, and what stays, leaving out what there is none of."""
     goes = [
         _counted(found.documents, "document"),
         _counted(found.tokens, "token"),
@@ -142,13 +146,12 @@ def _sentences(found: Deletion) -> list[str]:
         _counted(found.scores, "score"),
         _counted(found.marks, "mark on an example", "marks on examples"),
         _counted(found.maps, "map"),
-        _counted(len(found.scans), "scan"),
-        _counted(found.files, "file")
-        and f"{found.files:,} files ({found.file_bytes / 1e6:.1f} MB)",
+        _counted(len(scans), "scan"),
+        found.files and f"{_counted(found.files, 'file')} ({size_text(found.file_bytes)})",
     ]
     sentences = [f"With {found.what} go {', '.join(one for one in goes if one) or 'no rows'}."]
-    if found.scans:
-        named = ", ".join(map(str, found.scans[:20]))
+    if scans:
+        named = ", ".join(map(str, scans[:20]))
         sentences.append(f"Scans that go, since they read it or quote labels that go: {named}.")
     if found.spoken_of:
         sentences.append(

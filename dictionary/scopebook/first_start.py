@@ -5,7 +5,7 @@ from typing import Final
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from scopebook.account_changes import add_account, link_url, make_link
+from scopebook.account_changes import add_account, has_open_link, link_url, make_link
 from scopebook.accounts import find_account, has_accounts, local_actor
 from scopebook.embedded.programs import is_loopback, page_url
 from scopebook.errors import ConflictError, NotFoundError
@@ -32,7 +32,8 @@ def open_the_door(session: Session, settings: Settings) -> str:
 def make_first_admin(session: Session, settings: Settings) -> str | None:
     """Return what to say of the link of an admin who never came; None where there is none to make.
 
-    The account is made where there is no other, and where a name is given for it.
+    The account is made where there is no other, and where a name is given for it. A link that is
+    still good stays so: of two starts at once, the second would void what the first has printed.
     """
     name = settings.first_admin
     if not name:
@@ -43,6 +44,11 @@ def make_first_admin(session: Session, settings: Settings) -> str | None:
     operator = local_actor(session)
     if not has_accounts(session):
         add_account(session, name, "admin", by=operator)
+    elif has_open_link(session, name):
+        return (
+            f"The admin {name} exists, and the link that an earlier start has printed sets the "
+            f"password; `scopebook user password {name}` prints another in its place."
+        )
     url = link_url(page_url(settings), make_link(session, name, by=operator))
     return f"Open this link once, within a day, to set the password of the admin {name}: {url}"
 

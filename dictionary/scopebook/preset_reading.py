@@ -1,11 +1,12 @@
-"""Read what people give as a file: preset documents and tests, of whatever types these are."""
+"""Read preset documents and tests that people give or a database holds, of whatever types."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from scopebook.errors import InvalidInputError
+from scopebook.db.preset_tables import PresetVersion
+from scopebook.errors import ConflictError, InvalidInputError
 from scopebook.preset_drafts import MOST_GROUPS
 from scopebook.preset_tests import MOST_TESTS, Expectation, Measure, PresetTest
 from scopebook.steering import MOST_FEATURES, Op, PromptPosition, Unit
@@ -110,6 +111,22 @@ def read_document(given: Mapping[str, Any]) -> dict[str, Any]:
             "Scopebook has exported it."
         ) from error
     return read.model_dump(by_alias=True, exclude_none=False)
+
+
+def kept_document(version: PresetVersion) -> dict[str, Any]:
+    """Return a version's document; refuse one that a hand at the database has broken."""
+    try:
+        read = _Document.model_validate(version.document)
+        unknown = {one.sae for one in read.interventions} - {one.ref for one in read.sae}
+        fault = "interventions: they name an SAE that it does not pin" if unknown else None
+    except (ValidationError, OverflowError) as error:
+        fault = _first(error)
+    if fault:
+        raise ConflictError(
+            f"Version {version.number} of preset {version.preset_id} cannot be read, since its row "
+            f"in the database is not as Scopebook wrote it ({fault}); bring it back from a backup."
+        )
+    return version.document
 
 
 def read_tests(given: object, which: str) -> list[PresetTest]:

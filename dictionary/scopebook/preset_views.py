@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, get_args
 
-from sqlalchemy import Select, func, select
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy import Select, cast, func, select
+from sqlalchemy.dialects.postgresql import JSONPATH, distinct_on
 from sqlalchemy.orm import Session, aliased
 
 from scopebook.accounts import Actor
@@ -15,6 +15,7 @@ from scopebook.db.tables import Model, Release
 from scopebook.errors import NotFoundError
 from scopebook.paging import decode_cursor, encode_cursor
 from scopebook.preset_documents import Document
+from scopebook.preset_reading import kept_document
 from scopebook.releases import find_release
 from scopebook.visibility import preset_seen_by
 
@@ -22,6 +23,8 @@ from scopebook.visibility import preset_seen_by
 Audience = Literal["owner", "viewer", "annotator", "editor", "admin"]
 AUDIENCES: Final[tuple[Audience, ...]] = get_args(Audience)
 Status = Literal["draft", "approved"]
+#: Finds none in a document that is none, so that a list of presets holds the others.
+_ENABLED: Final = "$.interventions[*] ? (@.enabled == true)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +195,9 @@ def _described() -> Select[*tuple[Any, ...]]:
             Release.name.label("release"),
             Model.name.label("model"),
             PresetVersion.number.label("version"),
-            PresetVersion.document["interventions"].label("interventions"),
+            func.jsonb_array_length(
+                func.jsonb_path_query_array(PresetVersion.document, cast(_ENABLED, JSONPATH))
+            ).label("features"),
             func.coalesce(decided.c.status, "draft").label("status"),
             approved.label("approved"),
         )
@@ -221,7 +226,7 @@ def _view(row: Any, actor: Actor) -> PresetView:
         archived=preset.archived,
         revision=preset.revision,
         version=row.version,
-        features=sum(one["enabled"] for one in row.interventions),
+        features=row.features,
         status=row.status,
         approved=row.approved,
         forked_from=preset.forked_from,
@@ -260,5 +265,5 @@ def _version_view(row: Any, *, with_document: bool) -> VersionView:
         decided_why=row.note,
         sha256=version.sha256,
         created_at=version.created_at,
-        document=version.document if with_document else None,
+        document=kept_document(version) if with_document else None,
     )

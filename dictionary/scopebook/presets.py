@@ -19,6 +19,7 @@ from scopebook.errors import (
 )
 from scopebook.preset_documents import Document, keep_amounts, pin, sha256_of
 from scopebook.preset_drafts import LONGEST_NAME, PresetDraft
+from scopebook.preset_reading import kept_document
 from scopebook.preset_views import (
     Audience,
     PresetView,
@@ -110,7 +111,7 @@ def save_version(
             "make another preset of them."
         )
     newest = newest_row(session, preset.id)
-    keep_amounts(document, newest.document)
+    keep_amounts(document, kept_document(newest))
     if newest.sha256 == sha256_of(document):
         raise ConflictError(
             f"Version {newest.number} of {preset.name!r} says just this; nothing was saved."
@@ -176,7 +177,7 @@ def fork_preset(
         actor,
         name,
         session.get_one(Preset, seen.id).release_id,
-        version.document,
+        kept_document(version),
         description=seen.description,
         visible_to=seen.visible_to,
         note=f"From {seen.name} @ {number}",

@@ -6,11 +6,13 @@ from contextlib import contextmanager
 
 import pytest
 from fastapi.testclient import TestClient
+from typer import Typer
 from typer.testing import CliRunner
 
 from makers import make_corpus, make_evidence, make_examples, make_release, make_run, make_scan
-from scopebook.commands import corpora
+from scopebook.commands import corpora, deleting, scan_list
 from scopebook.db.jobs import Job
+from scopebook.db.scan_tables import Scan
 from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.db.tables import Corpus
 from scopebook.errors import InvalidInputError
@@ -59,28 +61,38 @@ def test_a_scan_is_gone_for_readers_as_soon_as_its_deletion_is_asked_for(
     told = client.get(f"{address}/deletion").json()
     answer = client.delete(address)
 
-    assert (told["documents"], told["runs"]) == (1, [])
+    assert (told["documents"], told["runs"], told["scans"]) == (1, [], [scan["id"]])
+    # It is what is deleted, and none that goes with it.
+    assert told["sentences"] == [f"With scan {scan['id']} of {scan['dataset']} go 1 document."]
     assert (answer.status_code, answer.json()["kind"]) == (202, "delete")
     assert client.get(address).status_code == 404
 
 
 @pytest.mark.usefixtures("made")
+@pytest.mark.parametrize(
+    ("command", "which", "told"),
+    [
+        (corpora.corpus, "tiny", "With the corpus tiny go 1 document"),
+        (scan_list.scans, "1", "With scan 1 of "),
+    ],
+)
 def test_the_command_says_what_goes_and_asks_before_it_begins(
-    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch, command: Typer, which: str, told: str
 ) -> None:
     @contextmanager
     def here(**_: object) -> Iterator[Sessions]:
         yield sessions
 
-    monkeypatch.setattr(corpora, "dictionary", here)
+    monkeypatch.setattr(deleting, "dictionary", here)
     run = CliRunner().invoke
 
-    dry = run(corpora.corpus, ["remove", "tiny", "--dry-run", "--json"])
-    unasked = run(corpora.corpus, ["remove", "tiny"])
+    dry = run(command, ["remove", which, "--dry-run", "--json"])
+    unasked = run(command, ["remove", which])
 
     assert json.loads(dry.stdout)["documents"] == 1
-    assert "With the corpus tiny go 1 document" in dry.stderr
+    assert told in dry.stderr
     assert isinstance(unasked.exception, InvalidInputError)
     assert "say --yes" in str(unasked.exception)
     with sessions() as session:
         assert session.get_one(Corpus, 1).deletion_job_id is None
+        assert session.get_one(Scan, 1).deletion_job_id is None

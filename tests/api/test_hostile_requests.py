@@ -164,6 +164,41 @@ def test_an_editor_may_have_texts_sent_only_to_servers_that_the_settings_name(
     assert allowed.status_code != 403, allowed.text
 
 
+def test_an_editor_is_told_which_servers_may_be_named_and_no_password_of_one(
+    sessions: Sessions, changed: None
+) -> None:
+    named = {
+        "llm_endpoint": "http://llm.example.org/v1",
+        "llm_model": "a-model",
+        "servers": "http://LLM.example.org/v1/ http://other.example.org/v1 http://u:pw@x.org/v1",
+        "judge_endpoint": "/models/a-folder",
+    }
+    use_settings(settings().model_copy(update=named))
+    with sessions.begin() as session:
+        make_account(session, "ada", "admin")
+        make_account(session, "eve", "editor")
+        tokens = {
+            "ada": make_token(session, "ada", "admin"),
+            "eve": make_token(session, "eve", "edit"),
+        }
+
+    with client_of(sessions) as client:
+        told = {
+            name: client.get("/api/labels/servers", headers=bearer(token)).json()
+            for name, token in tokens.items()
+        }
+
+    assert told["eve"] == {
+        "items": [
+            {"endpoint": "http://llm.example.org/v1", "model": "a-model"},
+            {"endpoint": "http://other.example.org/v1", "model": None},
+        ],
+        "next": None,
+        "others": False,
+    }
+    assert told["ada"] == told["eve"] | {"others": True}
+
+
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
 def test_no_cell_of_a_csv_file_is_a_formula(start: str) -> None:
     attack = f"{start}HYPERLINK(0)"

@@ -96,6 +96,7 @@ ROUTES = {
     "GET /api/labels/drift": "viewer",
     "GET /api/labels/coverage": "viewer",
     "GET /api/labels/scores": "viewer",
+    "GET /api/labels/servers": "editor",
     "POST /api/labels": "editor",
     "POST /api/scores": "editor",
     "GET /api/maps/latest": "viewer",

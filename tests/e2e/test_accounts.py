@@ -3,22 +3,34 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect
-from sqlalchemy import create_engine
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
-from makers import make_release
+from makers import (
+    make_corpus,
+    make_evidence,
+    make_examples,
+    make_labeling,
+    make_model,
+    make_release,
+    make_run,
+)
 from oidc_provider import CLIENT, SECRET, Provider, serve_provider
 from people import bearer, make_token
 from people import make_account as make_account_row
 from running import Running, run
+from scopebook.db.tables import Model
 from scopebook.embedded.folder import DataFolder
 
 PASSWORD = "four random words"
+#: Nobody answers there.
+OURS, ELSEWHERE = "http://127.0.0.1:9/v1", "http://127.0.0.2:9/v1"
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +51,7 @@ def apart(provider: Provider) -> Iterator[Running]:
         "SCOPEBOOK_OIDC_CLIENT_ID": CLIENT,
         "SCOPEBOOK_OIDC_CLIENT_SECRET": SECRET,
         "SCOPEBOOK_OIDC_NAME": "Our Login",
+        "SCOPEBOOK_SERVERS": OURS,
     }
     running = Running(data_dir, arguments=("--no-demo",), variables=variables)
     running.start()
@@ -229,6 +242,62 @@ def test_a_release_is_kept_for_some_on_the_page(
     form.get_by_role("button", name="Save").click()
     expect(page.get_by_text("There is no account 'nobody'")).to_be_visible()
     script.close()
+
+
+def test_an_editor_has_a_feature_labelled_again_only_by_a_server_that_the_settings_name(
+    browser: Browser, apart: Running, ada: BrowserContext
+) -> None:
+    make_labelled_by(apart, "an-admin-s-model", ELSEWHERE)
+    context = _context(browser, apart)
+    page = context.new_page()
+    page.goto(make_account(ada.new_page(), "eva", "editor"))
+    choose_password(page)
+    expect(page.get_by_label("Account of eva")).to_be_visible()
+    hers = asked_again(page)
+
+    endpoint = hers.get_by_role("combobox", name="Endpoint")
+    expect(endpoint).to_have_value(OURS)
+    expect(endpoint.locator("option")).to_have_count(1)
+    expect(hers.get_by_role("textbox", name="Model")).to_have_value("")
+    hers.get_by_role("textbox", name="Model").fill("a-model")
+    with page.expect_request("**/api/labels") as asked:
+        hers.get_by_role("button", name="Label").click()
+    assert asked.value.post_data_json["llm"] == {"endpoint": OURS, "model": "a-model"}
+    # So the server was not what the API refused.
+    expect(page.get_by_text("Layer 1 of SAE-Res-Open has no labels yet")).to_be_visible()
+
+    others = asked_again(ada.new_page())
+    expect(others.get_by_role("textbox", name="Endpoint")).to_have_value(ELSEWHERE)
+    expect(others.get_by_role("textbox", name="Model")).to_have_value("an-admin-s-model")
+
+    none = {"items": [], "next": None, "others": False}
+    page.route("**/api/labels/servers", lambda route: route.fulfill(json=none))
+    hers = asked_again(page)
+    expect(hers.get_by_text("the instance’s settings name none")).to_be_visible()
+    expect(hers.get_by_label("language model")).to_be_disabled()
+    expect(hers.get_by_label("keywords")).to_be_checked()
+    context.close()
+
+
+def make_labelled_by(apart: Running, method: str, endpoint: str) -> None:
+    """Make a release with one feature's examples, that a language model has worded."""
+    there = DataFolder(apart.data_dir).running()
+    assert there is not None
+    with Session(create_engine(there.database_url)) as session, session.begin():
+        model = session.scalars(select(Model)).first() or make_model(session)
+        saes = make_release(session, "SAE-Res-Open", model=model, set_name="res-open")
+        run = make_run(session, saes, make_corpus(session, ["a b c"]))
+        make_evidence(session, run, saes[0], 3, examples=make_examples([1]))
+        labeling = make_labeling(session, saes[0], run.id, source="llm")
+        labeling.method, labeling.parameters = method, {"endpoint": endpoint}
+        labeling.finished_at = datetime.now(UTC)
+
+
+def asked_again(page: Page) -> Locator:
+    """Open the form that has a feature labelled again."""
+    page.goto("/features/Tiny-Model/1-res-open/3")
+    page.get_by_role("button", name="Relabel this feature").click()
+    return page.get_by_role("form", name="Relabel this feature")
 
 
 def test_a_token_is_shown_once_and_works_until_it_is_revoked(

@@ -6,7 +6,8 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Response, expect
+from sqlalchemy import text
 from tests.conftest import copy_template
 
 from annotation_server import serving
@@ -82,8 +83,16 @@ def reader(browser: Browser, hostile: Hostile) -> Iterator[Page]:
     context.add_cookies([cookie])  # type: ignore[list-item]
     page = context.new_page()
     page.on("dialog", lambda dialog: pytest.fail(f"a dialog opened: {dialog.message}"))
+    broken: list[str] = []
+
+    def note(answer: Response) -> None:
+        if answer.status >= 500:
+            broken.append(f"{answer.status} {answer.request.method} {answer.url}")
+
+    page.on("response", note)
     yield page
     context.close()
+    assert broken == [], "the API broke on what is planted"
 
 
 def _addresses(page: Page, planted: Planted) -> list[str]:
@@ -159,3 +168,18 @@ def test_every_column_of_text_is_planted_or_held_for_a_reason(
         if one.name not in HELD.get(one.table, {}) and not hostile.planted.rows[one.table]
     ]
     assert bare == [], "add a row to make_hostile, or hold the column with its reason"
+
+
+def test_a_preset_whose_document_is_none_says_so_on_its_page(
+    reader: Page, hostile: Hostile, postgres: EmbeddedPostgres
+) -> None:
+    with unit_of_work(sessions_for(postgres.url("hostile"))) as session:
+        session.execute(text("SET LOCAL session_replication_role = replica"))
+        session.execute(text("UPDATE preset_version SET document = document - 'positions'"))
+
+    _visit(reader, "/presets")
+    steering = f"/steer?preset={hostile.planted.preset}&version=1"
+    for address in (f"/presets/{hostile.planted.preset}", steering):
+        _visit(reader, address)
+        said = reader.get_by_text(re.compile(r"Version 1 of preset \d+ cannot be read"))
+        expect(said).to_be_visible()

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from scopebook.allowed_servers import check_server
+from scopebook.allowed_servers import check_server, named_language_models
 from scopebook.errors import ConflictError
 from scopebook.job_reports import JobReport, read_job
 from scopebook.label_reports import label_coverage
@@ -14,7 +14,7 @@ from scopebook.window_embedders import TERMS, asked_embedder
 from scopebook_api.deps import Cursor, DbSession, Editor, Limit
 from scopebook_api.idempotency import KeyedRoute
 from scopebook_api.job_schemas import JobRead
-from scopebook_api.label_schemas import CoverageRead, LabelRequest, ScoresRead
+from scopebook_api.label_schemas import CoverageRead, LabelRequest, ScoresRead, ServersRead
 from scopebook_api.schemas import Page, problems
 
 router = APIRouter(
@@ -48,6 +48,12 @@ def scores(
         "distributions": report.distributions,
         "scorer": report.scorer,
     }
+
+
+@router.get("/servers", response_model=ServersRead)
+def servers(me: Editor) -> dict[str, object]:
+    """List the servers of language models that the settings name, and say whether others may be."""
+    return {"items": named_language_models(), "next": None, "others": me.may("admin")}
 
 
 @router.post("", response_model=JobRead, status_code=202, responses=problems(409))

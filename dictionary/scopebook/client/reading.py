@@ -13,7 +13,13 @@ from scopebook.client.types.feature import (
     ReleaseRead,
 )
 from scopebook.client.types.job import Status
-from scopebook.client.types.label import CoverageRead, DriftRead, OriginRead, ScoresRead
+from scopebook.client.types.label import (
+    CoverageRead,
+    DriftRead,
+    OriginRead,
+    ScoresRead,
+    ServersRead,
+)
 from scopebook.client.types.map import MapStateRead
 from scopebook.client.types.search import FacetsRead, SearchHit
 
@@ -123,6 +129,10 @@ class Reading(Transport):
         return cast(
             list[CoverageRead], self._get("/labels/coverage", {"release": release})["items"]
         )
+
+    def servers(self) -> ServersRead:
+        """Return the servers of language models that one may name, and whether others may be."""
+        return cast(ServersRead, self._get("/labels/servers"))
 
     def scores(
         self,

@@ -11,6 +11,7 @@ from rich.markup import escape
 from scopebook.backups.making import BackupReport, make_backup
 from scopebook.backups.restoring import RestoreReport, restore_backup
 from scopebook.console import dictionary, err, print_json
+from scopebook.sizes import size_text
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -79,7 +80,7 @@ def _say_missing(missing: list[str], remedy: str) -> None:
 def _say_made(report: BackupReport) -> None:
     _say(
         f"{report.path}: {report.rows:,} rows of {report.tables} tables and {report.files:,} "
-        f"files, {report.size_bytes / 1e6:,.1f} MB."
+        f"files, {size_text(report.size_bytes)}."
     )
     _say_missing(report.missing, "weights come back by `scopebook add`")
     _say(

@@ -5,13 +5,14 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from scopebook.commands.deleting import delete
+from scopebook.commands.deleting import DryRun, Yes, delete
 from scopebook.console import dictionary, err, print_json, print_table, table
 from scopebook.corpora import CorpusReport, add_corpus
 from scopebook.db.sessions import unit_of_work
 from scopebook.deletion_preview import preview_corpus
 from scopebook.deletions import request_corpus_deletion
 from scopebook.inventory import list_corpora
+from scopebook.sizes import size_text
 from scopebook.texts import Reading
 
 corpus = typer.Typer(help="Bodies of text that features are collected over.", no_args_is_help=True)
@@ -73,7 +74,7 @@ def browse(
             escape(report.name),
             f"{report.documents:,}",
             f"{report.near_duplicates:,}",
-            f"{report.size_bytes / 1e6:.1f} MB",
+            size_text(report.size_bytes),
             escape(tags),
         )
     print_table(listed)
@@ -82,24 +83,18 @@ def browse(
 @corpus.command()
 def remove(
     name: Annotated[str, typer.Argument(help="A registered corpus.")],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would go, and delete nothing.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Delete a corpus with its collections and everything else that was made of its text.
 
     Again, it goes on with a deletion that has stopped.
     """
-    with dictionary(work=not dry_run) as factory:
-        with unit_of_work(factory) as session:
-            found = preview_corpus(session, name)
-        delete(
-            factory,
-            found,
-            lambda session, by: request_corpus_deletion(session, name, by=by),
-            dry_run=dry_run,
-            yes=yes,
-            as_json=as_json,
-        )
+    delete(
+        lambda session: preview_corpus(session, name),
+        lambda session, by: request_corpus_deletion(session, name, by=by),
+        dry_run=dry_run,
+        yes=yes,
+        as_json=as_json,
+    )

@@ -2,33 +2,45 @@
 
 import sys
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
 from sqlalchemy.orm import Session
 
 from scopebook.accounts import Actor, local_actor
-from scopebook.console import err, leaving, print_json, watch_job
+from scopebook.console import dictionary, err, leaving, print_json, watch_job
 from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.deletion_preview import Deletion
 from scopebook.errors import InvalidInputError
 
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only say what would go, and delete nothing.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Preview = Callable[[Session], Deletion]
+Request = Callable[[Session, Actor], int]
 
-def delete(
-    factory: Sessions,
-    found: Deletion,
-    request: Callable[[Session, Actor], int],
-    *,
-    dry_run: bool,
-    yes: bool,
-    as_json: bool,
-) -> None:
+
+def delete(preview: Preview, request: Request, *, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Delete what a preview tells of, once that was said and agreed to; wait until it is gone."""
+    with dictionary(work=not dry_run) as factory:
+        with unit_of_work(factory) as session:
+            found = preview(session)
+        _tell(found)
+        if not dry_run:
+            _delete(factory, found, request, yes=yes, as_json=as_json)
+        elif as_json:
+            print_json(found)
+
+
+def _tell(found: Deletion) -> None:
     for sentence in found.sentences:
         err.print(sentence, markup=False, highlight=False, soft_wrap=True)
-    if dry_run:
-        if as_json:
-            print_json(found)
-        return
+
+
+def _delete(
+    factory: Sessions, found: Deletion, request: Request, *, yes: bool, as_json: bool
+) -> None:
     if not yes:
         _ask(found.what)
     with unit_of_work(factory) as session:

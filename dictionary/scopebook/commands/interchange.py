@@ -14,6 +14,7 @@ from scopebook.interchange.parquet_in import import_parquet
 from scopebook.interchange.parquet_out import ExportReport, export_parquet, steady
 from scopebook.interchange.vectors import request_vectors
 from scopebook.release_names import chosen_layers
+from scopebook.sizes import size_text
 
 exports = typer.Typer(help="Write the dictionary to files.", no_args_is_help=True)
 imports = typer.Typer(help="Read files into the dictionary.", no_args_is_help=True)
@@ -61,7 +62,7 @@ def neuronpedia_out(
         return
     rows = ", ".join(f"{count:,} {table}" for table, count in report.rows.items())
     lines = [
-        f"{', '.join(report.releases)}: {rows}, {report.bytes / 1e6:,.1f} MB in {report.path}.",
+        f"{', '.join(report.releases)}: {rows}, {size_text(report.bytes)} in {report.path}.",
         "Not written, since the layout has no place for it:",
         *(f"  {what}" for what in report.cannot_hold),
         *(f"  {count:,} {what}" for what, count in report.not_written.items() if count),
@@ -162,7 +163,7 @@ def _tell(table: str, rows: int) -> None:
 def _say_exported(report: ExportReport) -> None:
     rows = sum(report.rows.values())
     lines = [
-        f"{', '.join(report.releases)}: {rows:,} rows, {report.bytes / 1e6:,.1f} MB in "
+        f"{', '.join(report.releases)}: {rows:,} rows, {size_text(report.bytes)} in "
         f"{report.path}; content {report.content_sha256}.",
         *report.cautions,
     ]

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from scopebook.commands.deleting import delete
+from scopebook.commands.deleting import DryRun, Yes, delete
 from scopebook.console import dictionary, print_json, print_table, table
 from scopebook.db.sessions import unit_of_work
 from scopebook.deletion_preview import preview_scan
@@ -42,24 +42,18 @@ def browse(
 @scans.command()
 def remove(
     scan_id: Annotated[int, typer.Argument(metavar="ID", help="A scan, by its number.")],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would go, and delete nothing.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Delete a scan with what it found, and its text where no other scan has it.
 
     A registered corpus that was scanned stays. Again, it goes on with what has stopped.
     """
-    with dictionary(work=not dry_run) as factory:
-        with unit_of_work(factory) as session:
-            found = preview_scan(session, scan_id)
-        delete(
-            factory,
-            found,
-            lambda session, by: request_scan_deletion(session, scan_id, by=by),
-            dry_run=dry_run,
-            yes=yes,
-            as_json=as_json,
-        )
+    delete(
+        lambda session: preview_scan(session, scan_id),
+        lambda session, by: request_scan_deletion(session, scan_id, by=by),
+        dry_run=dry_run,
+        yes=yes,
+        as_json=as_json,
+    )

@@ -8,7 +8,7 @@ from scopebook.hub.download import (
     download_model,
     download_release,
 )
-from scopebook.hub.files import Progress, check_free_space, size_text
+from scopebook.hub.files import Progress, check_free_space
 from scopebook.hub.listing import Hub, Listing, look_up
 from scopebook.hub.plan import DownloadPlan, PlannedFile, plan_download
 
@@ -28,5 +28,4 @@ __all__ = [
     "look_up",
     "plan_download",
     "read_card",
-    "size_text",
 ]

@@ -17,6 +17,7 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from scopebook.errors import HubError, UnavailableError
 from scopebook.hub.listing import Hub, Listing, cached_file, remember_commit, repo_cache
 from scopebook.hub.refusals import hub_refusals
+from scopebook.sizes import size_text
 
 # Called with the bytes done and the bytes in all; also from a download's own threads.
 Progress = Callable[[int, int], None]
@@ -57,14 +58,6 @@ def check_free_space(folder: Path, needed_bytes: int, what: str) -> None:
             "free space, choose fewer layers, or point HF_HUB_CACHE or SCOPEBOOK_DATA_DIR at a "
             "larger disk."
         )
-
-
-def size_text(size_bytes: int) -> str:
-    """Say a size as disks and download pages do: 537 MB, 12.9 GB."""
-    for unit, scale in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
-        if size_bytes >= scale:
-            return f"{size_bytes / scale:.{0 if unit == 'MB' else 1}f} {unit}"
-    return f"{max(1, round(size_bytes / 1000))} kB" if size_bytes else "nothing"
 
 
 def _fetch_file(listing: Listing, file: str, hub: Hub, report: Callable[[int], None]) -> None:

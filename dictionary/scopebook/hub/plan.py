@@ -14,7 +14,6 @@ from scopebook.hub.download import (
     release_repo_id,
     spans,
 )
-from scopebook.hub.files import size_text
 from scopebook.hub.listing import Hub, cached_file, look_up
 from scopebook.hub.saelens import SaeLensRelease, saelens_in_folder, saelens_on_hub
 from scopebook.release_names import (
@@ -25,6 +24,7 @@ from scopebook.release_names import (
     parse_release_name,
     published_release,
 )
+from scopebook.sizes import size_text
 
 _FLOAT32 = 4
 _BFLOAT16 = 2

@@ -956,6 +956,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/labels/servers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Servers
+         * @description List the servers of language models that the settings name, and say whether others may be.
+         */
+        get: operations["servers_api_labels_servers_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/labels": {
         parameters: {
             query?: never;
@@ -5488,6 +5508,19 @@ export interface components {
             name: string;
         };
         /**
+         * NamedServerRead
+         * @description A server of language models that the settings name.
+         */
+        NamedServerRead: {
+            /** Endpoint */
+            endpoint: string;
+            /**
+             * Model
+             * @description The model that the settings name with it; null: none.
+             */
+            model: string | null;
+        };
+        /**
          * NearEmptyRead
          * @description A document in which next to nothing that tells something fires.
          */
@@ -8599,6 +8632,21 @@ export interface components {
              */
             silhouette: number | null;
             label: components["schemas"]["LabelRead"] | null;
+        };
+        /**
+         * ServersRead
+         * @description The servers that whoever asks may have word labels.
+         */
+        ServersRead: {
+            /** Items */
+            items: components["schemas"]["NamedServerRead"][];
+            /** Next */
+            next?: string | null;
+            /**
+             * Others
+             * @description Whether any other server may be named, too.
+             */
+            others: boolean;
         };
         /**
          * ShardRun
@@ -14567,6 +14615,75 @@ export interface operations {
             };
             /** @description Validation Error */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    /** @description Seconds after which the same request works. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    servers_api_labels_servers_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServersRead"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description How to show who one is. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

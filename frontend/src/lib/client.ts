@@ -271,31 +271,6 @@ export function drawMap(release: string): Promise<Job> {
   return post("/api/maps", { release });
 }
 
-export interface LanguageModel {
-  endpoint: string;
-  model: string;
-}
-
-/** Word one feature again, by keywords where no model is given; nothing changes for the others. */
-export function relabel(feature: FeatureSummary, llm: LanguageModel | null): Promise<Job> {
-  const { release, layer, index } = feature;
-  return post("/api/labels", { release, layers: [layer], features: [index], llm });
-}
-
-/** The language model that labelled a feature's layer last, by a server; null: none has. */
-export async function newestModel(feature: FeatureSummary): Promise<LanguageModel | null> {
-  const { items } = await get("/api/labels/coverage", { release: feature.release });
-  const layer = items.find((item) => item.layer === feature.layer);
-  for (const { source, method, parameters, finished_at } of layer?.labelings ?? []) {
-    const endpoint: unknown = parameters["endpoint"];
-    // A folder of the server's machine can be named in its terminal alone.
-    if (source === "llm" && finished_at && /^https?:/.test(String(endpoint))) {
-      return { endpoint: String(endpoint), model: method };
-    }
-  }
-  return null;
-}
-
 /** What language models were asked about a feature, newest first. */
 export function listOrigins(
   id: string,

@@ -1,5 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { activation, count, duration, onDensityScale, oneIn, percent, plural } from "./numbers";
+import {
+  activation,
+  count,
+  duration,
+  onDensityScale,
+  oneIn,
+  percent,
+  plural,
+  size,
+} from "./numbers";
 
 describe("numbers", () => {
   it("of activations have three digits that count", () => {
@@ -46,6 +55,23 @@ describe("numbers", () => {
     expect(duration(start, "2026-01-01T00:05:12Z")).toBe("5 min 12 s");
     expect(duration(start, "2026-01-01T02:05:12Z")).toBe("2 h 5 min");
     expect(duration(start, "2025-12-31T00:00:00Z")).toBe("0 s");
+  });
+
+  it("of bytes are said in the unit that leaves some of them", () => {
+    const sizes = [0, 1, 48_200, 999_499, 999_501, 1_100_000, 9_960_000, 537_010_176, 12.9e9];
+
+    expect([...sizes, 1.01e12].map(size)).toEqual([
+      "0 kB",
+      "1 kB",
+      "48 kB",
+      "999 kB",
+      "1.0 MB",
+      "1.1 MB",
+      "10 MB",
+      "537 MB",
+      "12.9 GB",
+      "1.0 TB",
+    ]);
   });
 
   it("agree with their nouns", () => {

@@ -13,6 +13,20 @@ export function activation(value: number): string {
   return new Intl.NumberFormat("en-US", { maximumSignificantDigits: 3 }).format(value);
 }
 
+/** A size as disks and download pages say it: `48 kB`, `1.1 MB`, `537 MB`, `12.9 GB`. */
+export function size(bytes: number): string {
+  for (const [unit, scale] of [
+    ["TB", 1e12],
+    ["GB", 1e9],
+    ["MB", 1e6],
+  ] as const) {
+    // A little less would be 1000 of the unit below.
+    if (bytes < 0.9995 * scale) continue;
+    return `${(bytes / scale).toFixed(unit === "MB" && bytes >= 9.95 * scale ? 0 : 1)} ${unit}`;
+  }
+  return `${bytes === 0 ? 0 : Math.max(1, Math.round(bytes / 1000))} kB`;
+}
+
 /** A share of 0..1 as per cent; tiny ones keep two digits instead of becoming zero. */
 export function percent(share: number): string {
   const value = share * 100;

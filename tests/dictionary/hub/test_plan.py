@@ -4,7 +4,7 @@ import pytest
 
 import hub_server
 from scopebook.errors import HubError, InvalidInputError, NotFoundError, UnavailableError
-from scopebook.hub import Hub, check_free_space, download_release, plan_download, size_text
+from scopebook.hub import Hub, check_free_space, download_release, plan_download
 from scopebook.release_names import published_releases
 
 RELEASE = "Qwen/SAE-Res-Qwen3.5-2B-Base-W32K-L0_50"
@@ -121,18 +121,3 @@ def test_a_disk_without_room_is_refused_with_both_numbers(tmp_path: Path) -> Non
 
     with pytest.raises(UnavailableError, match=r"it needs 1000.0 TB but .+ has .+ free"):
         check_free_space(tmp_path / "not" / "yet", 10**15, "it")
-
-
-@pytest.mark.parametrize(
-    ("size_bytes", "text"),
-    [
-        (0, "nothing"),
-        (1, "1 kB"),
-        (1_100_000, "1 MB"),
-        (537_010_176, "537 MB"),
-        (12_888_244_224, "12.9 GB"),
-        (1_010_000_000_000, "1.0 TB"),
-    ],
-)
-def test_sizes_are_said_as_download_pages_say_them(size_bytes: int, text: str) -> None:
-    assert size_text(size_bytes) == text

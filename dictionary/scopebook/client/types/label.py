@@ -97,6 +97,13 @@ class LanguageModelRequest(TypedDict):
     price_out: NotRequired[float | None]
 
 
+class NamedServerRead(TypedDict):
+    """A server of language models that the settings name."""
+
+    endpoint: str
+    model: str | None
+
+
 class OriginRead(TypedDict):
     """What a language model was asked about a feature, and what came of it."""
 
@@ -153,3 +160,11 @@ class ScoresRead(TypedDict):
     labels: dict[str, int]
     distributions: list[ScoreDistributionRead]
     scorer: str | None
+
+
+class ServersRead(TypedDict):
+    """The servers that whoever asks may have word labels."""
+
+    items: list[NamedServerRead]
+    next: str | None
+    others: bool
