@@ -4,7 +4,6 @@ Exit 0: done. 1: it could not be done. 2: the input is wrong.
 """
 
 import logging
-import os
 import sys
 from importlib import import_module
 from typing import Any, Final, NoReturn
@@ -102,9 +101,6 @@ def _every_command() -> None:
 
 def main() -> None:
     """Run a command and turn refusals into one sentence on stderr."""
-    if sys.argv[1:2] == ["database"]:
-        # It writes this file, so that the settings of all parts may name it before it is there.
-        os.environ.pop("SCOPEBOOK_DATABASE_URL_FILE", None)
     try:
         set_up_logs()
     except ValidationError as error:
