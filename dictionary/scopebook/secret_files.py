@@ -4,6 +4,7 @@ Containers are given their secrets so; an environment is seen by all that a proc
 who inspects it.
 """
 
+import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -48,7 +49,7 @@ class SecretFiles(PydanticBaseSettingsSource):
         """Return what the file of a setting holds; None where no file is named."""
         name = variable(field_name)
         path = self._variables.get(f"{name}_FILE".lower())
-        if field_name not in SECRETS or not path:
+        if field_name not in SECRETS or not path or _is_yet_to_be_written(field_name):
             return None, field_name, False
         if self._variables.get(name.lower()):
             raise InvalidInputError(f"{name} and {name}_FILE are both set; unset one of them.")
@@ -61,6 +62,11 @@ class SecretFiles(PydanticBaseSettingsSource):
             for name, field in self.settings_cls.model_fields.items()
         }
         return {name: value for name, value in held.items() if value is not None}
+
+
+def _is_yet_to_be_written(name: str) -> bool:
+    """Tell whether this command writes the file, which the variables of all parts may name."""
+    return name == "database_url" and sys.argv[1:2] == ["database"]
 
 
 def _read(variable: str, path: str) -> str:

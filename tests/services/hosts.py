@@ -101,6 +101,9 @@ class Network:
         for process in self._processes:
             kill_whole(process)
         for host in self._hosts:
+            # What a dead process has not sent keeps its space, and the cable's name, for minutes.
+            with suppress(subprocess.CalledProcessError):
+                _ip("link", "del", self._cable(host))
             _ip("netns", "del", self._space(host))
         with suppress(subprocess.CalledProcessError):
             _ip("link", "del", self._bridge)

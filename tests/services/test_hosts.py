@@ -210,7 +210,8 @@ def test_a_run_ends_the_same_over_a_cut_host_a_killed_one_and_restarted_servers(
     assert state_of_job(factory) == "done"
     assert len(steps) > 20
     assert {state for state, _, _ in steps.values()} == {"done"}
-    for hit in (cut_amid, killed_amid):
+    # Who was cut off may have done the shard of the one that was killed, once it was back.
+    for hit, host in ((cut_amid, "distant"), (killed_amid, "doomed")):
         assert steps[hit][1] == 2
-        assert steps[hit][2] not in ("distant", "doomed")
+        assert steps[hit][2] != host
     assert taken(factory) == wanted

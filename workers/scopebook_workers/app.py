@@ -4,6 +4,7 @@ The worker's main process imports no torch, since CUDA does not survive a fork: 
 do are imported by `scopebook_workers.claims` in a pool process, when a step first needs them.
 """
 
+import signal
 import warnings
 from typing import Any
 
@@ -40,6 +41,8 @@ app.conf.update(
     worker_hijack_root_logger=False,
 )
 app.steps["consumer"].add(AckHeldNotices)
+#: What a hangup does, as we were started: `nohup` lets it do nothing.
+_ON_HANGUP = signal.getsignal(signal.SIGHUP)
 
 
 def _register(kind: str) -> None:
@@ -64,6 +67,13 @@ def _answer() -> None:
 @signals.worker_shutting_down.connect
 def _stop(**_: Any) -> None:
     process.stop()
+
+
+@signals.worker_ready.connect
+def _heed_hangups(**_: Any) -> None:
+    """Let a closed terminal end a worker as SIGTERM does; Celery would start it anew, and fail."""
+    ignored = _ON_HANGUP is signal.SIG_IGN
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.getsignal(signal.SIGTERM))
 
 
 @signals.celeryd_after_setup.connect

@@ -3,6 +3,7 @@
 import math
 import mmap
 import os
+import signal
 import socket
 import sys
 import threading
@@ -65,6 +66,8 @@ def pool_size() -> int:
 
 def prepare(processes: int) -> None:
     """Make a fresh pool process ready; call it before torch is imported."""
+    # All of them hear that a terminal closes; when its pool ends is for the worker to say.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _end_with_parent()
     _share_cores(processes)
     _take_gpu()

@@ -11,6 +11,7 @@ from scopebook.db.sessions import sessions_for, unit_of_work
 from scopebook.embedded.work_checks import patient_url
 from scopebook.errors import UnavailableError
 from scopebook.heartbeats import ALIVE_S, WorkerView, list_workers
+from scopebook.jobs import LIVE
 from scopebook.settings import settings
 
 
@@ -72,13 +73,19 @@ def _missing(here: str, workers: list[WorkerView], queues: list[str]) -> str | N
     consuming = [worker for worker in alive if worker.consuming]
     if not consuming:
         return (
-            f"The worker of {here} lives and has lost its broker; `scopebook doctor` tells whether "
-            "that answers."
+            f"The worker of {here} lives and is not in touch with its broker: it has just started, "
+            "or `scopebook doctor` tells whether that answers."
         )
     read = {name for worker in consuming for name in worker.queues}
     if unread := [name for name in queues if name not in read]:
         return (
             f"The worker of {here} reads from {', '.join(sorted(read))}, and not from "
-            f"{', '.join(unread)}; start one with `-Q {','.join(unread)}`."
+            f"{', '.join(unread)}; start one by `{_starting(unread)}`."
         )
     return None
+
+
+def _starting(queues: list[str]) -> str:
+    # Workers for people who wait do nothing else.
+    others = [name for name in queues if name != LIVE]
+    return f"scopebook worker --queues {','.join(others) or LIVE}"

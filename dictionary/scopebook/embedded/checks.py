@@ -109,7 +109,7 @@ def valkey_program(settings: Settings) -> Check:
 def data_folder(settings: Settings) -> Check:
     """Does the data folder, or the one it would be made in, take files, and is there room?"""
     folder = DataFolder(settings.data_dir).path
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    there = next(path for path in (folder, *folder.parents) if _is_seen(path))
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
         return Check(
             "Data folder",
@@ -124,12 +124,20 @@ def data_folder(settings: Settings) -> Check:
     return Check("Data folder", "fine", says)
 
 
+def _is_seen(path: Path) -> bool:
+    """Tell whether a path is there and this user may know it."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return False
+
+
 def abandoned_databases() -> Check:
     """Do databases lie in root's place whose data folders are gone?"""
     places = [
         record.parent
         for record in sorted(binaries.ROOT_HOME.glob("*/data-folder"))
-        if not Path(record.read_text().strip()).exists()
+        if _is_gone(record)
     ]
     if not places:
         return Check("Old databases", "fine", "none without a data folder")
@@ -139,6 +147,17 @@ def abandoned_databases() -> Check:
         f"{len(places)} in {binaries.ROOT_HOME} whose data folders are gone",
         f"rm -r {' '.join(map(str, places))}",
     )
+
+
+def _is_gone(record: Path) -> bool:
+    """Tell whether the data folder of a record is gone; what this user may not see is not."""
+    try:
+        Path(record.read_text().strip()).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:  # of a folder of root's, for one
+        return False
+    return False
 
 
 def memory() -> Check:

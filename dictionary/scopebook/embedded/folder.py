@@ -66,11 +66,14 @@ class DataFolder:
         self._lock.release()
 
     def held(self) -> bool:
-        """Tell whether a live process runs this folder's instance."""
+        """Tell whether a live process runs this folder's instance, as far as this user may see."""
         probe = FileLock(self.path / "lock")
-        if not self.path.is_dir() or self._lock.held:
-            return self._lock.held
-        free = probe.take(shared=True)
+        try:
+            if self._lock.held or not self.path.is_dir():
+                return self._lock.held
+            free = probe.take(shared=True)
+        except PermissionError:  # another's folder; who would use it hears so from `prepare`
+            return False
         probe.release()
         return not free
 
@@ -100,7 +103,7 @@ class DataFolder:
         holder = self.holder()
         try:
             running = RunningInstance.model_validate_json(self._instance.read_text())
-        except (FileNotFoundError, ValidationError):
+        except (FileNotFoundError, PermissionError, ValidationError):
             return None
         return running if holder and holder.pid == running.pid else None
 

@@ -112,8 +112,10 @@ def _workers(work: WorkState) -> Check:
     cut_off = sorted({one.host for one in work.workers if one.alive and not one.consuming})
     silent = sorted({one.host for one in work.workers if not one.alive})
     if cut_off:
-        says = f"those of {', '.join(cut_off)} live and have lost their broker"
-        mend = "mend the way from there to SCOPEBOOK_BROKER_URL, or start them again"
+        says = f"those of {', '.join(cut_off)} live and are not in touch with their broker"
+        mend = (
+            "wait if they have just started; else mend the way from there to SCOPEBOOK_BROKER_URL"
+        )
         return Check("Workers", "missing", says, mend)
     if silent:
         says = f"some of {', '.join(silent)} ended within a day without a word"

@@ -36,6 +36,19 @@ def as_somebody() -> tuple[str, ...]:
 
 
 @contextmanager
+def being_somebody() -> Iterator[None]:
+    """Be a normal user for a while, in this very process, who sees no more than others."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.setresuid(SOMEBODY, SOMEBODY, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+@contextmanager
 def open_folder() -> Iterator[Path]:
     """Yield a folder that every user may write to, unlike pytest's."""
     folder = Path(tempfile.mkdtemp(prefix="scopebook-tests-", dir="/tmp"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from tests.dictionary.embedded.processes import as_somebody, free_port, open_folder
+from tests.dictionary.embedded.processes import as_somebody, being_somebody, free_port, open_folder
 
 from scopebook.commands import doctor as command
 from scopebook.commands.doctor import doctor
@@ -127,6 +127,30 @@ def test_databases_whose_folders_are_gone_are_named(
 
     assert found.state == "note"
     assert found.mend == f"rm -r {tmp_path / 'home' / 'abandoned'}"
+
+
+def test_folders_that_this_user_may_not_enter_are_named_and_break_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with open_folder() as folder:
+        closed = folder / "closed"
+        place = folder / "home" / "of-another"
+        place.mkdir(parents=True)
+        (place / "data-folder").write_text(f"{closed / 'data'}\n")
+        closed.mkdir(mode=0)
+        monkeypatch.setattr(binaries, "ROOT_HOME", folder / "home")
+        chosen = Settings(data_dir=closed / "data")
+
+        with being_somebody():
+            old, own = checks.abandoned_databases(), checks.data_folder(chosen)
+            looks = [server_checks.instance, server_checks.database, checks.port]
+            others = [look(chosen).state for look in looks]
+
+        closed.chmod(0o700)
+    assert old.state == "fine"
+    assert (own.state, own.mend) == ("missing", "set SCOPEBOOK_DATA_DIR to one that is")
+    assert f"{closed} is not a folder that this user may write to" in own.says
+    assert others[:2] == ["note", "note"]
 
 
 def test_what_another_part_of_a_team_may_have_is_no_fault_here(

@@ -19,7 +19,10 @@ COMMAND = [sys.executable, "-m", "scopebook.cli", "database"]
 def started(folder: Path, port: int) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*COMMAND, "--port", str(port)],
-        env=environment(folder / "data"),
+        # A supervisor gives all parts the same variables, of which one names what this one writes.
+        env=environment(
+            folder / "data", SCOPEBOOK_DATABASE_URL_FILE=str(folder / "data" / "database-url")
+        ),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

@@ -218,10 +218,13 @@ def test_a_host_tells_whether_its_worker_lives_and_reads(
         beat(session, "gpu")
     assert healthy(capsys) is None
     assert healthy(capsys, "gpu") is None
-    assert "and not from cpu" in (healthy(capsys, "cpu") or "")
+    told = healthy(capsys, "cpu", "llm", "live") or ""
+    assert "and not from cpu, llm, live" in told
+    assert "start one by `scopebook worker --queues cpu,llm`" in told
+    assert "by `scopebook worker --queues live`" in (healthy(capsys, "live") or "")
     with unit_of_work(sessions) as session:
         beat(session, "gpu", consuming=False)
-    assert "has lost its broker" in (healthy(capsys) or "")
+    assert "is not in touch with its broker: it has just started, or" in (healthy(capsys) or "")
     with unit_of_work(sessions) as session:
         session.execute(text("UPDATE worker SET seen_at = now() - interval '1 minute'"))
     assert "the last was seen at" in (healthy(capsys) or "")

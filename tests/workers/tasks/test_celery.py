@@ -35,7 +35,7 @@ def broker(tmp_path: Path) -> Iterator[EmbeddedValkey]:
 class Pool:
     """A Celery worker with two pool processes, with its own session and log."""
 
-    def __init__(self, chosen: Settings, log: Path) -> None:
+    def __init__(self, chosen: Settings, log: Path, *before: str) -> None:
         self.log = log
         variables = {
             "SCOPEBOOK_DATABASE_URL": chosen.database_url or "",
@@ -48,11 +48,12 @@ class Pool:
         argv += ["--without-mingle", "--without-gossip", "-l", "INFO"]
         with log.open("wb") as file:
             self.master = subprocess.Popen(
-                [sys.executable, "-m", "celery", *argv],
+                [*before, sys.executable, "-m", "celery", *argv],
                 env={**os.environ, **variables},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
+                start_new_session=True,
             )
 
     def children(self) -> list[psutil.Process]:
@@ -64,10 +65,12 @@ class Pool:
 
 
 @pytest.fixture
-def pool(worker: Sessions, broker: EmbeddedValkey, tmp_path: Path) -> Iterator[Pool]:
+def pool(
+    request: pytest.FixtureRequest, worker: Sessions, broker: EmbeddedValkey, tmp_path: Path
+) -> Iterator[Pool]:
     use_settings(settings().model_copy(update={"broker_url": broker.url()}))
     notices._sender.cache_clear()
-    pool = Pool(settings(), tmp_path / "workers.log")
+    pool = Pool(settings(), tmp_path / "workers.log", *getattr(request, "param", ()))
     yield pool
     pool.kill()
     notices._sender.cache_clear()
@@ -137,6 +140,29 @@ def test_a_stopped_pool_ends_by_itself(pool: Pool) -> None:
 
     assert pool.master.wait(30) == 0
     assert not any(child.is_running() for child in children)
+
+
+def test_a_pool_whose_terminal_is_closed_ends_in_good_order(pool: Pool) -> None:
+    children = wait_for_children(pool)
+
+    os.killpg(pool.master.pid, signal.SIGHUP)
+
+    assert pool.master.wait(30) == 0, pool.log.read_text()[-4000:]
+    assert b"Traceback" not in pool.log.read_bytes()
+    assert not any(child.is_running() for child in children)
+
+
+@pytest.mark.parametrize("pool", [("nohup",)], indirect=True)
+def test_a_pool_under_nohup_outlives_its_terminal(pool: Pool) -> None:
+    children = wait_for_children(pool)
+
+    os.killpg(pool.master.pid, signal.SIGHUP)
+
+    with pytest.raises(subprocess.TimeoutExpired):
+        pool.master.wait(3)
+    assert pool.children() == children
+    pool.master.send_signal(signal.SIGTERM)
+    assert pool.master.wait(30) == 0
 
 
 def test_every_kind_of_step_has_a_task_and_a_module() -> None:
