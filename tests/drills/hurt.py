@@ -173,6 +173,8 @@ class HurtInstance:
         if kind == "everything":
             self.running.kill_everything()
             self.running.start()
+            # A start that loses its database says so and ends: who started it starts it again.
+            self.running.wait_for("/api/status", lambda _: True, within_s=PATIENCE_S)
             return True
         there = self.parts().get(kind, [])
         if not there:

@@ -6,12 +6,14 @@ nobody is told. They share the folder of artifacts by the file system, which is 
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,6 +161,19 @@ def forget_heartbeats(factory: Sessions) -> None:
         session.query(Worker).delete()
 
 
+@contextmanager
+def telling(site: Site, host: str) -> Iterator[None]:
+    """Let a failure tell what a worker has said, and where each of its threads stands."""
+    try:
+        yield
+    except AssertionError:
+        # Celery writes the stacks of its threads to its log at this signal.
+        site.workers[host].send_signal(signal.SIGUSR1)
+        time.sleep(5)
+        sys.stderr.write(site.said(host)[-20_000:])
+        raise
+
+
 def state_of_job(factory: Sessions) -> str | None:
     with factory() as session:
         return session.scalar(select(Job.state).order_by(Job.id.desc()).limit(1))
@@ -201,7 +216,8 @@ def test_a_run_ends_the_same_over_a_cut_host_a_killed_one_and_restarted_servers(
     site.network.mend("distant")
     site.pause_of("distant").write_text("0")
     until(lambda: "given to another worker" in site.said("distant"))
-    until(lambda: reads_notices(factory, "distant"))
+    with telling(site, "distant"):
+        until(lambda: reads_notices(factory, "distant"))
     until(lambda: state_of_job(factory) not in ("queued", "running"))
 
     steps = {n: (state, attempt, _host(by)) for n, state, attempt, by in shard_steps(factory)}
