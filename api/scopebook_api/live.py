@@ -104,7 +104,9 @@ class Live:
     def _pass_on(self, payload: str) -> None:
         with suppress(ValueError):
             topic = _topic(json.loads(payload))
-            self._told[topic] += topic == QUEUE
+            if topic == QUEUE:
+                # Of features nobody asks, and there are many.
+                self._told[topic] += 1
             _wake(self._watchers.get(topic, ()))
 
 

@@ -9,7 +9,7 @@ import psutil
 
 #: Parts of an instance, by what their command lines hold; the first that fits names it.
 PARTS: Final = {
-    "API": ("uvicorn",),
+    "API": ("scopebook_api.serving",),
     "live worker": ("celery", "-Q live"),
     "other workers": ("celery",),
     "sweep": ("scopebook.cli", "sweep"),
@@ -17,6 +17,8 @@ PARTS: Final = {
     "PostgreSQL": ("postgres",),
 }
 _POSTGRES: Final = "PostgreSQL"
+#: How PostgreSQL calls processes that it starts for one task.
+_TASKS: Final = ("autovacuum worker", "parallel worker")
 
 
 def parts_of(instance: int) -> dict[str, list[psutil.Process]]:
@@ -54,12 +56,25 @@ def memory(instance: int) -> dict[str, float]:
     """Return the bytes of each part that may grow without end.
 
     Resident memory of all but PostgreSQL; of that what is each process's own, since its shared
-    buffers have a size that is set and fill up while it is read.
+    buffers have a size that is set and fill up while it is read. Its processes that come for one
+    task and go cannot grow without end.
     """
     return {
-        part: sum(_bytes(one, ("RssAnon",) if part == _POSTGRES else ("VmRSS",)) for one in all_of)
+        part: sum(
+            _bytes(one, ("RssAnon",) if part == _POSTGRES else ("VmRSS",))
+            for one in all_of
+            if not _goes_soon(one)
+        )
         for part, all_of in parts_of(instance).items()
     }
+
+
+def _goes_soon(process: psutil.Process) -> bool:
+    try:
+        command = " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return True
+    return any(word in command for word in _TASKS)
 
 
 def proportional(instance: int) -> dict[str, float]:

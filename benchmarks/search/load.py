@@ -67,9 +67,9 @@ def server() -> Iterator[int]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
-    argv = [sys.executable, "-m", "uvicorn", "scopebook_api.app:create_app", "--factory"]
-    argv += ["--port", str(port), "--log-level", "warning"]
-    env = environment(settings(), str(settings().database_url), None)
+    chosen = settings().model_copy(update={"port": port, "log_level": "WARNING"})
+    env = environment(chosen, str(chosen.database_url), None)
+    argv = [sys.executable, "-m", "scopebook_api.serving"]
     process = subprocess.Popen(argv, env={**os.environ, **env})
     try:
         _wait(port)

@@ -1,5 +1,6 @@
 """Several API processes: they count together, one that dies is made anew, none is left behind."""
 
+import json
 import subprocess
 import tempfile
 import time
@@ -113,6 +114,7 @@ def served(
         SCOPEBOOK_DATABASE_URL=database_url,
         SCOPEBOOK_BROKER_URL=broker.url(),
         SCOPEBOOK_REQUESTS_PER_MINUTE=str(ALLOWED),
+        SCOPEBOOK_LOG_FORMAT="json",
     ) as one:
         yield one
 
@@ -144,6 +146,11 @@ def test_two_processes_count_as_one_and_end_as_one(
     served.process.wait()
     _, alive = psutil.wait_procs(children, timeout=60)
     assert alive == []
+
+    log = (tmp_path / "serve.log").read_text()
+    messages = [json.loads(line)["message"] for line in log[log.index("{") :].splitlines()]
+    assert any("parent process" in one for one in messages), "the one that watches them, too"
+    assert any("each process counts by itself" in one for one in messages)
 
 
 def test_what_processes_counted_in_goes_with_the_next_start(

@@ -95,15 +95,8 @@ def sweep() -> Program:
 
 def api(settings: Settings) -> Program:
     """The HTTP API with the built frontend."""
-    argv = [sys.executable, "-m", "uvicorn", "scopebook_api.app:create_app", "--factory"]
-    argv += ["--host", settings.host, "--port", str(settings.port)]
-    together: Mapping[str, str] = {}
-    if settings.api_processes > 1:
-        # One that does not answer is killed: not because it computes for some seconds.
-        argv += ["--workers", str(settings.api_processes), "--timeout-worker-healthcheck", "60"]
-        together = common_variables()
-    # Open event streams would hold the stop up for ever.
-    argv += ["--timeout-graceful-shutdown", "2", "--log-level", settings.log_level.lower()]
+    argv = [sys.executable, "-m", "scopebook_api.serving"]
+    together = common_variables() if settings.api_processes > 1 else {}
     ready = partial(accepts, settings.host, settings.port)
     return Program("api", argv, ready=ready, variables=together)
 
