@@ -55,8 +55,8 @@ fuzz-api: .venv/.dev ## Ask every route for 100 valid and 100 invalid things; pr
 	@seed=$${FUZZ_SEED:-$$(od -An -N2 -tu2 /dev/urandom | tr -d ' ')}; echo "FUZZ_SEED=$$seed"; \
 	FUZZ_SEED=$$seed FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(BIN)/pytest -q -s tests/api/test_schema.py $(ARGS)
 
-check: .venv/.dev ## Format, lint, types, import contracts.
-	@$(MAKE) --no-print-directory -j2 check-python check-web
+check: .venv/.dev ## Format, lint, types, import contracts, known vulnerabilities.
+	@$(MAKE) --no-print-directory -j3 check-python check-web audit
 
 check-python:
 	$(BIN)/ruff format --check .

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Run a team's instance over Debian's Redis and RabbitMQ: scripts/test-services.sh [PYTEST ARGUMENTS]
+# Run a team's instance over Debian's Redis and RabbitMQ:
+# scripts/test-services.sh [--install-only | PYTEST ARGUMENTS]
 #
 # The servers are programs that tests start and stop themselves, on ports and in folders of their
 # own; what Debian would start when it installs them stays off. tests/services/test_hosts.py makes
@@ -36,4 +37,4 @@ if [ -n "$missing" ]; then
     [ -z "$made" ] || rm -f "$made"
     trap - EXIT
 fi
-.venv/bin/pytest -q tests/services "$@"
+[ "${1:-}" = --install-only ] || .venv/bin/pytest -q tests/services "$@"

@@ -3,15 +3,35 @@
 #
 # The browser's tests wait for what they see more than they compute, so that the others run beside
 # them, in two processes, and give way to them a little: by more, and the drills that come first would
-# stand still while the browser's instance is built. With arguments such as `-k words` one of the two may
-# find no test, which is pytest's status 5. Each has a process group of its own (-m), by which it is
-# stopped with all that it has started.
+# stand still while the browser's instance is built. After the browser's come those over Debian's
+# Redis and RabbitMQ, where these are there or can be installed. Each side has a process group of its
+# own (-m), by which it is stopped with all that it has started.
+#
+# With arguments such as `-k words` one side may find no test, which is pytest's status 5, and those
+# over Debian's servers are left out.
 set -muo pipefail
 cd "$(dirname "$0")/.."
 log=$(mktemp)
 slowest=(--durations=25 --durations-min=5)
 trap 'kill -INT -- "-$browser" 2>/dev/null; rm -f "$log"' EXIT
-.venv/bin/pytest -q "${slowest[@]}" tests/e2e "$@" > "$log" 2>&1 &
+
+over_services() {
+    echo "The tests over Debian's Redis and RabbitMQ:"
+    if ! scripts/test-services.sh --install-only; then
+        echo "LEFT OUT, since these are not there."
+        return 0
+    fi
+    scripts/test-services.sh "${slowest[@]}" -k "not demo and not hosts"
+}
+
+beside() {
+    .venv/bin/pytest -q "${slowest[@]}" tests/e2e "$@"
+    local status=$?
+    if [ "$status" -ne 0 ] || [ "$#" -ne 0 ]; then return "$status"; fi
+    over_services
+}
+
+beside "$@" > "$log" 2>&1 &
 browser=$!
 nice -n 3 .venv/bin/pytest -q -n 2 --dist loadfile --no-loadscope-reorder "${slowest[@]}" \
     --ignore tests/e2e --ignore tests/services "$@"
