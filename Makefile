@@ -56,7 +56,8 @@ fuzz-api: .venv/.dev ## Ask every route for 100 valid and 100 invalid things; pr
 	FUZZ_SEED=$$seed FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(BIN)/pytest -q -s tests/api/test_schema.py $(ARGS)
 
 check: .venv/.dev ## Format, lint, types, import contracts, known vulnerabilities.
-	@$(MAKE) --no-print-directory -j3 check-python check-web audit
+	@$(MAKE) --no-print-directory -j2 check-python check-web
+	@$(MAKE) --no-print-directory audit
 
 check-python:
 	$(BIN)/ruff format --check .
