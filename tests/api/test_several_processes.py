@@ -17,6 +17,7 @@ from people import bearer, make_account, make_token
 from running import SCOPEBOOK, environment, free_port, run
 from scopebook.api_processes import METRICS_DIR, common_variables, counted_in
 from scopebook.db.sessions import Sessions
+from scopebook.embedded.programs import api
 from scopebook.embedded.valkey import EmbeddedValkey
 from scopebook.settings import Settings
 
@@ -174,6 +175,16 @@ def test_what_processes_counted_in_goes_with_the_next_start(
     assert folder.exists(), "its process still runs"
     assert folder.stat().st_mode & 0o777 == 0o700
     assert again != folder
+
+
+def test_a_table_of_programs_that_starts_nothing_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    api(Settings(api_processes=2))
+
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

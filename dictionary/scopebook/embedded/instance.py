@@ -180,7 +180,7 @@ class Instance:
         for program in table:
             self._say(f"Starting the {program.title or program.name} ...")
             log_file = self.folder.logs / f"{program.name}.log"
-            own = {**env, **program.variables}
+            own = {**env, **program.variables()}
             child = Child(program.name, program.argv, own, log_file, program.stop_signals)
             self._start(child)
             if program.ready:

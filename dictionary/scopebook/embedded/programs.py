@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import ip_address
 from typing import NoReturn
@@ -40,8 +40,8 @@ class Program:
     ready: Callable[[], bool] | None = None
     #: What people are told that it is; none: its name.
     title: str | None = None
-    #: Of its own environment, beside what all programs have.
-    variables: Mapping[str, str] = field(default_factory=dict)
+    #: Makes what it needs for a start; returns what its environment has beside that of all.
+    variables: Callable[[], Mapping[str, str]] = dict
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def sweep() -> Program:
 def api(settings: Settings) -> Program:
     """The HTTP API with the built frontend."""
     argv = [sys.executable, "-m", "scopebook_api.serving"]
-    together = common_variables() if settings.api_processes > 1 else {}
+    together = common_variables if settings.api_processes > 1 else dict
     ready = partial(accepts, settings.host, settings.port)
     return Program("api", argv, ready=ready, variables=together)
 
@@ -158,4 +158,4 @@ def become(program: Program, chosen: Mapping[str, object]) -> NoReturn:
     given = {variable(name): str(value) for name, value in chosen.items()}
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     argv = list(program.argv)
-    os.execve(argv[0], argv, {**os.environ, **given, **_EVERY_PROGRAM, **program.variables})
+    os.execve(argv[0], argv, {**os.environ, **given, **_EVERY_PROGRAM, **program.variables()})
