@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from annotating import make_reviewable, say
 from annotation_server import serving
@@ -243,6 +243,33 @@ def test_an_entry_is_undone_on_the_page_and_the_other_sees_it(enter: Enter) -> N
 
     expect(tag).to_contain_text("none")
     expect(ada.get_by_text("History: 2 changes by people")).to_be_visible()
+
+
+def test_a_change_told_of_before_the_page_has_its_annotations_is_shown(enter: Enter) -> None:
+    ada, ben = enter("ada"), enter("ben")
+    late = []
+
+    def hold(route: Route) -> None:
+        # Read before her change, answered after it; what he asks later goes through.
+        if late:
+            route.continue_()
+        else:
+            late.append((route, route.fetch()))
+
+    ben.route("**/annotation", hold)
+    ben.goto(FEATURE)
+    expect(ben.get_by_role("heading", level=1)).to_have_text("label 0")
+    ada.goto(FEATURE)
+    expect(ben.get_by_text("ada is here too")).to_be_visible()
+    ada.get_by_role("button", name="add", exact=True).click()
+    ada.get_by_role("button", name="code", exact=True).click()
+    expect(ada.get_by_role("group", name="Tags")).to_contain_text("code")
+    ben.wait_for_timeout(1_000)  # so that his line has told of it: nothing on his page can show it
+
+    ((route, response),) = late
+    route.fulfill(response=response)
+
+    expect(ben.get_by_role("group", name="Tags")).to_contain_text("code")
 
 
 def test_marked_examples_are_split_off_and_senses_joined(enter: Enter) -> None:

@@ -68,7 +68,7 @@ def test_a_feature_that_is_found_turns_the_text_and_is_muted_again(
 
 def test_what_cannot_be_steered_is_told_in_a_sentence(page: Page, feature_id: str) -> None:
     page.goto(f"/features/{feature_id}")
-    page.get_by_role("link", name="Steer with it").click()
+    page.get_by_role("link", name="Steer with it", exact=True).click()
     expect(page.locator(f'[data-steered="{feature_id}"]')).to_be_visible()
     page.get_by_role("textbox", name="Text", exact=True).fill("The river")
     run = page.get_by_role("button", name="Steer")

@@ -43,6 +43,8 @@ export class Annotating {
   said = $state("");
   id = "";
   #first: Promise<void> = Promise.resolve();
+  /** The newest version that was told of; perhaps before the one on the page had come. */
+  #told = 0;
   #changed = (): void => {};
 
   /** Follow a feature until the returned function is called; `changed` is told of every change. */
@@ -53,12 +55,14 @@ export class Annotating {
     this.present = [];
     this.said = "";
     this.#changed = changed;
-    this.#first = this.load();
+    this.#told = 0;
+    this.#first = this.load().then(() => this.#catchUp(id));
     return watchFeature(id, {
       onItem: ({ version, present }) => {
         if (this.id !== id) return;
         this.present = present;
-        if (this.value && version > this.value.version && !this.busy) void this.#renew(id);
+        this.#told = Math.max(this.#told, version);
+        this.#catchUp(id);
       },
       onState: (state) => (this.feed = state),
     });
@@ -79,6 +83,12 @@ export class Annotating {
       if (this.id === id) this.error = asApiError(error);
     }
   };
+
+  /** Read it again where something newer was told of, once nothing else is on its way. */
+  #catchUp(id: string): void {
+    if (this.id !== id || !this.value || this.busy) return;
+    if (this.#told > this.value.version) void this.#renew(id);
+  }
 
   async #renew(id: string): Promise<void> {
     await this.load();
@@ -124,6 +134,7 @@ export class Annotating {
       return false;
     } finally {
       this.busy = false;
+      this.#catchUp(this.id);
     }
   }
 
