@@ -286,6 +286,12 @@ def test_the_number_of_a_run_leads_to_the_job_that_makes_it(page: Page) -> None:
     expect(page.locator(f'[data-run="{newest["id"]}"]')).to_contain_text(f"Run {newest['id']}")
 
 
+def test_the_address_above_a_job_leads_to_all_of_them(page: Page) -> None:
+    page.goto("/jobs")
+
+    expect(page).to_have_url(re.compile("/runs$"))
+
+
 @pytest.mark.parametrize("number", ["99999999999", "9" * 30])
 def test_numbers_beyond_all_rows_are_no_run_and_no_job(page: Page, number: str) -> None:
     for kind in ("run", "job"):
