@@ -16,7 +16,6 @@ PARTS: Final = {
     "broker": ("valkey",),
     "PostgreSQL": ("postgres",),
 }
-_POSTGRES: Final = "PostgreSQL"
 #: How PostgreSQL calls processes that it starts for one task.
 _TASKS: Final = ("autovacuum worker", "parallel worker")
 
@@ -53,18 +52,14 @@ def busy_seconds() -> float:
 
 
 def memory(instance: int) -> dict[str, float]:
-    """Return the bytes of each part that may grow without end.
+    """Return the bytes of each part that may grow without end: each process's own memory.
 
-    Resident memory of all but PostgreSQL; of that what is each process's own, since its shared
-    buffers have a size that is set and fill up while it is read. Its processes that come for one
-    task and go cannot grow without end.
+    Pages of files have an end, and come as they are read: the query embedder's weights with each new
+    word, PostgreSQL's shared buffers with each new page. Processes that come for one task and go
+    cannot grow without end.
     """
     return {
-        part: sum(
-            _bytes(one, ("RssAnon",) if part == _POSTGRES else ("VmRSS",))
-            for one in all_of
-            if not _goes_soon(one)
-        )
+        part: sum(_bytes(one, ("RssAnon",)) for one in all_of if not _goes_soon(one))
         for part, all_of in parts_of(instance).items()
     }
 
