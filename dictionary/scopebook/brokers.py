@@ -24,12 +24,16 @@ def transport_options(url: str | None, *, patience_s: float) -> dict[str, Any]:
         # The server says that it has a notice, or it was none: what is sent into a connection
         # that died unnoticed would be taken for sent.
         return {"confirm_publish": True, "socket_settings": _socket_options(patience_s)}
+    # No `retry_on_timeout`: when a worker's connection for commands to workers ended, its client
+    # would connect anew, not subscribe again, and read without a limit what never comes.
     return {
         "socket_timeout": patience_s,
         "socket_connect_timeout": min(patience_s, 5.0),
-        "retry_on_timeout": True,
         "socket_keepalive": True,
         "socket_keepalive_options": _socket_options(patience_s),
+        # What is acknowledged is forgotten, and the server not told: where it does not answer, a
+        # worker would keep the notice for unacknowledged, and take none for it, for ever.
+        "ack_emulation": False,
     }
 
 

@@ -3,7 +3,7 @@
 A worker that is at work holds one notice more in hand for each of its pool processes, and takes
 none beside it, so that others get those. A notice is acknowledged when a pool process takes it up,
 which after a long step may be in hours. RabbitMQ ends a channel on which it waits longer than half
-an hour for that (`consumer_timeout`), and Redis's transport would deliver it a second time.
+an hour for that (`consumer_timeout`).
 
 Since a notice may be lost, it is then acknowledged in hand. The worker gets one more for it: twelve
 an hour, each of which is over at once where nothing is due.
@@ -34,6 +34,10 @@ class AckHeldNotices(bootsteps.StartStopStep):
 
     def start(self, consumer: Any) -> None:
         """Begin to look."""
+        # Over Redis what is in hand would be sent back when the connection ends. Where that is dead
+        # it takes seconds for each, and leaves an error and a file.
+        if hasattr(consumer.task_consumer.channel, "do_restore"):
+            consumer.task_consumer.channel.do_restore = False
         self._timer = consumer.timer.call_repeatedly(LOOK_S, self._look)
 
     def stop(self, consumer: Any) -> None:
