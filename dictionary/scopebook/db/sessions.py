@@ -15,6 +15,8 @@ Sessions = sessionmaker[Session]
 
 #: That one process opens; who needs one more waits.
 MOST_CONNECTIONS = 22
+#: Of these, those that stay open.
+KEPT_CONNECTIONS = 12
 
 
 def sessions_for(database_url: str) -> Sessions:
@@ -22,12 +24,11 @@ def sessions_for(database_url: str) -> Sessions:
     engine = engine_over(
         database_url,
         pool_pre_ping=True,
-        # All are kept: under load one more, ended after its request, was opened each second, and
-        # its server process begins with no plan and no catalog in memory.
-        pool_size=MOST_CONNECTIONS,
-        max_overflow=0,
-        # The one used last is taken first, so that those of a peak stay small.
-        pool_use_lifo=True,
+        # Enough that seldom one more is needed, which ends after its request: it begins with a
+        # handshake, and with no plan and no catalog in its server process's memory. Not all, since
+        # what such a process learns it keeps, about 17 MB.
+        pool_size=KEPT_CONNECTIONS,
+        max_overflow=MOST_CONNECTIONS - KEPT_CONNECTIONS,
         # An error would tell them to the log: texts of people, and secrets.
         hide_parameters=True,
     )
