@@ -1,7 +1,8 @@
 """A team's instance as plain processes: each part by its own command, over servers on ports.
 
-`TEST_DATABASE_URL` names a PostgreSQL to run over; without it, it is the bundled one, run by
-`scopebook database`, since Debian 12 has no pgvector. The broker is Debian's Redis or RabbitMQ.
+`TEST_DATABASE_URL` names a PostgreSQL to run over, in databases of their own; without it, it is the
+bundled one, run by `scopebook database`, since Debian 12 has no pgvector. The broker is Debian's
+Redis or RabbitMQ.
 """
 
 import os
@@ -14,6 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psycopg
+from psycopg import sql
+from sqlalchemy import make_url
 from tests.services.brokers import BROKERS
 
 from running import SCOPEBOOK, environment, free_port
@@ -98,8 +102,14 @@ def team(folder: Path, broker: str) -> Iterator[Team]:
     """Yield an instance whose servers run; end all of it, the last started first."""
     made = Team(folder)
     server = BROKERS[broker](folder, host="127.0.0.1", start=subprocess.Popen)
+    given = os.environ.get("TEST_DATABASE_URL")
     try:
-        _database(made)
+        if given:
+            _make_anew(given, f"scopebook_test_{broker}")
+            own = make_url(given).set(database=f"scopebook_test_{broker}")
+            made.variables["SCOPEBOOK_DATABASE_URL"] = own.render_as_string(hide_password=False)
+        else:
+            _database(made)
         server.start()
         address = folder / "broker-url"
         address.write_text(f"{server.url()}\n")
@@ -117,11 +127,14 @@ def team(folder: Path, broker: str) -> Iterator[Team]:
         server.stop()
 
 
+def _make_anew(given: str, name: str) -> None:
+    """Make an empty database on a server, in the place of what an earlier run has left."""
+    with psycopg.connect(given, autocommit=True) as connection:
+        for order in ("DROP DATABASE IF EXISTS {} WITH (FORCE)", "CREATE DATABASE {}"):
+            connection.execute(sql.SQL(order).format(sql.Identifier(name)))
+
+
 def _database(made: Team) -> None:
-    given = os.environ.get("TEST_DATABASE_URL")
-    if given:
-        made.variables["SCOPEBOOK_DATABASE_URL"] = given
-        return
     port = free_port()
     made.start("database", "database", "--port", str(port))
     until(lambda: "PostgreSQL listens" in made.said("database") or _ended(made, "database"))
