@@ -1,6 +1,7 @@
 """Load an instance with the dictionary of a whole release: how much, how fast, for how long.
 
-usage: python -m benchmarks.load [--seconds N] [--from RATE] [--rate RATE] [--soak MINUTES]
+usage: python -m benchmarks.load [--seconds N] [--from RATE] [--warm N] [--rate RATE]
+    [--soak MINUTES]
 
 People search, open features, annotate and inspect texts, at a rate of arrivals that is raised until
 95 of 100 requests take more than 300 ms, or one fails; the best rate is the highest at which they
@@ -34,7 +35,6 @@ SOAK_SHARE: Final = 0.7
 SAMPLE_S: Final = 10.0
 _STEP: Final = 1.25
 _FAR_ABOVE: Final = 2
-_WARM_S: Final = 40.0
 
 
 @dataclass
@@ -125,7 +125,7 @@ def soak(bench: Bench, rate: float, minutes: float) -> list[str]:
 def run(bench: Bench, given: argparse.Namespace) -> list[str]:
     """Raise the rate, then hold one; return what did not hold."""
     bench.loaded.warm()
-    bench.arrive(given.first, _WARM_S, lambda _: time.sleep(_WARM_S))
+    bench.arrive(given.first, given.warm, lambda _: time.sleep(given.warm))
     rate, missed = given.rate, []
     if not rate:
         found, errors = ramp(bench, given.first, given.seconds)
@@ -145,6 +145,7 @@ def main() -> int:
     parser.add_argument("--width", type=int, default=32_768)
     parser.add_argument("--seconds", type=float, default=60.0, help="at each rate")
     parser.add_argument("--from", type=float, default=2.0, dest="first", help="first rate")
+    parser.add_argument("--warm", type=float, default=40.0, help="seconds at it before it counts")
     parser.add_argument("--rate", type=float, help="soak at this rate, and do not raise it first")
     parser.add_argument("--soak", type=float, default=20.0, help="minutes; 0: none")
     parser.add_argument("--processes", type=int, default=1, help="that answer the API")

@@ -18,6 +18,8 @@ PARTS: Final = {
 }
 #: How PostgreSQL calls processes that it starts for one task.
 _TASKS: Final = ("autovacuum worker", "parallel worker")
+#: One that is younger may be that of a connection for one request, and has little in memory yet.
+_YOUNG_S: Final = 60.0
 
 
 def parts_of(instance: int) -> dict[str, list[psutil.Process]]:
@@ -54,9 +56,9 @@ def busy_seconds() -> float:
 def memory(instance: int) -> dict[str, float]:
     """Return the bytes of each part that may grow without end: each process's own memory.
 
-    Pages of files have an end, and come as they are read: the query embedder's weights with each new
-    word, PostgreSQL's shared buffers with each new page. Processes that come for one task and go
-    cannot grow without end.
+    Pages of files have an end, and come as they are read: the query embedder's weights with each
+    new word, PostgreSQL's shared buffers with each new page. Processes that come for one task or
+    request and go cannot grow without end.
     """
     return {
         part: sum(_bytes(one, ("RssAnon",)) for one in all_of if not _goes_soon(one))
@@ -66,10 +68,10 @@ def memory(instance: int) -> dict[str, float]:
 
 def _goes_soon(process: psutil.Process) -> bool:
     try:
-        command = " ".join(process.cmdline())
+        command, age_s = " ".join(process.cmdline()), time.time() - process.create_time()
     except (psutil.NoSuchProcess, psutil.ZombieProcess):
         return True
-    return any(word in command for word in _TASKS)
+    return age_s < _YOUNG_S or any(word in command for word in _TASKS)
 
 
 def proportional(instance: int) -> dict[str, float]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import SecretStr
 from tokenizers import Tokenizer
 
-from scopebook.db.sessions import Sessions
+from scopebook.db.sessions import Sessions, unit_of_work
 from scopebook.embedders import current_embedder, embedder_name
 from scopebook.embeddings_server import EmbeddingsServer
 from scopebook.errors import UnavailableError
@@ -145,7 +145,8 @@ def query_embedder(sessions: Sessions) -> Callable[[str], QueryVector | None]:
 
 
 def _look_up(sessions: Sessions) -> _InUse | None:
-    with sessions() as session:
+    # It commits: a rollback lets psycopg forget all statements that this connection has prepared.
+    with unit_of_work(sessions) as session:
         found = current_embedder(session, settings())
     if found is None:
         return None

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import select
+from sqlalchemy import func, select, table
 from sqlalchemy.orm import Session
 from tests.embeddings_server import Embeddings, serve_embeddings
 from tests.makers import make_label, make_release
 
 from scopebook import embedding
 from scopebook.db.label_tables import LabelEmbedding
-from scopebook.db.sessions import Sessions, unit_of_work
+from scopebook.db.sessions import Sessions, sessions_for, unit_of_work
+from scopebook.db.tables import Release
 from scopebook.embedders import (
     count_without_vector,
     current_embedder,
@@ -212,3 +213,18 @@ def test_equal_texts_share_a_vector_and_old_labels_get_none(session: Session) ->
     assert store_vectors(session, embedder.id, saes, {"rivers": [0.6, 0.8]}) == 0
     vectors = session.scalars(select(LabelEmbedding.embedding)).all()
     assert [list(vector) for vector in vectors] == [pytest.approx([0.6, 0.8], abs=1e-3)] * 2
+
+
+def test_looking_the_embedder_up_forgets_no_prepared_statement(database_url: str) -> None:
+    factory = sessions_for(database_url)
+    prepared = select(func.count()).select_from(table("pg_prepared_statements"))
+    embed = query_embedder(factory)
+
+    for _ in range(10):  # psycopg prepares what it has sent five times
+        with unit_of_work(factory) as session:
+            session.execute(select(Release.id))
+    embed("a query")
+
+    with unit_of_work(factory) as session:
+        assert session.scalar(prepared) == 1
+    factory.kw["bind"].dispose()
