@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Final
 
@@ -54,7 +55,7 @@ class QueryWords:
         """A tsquery that asks for all of the words."""
         return " & ".join(f"({term})" for term in self._terms())
 
-    @property
+    @cached_property  # asked for each piece of each label that is shown
     def unspaced(self) -> list[str]:
         """What is searched of scripts without spaces: whole runs, then their pairs."""
         runs = [word for word in self.words if _IS_UNSPACED.search(word)]
