@@ -105,8 +105,8 @@ def team(folder: Path, broker: str) -> Iterator[Team]:
     given = os.environ.get("TEST_DATABASE_URL")
     try:
         if given:
-            _make_anew(given, f"scopebook_test_{broker}")
-            own = make_url(given).set(database=f"scopebook_test_{broker}")
+            _make_anew(given, f"scopebook-test-{broker}")
+            own = make_url(given).set(database=f"scopebook-test-{broker}")
             made.variables["SCOPEBOOK_DATABASE_URL"] = own.render_as_string(hide_password=False)
         else:
             _database(made)
