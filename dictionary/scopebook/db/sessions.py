@@ -26,7 +26,7 @@ def sessions_for(database_url: str) -> Sessions:
         pool_pre_ping=True,
         # Enough that seldom one more is needed, which ends after its request: it begins with a
         # handshake, and with no plan and no catalog in its server process's memory. Not all, since
-        # what such a process learns it keeps, about 17 MB.
+        # what such a process learns it keeps, about 20 MB.
         pool_size=KEPT_CONNECTIONS,
         max_overflow=MOST_CONNECTIONS - KEPT_CONNECTIONS,
         # An error would tell them to the log: texts of people, and secrets.
